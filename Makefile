@@ -1,0 +1,31 @@
+# make run    the lecture replayed, then a regression on 336,776 real flights
+# make test   the tests
+# Both set up .venv from nothing, and are quick when nothing has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test check clean
+
+run: $(READY)
+	PATH="$(BIN):$$PATH" $(BIN)/python examples/main_job.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# What continuous integration asks for, besides the tests.
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest README.md README.ko.md docs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,examples]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) examples/output

@@ -1,0 +1,63 @@
+"""betahat: learn regression models with PyTorch, see every step, report like a statistician.
+
+The public names stand below in the order in which data flow. Each is loaded when it is first used, so that
+``import betahat`` is instant and torch is imported only by the rooms that compute.
+
+    import betahat as bh
+    fit = bh.fit("mpg ~ wt", {"mpg": [21.0, 22.8, 18.1], "wt": [2.6, 2.3, 3.5]})
+    print(fit)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: public name → the room where it lives; None where the name is the room itself
+_MAP: dict[str, str | None] = {
+    "errors": None,
+    "BetahatError": "errors",
+    "Batch": "batch",
+    "Source": "source",
+    "Design": "design",
+    "loss": None,
+    "Squared": "loss",
+    "Moments": "moments",
+    "derive": None,
+    "update": None,
+    "Trace": "trace",
+    "Fit": "outcome",
+    "fit": "fitting",
+    "load": "modelfile",
+    "lecture": None,
+}
+
+__all__ = ["__version__", *_MAP]
+
+if TYPE_CHECKING:
+    from betahat import derive, errors, lecture, loss, update
+    from betahat.batch import Batch
+    from betahat.design import Design
+    from betahat.errors import BetahatError
+    from betahat.fitting import fit
+    from betahat.loss import Squared
+    from betahat.modelfile import load
+    from betahat.moments import Moments
+    from betahat.outcome import Fit
+    from betahat.source import Source
+    from betahat.trace import Trace
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MAP:
+        raise AttributeError(f"module 'betahat' has no attribute {name!r}")
+    room = _MAP[name]
+    value = import_module(f"betahat.{name}") if room is None else getattr(import_module(f"betahat.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,189 @@
+"""Batch: the one value that flows through the four steps, and the only place where shapes are checked.
+
+    batch = Batch.of(X, y)          # X (n, p), y (n,) or (n, 1), in any of numpy, torch, lists
+    batch.X.shape, batch.y.shape    # (n, p), (n,), float64 both
+
+Inside the library y and yhat are always one-dimensional: (n,) minus (n, 1) is an n × n table and a wrong loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from betahat import errors
+
+
+@dataclass
+class Tally:
+    """What became of the rows in one pass: counted as they stream by."""
+
+    read: int = 0  # rows seen in the source
+    missing: int = 0  # left out because a value was missing
+    weightless: int = 0  # left out because their weight is zero
+
+    @property
+    def used(self) -> int:
+        """Rows that entered the sums."""
+        return self.read - self.missing - self.weightless
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some rows of a regression, ready to compute with.
+
+    Attributes
+    ----------
+    X : Tensor (n, p), float64
+        The design's columns; the intercept, where there is one, is the first and all ones.
+    y : Tensor (n,), float64, or None
+        The response; None when there is none, as in prediction.
+    weight : Tensor (n,), float64, or None
+        Precision weights, all positive; None means one for each row.
+    offset : Tensor (n,), float64, or None
+        A known part of the linear predictor; None means zero.
+    rows : Tensor (n,), int64, or None
+        The rows' places in the source, counted from 0, so that an error can name one.
+    """
+
+    X: Tensor
+    y: Tensor | None = None
+    weight: Tensor | None = None
+    offset: Tensor | None = None
+    rows: Tensor | None = None
+
+    @classmethod
+    def of(cls, X: Any, y: Any = None, *, weight: Any = None, offset: Any = None, rows: Any = None) -> Batch:
+        """Make a batch of anything array-like, checking shapes, lengths and finiteness.
+
+        Raises
+        ------
+        BatchError
+            When shapes or lengths do not fit together, or a value is not finite, or a weight is negative.
+
+        Examples
+        --------
+        >>> batch = Batch.of([[1.0, 2.0], [1.0, 3.0]], [[5.0], [6.0]])
+        >>> batch.X.shape, batch.y.shape
+        (torch.Size([2, 2]), torch.Size([2]))
+        """
+        matrix = as_matrix(X, "X")  # (n, p)
+        n = matrix.shape[0]
+        start = None if rows is None else torch.as_tensor(rows, dtype=torch.int64)
+        columns = {
+            name: None if value is None else as_column(value, name)
+            for name, value in (("y", y), ("weights", weight), ("offset", offset))
+        }
+        for name, column in columns.items():
+            if column is not None and column.shape[0] != n:
+                raise errors.different_rows("X", n, name, column.shape[0])
+        check_finite(matrix, [f"x{j}" for j in range(matrix.shape[1])], start)
+        for name, column in columns.items():
+            if column is not None:
+                check_finite(column[:, None], [name], start)
+        if columns["weights"] is not None:
+            check_weights(columns["weights"], start)
+        return cls(matrix, columns["y"], columns["weights"], columns["offset"], start)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.X.shape[0]
+
+    def without_weightless(self) -> Batch:
+        """The batch without its rows of weight zero: weight zero equals row absent."""
+        if self.weight is None or bool((self.weight > 0).all()):
+            return self
+        kept = self.weight > 0  # (n,)
+        pick = [None if v is None else v[kept] for v in (self.y, self.weight, self.offset, self.rows)]
+        return Batch(self.X[kept], *pick)
+
+
+def as_tensor(values: Any, name: str) -> Tensor:
+    """Any array-like as a float64 tensor on the CPU; a view where it already is one. The caller's data stay as they are."""
+    if isinstance(values, Tensor):
+        if values.is_complex():
+            raise errors.not_real(name, "complex")
+        return values.detach().to(device="cpu", dtype=torch.float64)
+    array = np.asarray(values)
+    if np.iscomplexobj(array):
+        raise errors.not_real(name, "complex")
+    if array.dtype.kind not in "fiub":
+        array = _from_objects(array, name)
+    array = np.asarray(array, dtype=np.float64)
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()  # torch cannot view a read-only or reversed array without a warning or an error
+    return torch.from_numpy(array)
+
+
+def _from_objects(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    """Numbers kept as Python objects (None means missing); text is refused by name, place and value."""
+    if array.dtype.kind not in "OUS":
+        raise errors.not_numeric(name, f"{array.dtype} values", "", "The regression")
+    flat = array.reshape(-1)
+    for place, value in enumerate(flat):
+        if isinstance(value, str | bytes) or (value is not None and not np.isscalar(value) and not _is_number(value)):
+            where = f"{name}, row {place // max(1, array.shape[1]) if array.ndim == 2 else place:,}"
+            raise errors.not_numeric(where, "text", str(value), "The regression")
+    try:
+        return np.array([np.nan if value is None else value for value in flat], dtype=np.float64).reshape(array.shape)
+    except (TypeError, ValueError):
+        raise errors.not_numeric(name, "objects that are no numbers", "", "The regression") from None
+
+
+def _is_number(value: object) -> bool:
+    return hasattr(value, "__float__")
+
+
+def as_matrix(values: Any, name: str) -> Tensor:
+    """A float64 tensor (n, p); one dimension is one column."""
+    tensor = _rectangular(values, name)
+    if tensor.ndim == 1:
+        tensor = tensor[:, None]
+    if tensor.ndim != 2:
+        raise errors.wrong_shape(name, tuple(tensor.shape), "(n, p): one row for each observation")
+    return tensor
+
+
+def as_column(values: Any, name: str) -> Tensor:
+    """A float64 tensor (n,); (n, 1) is accepted at this door and flattened."""
+    tensor = _rectangular(values, name)
+    if tensor.ndim == 2 and tensor.shape[1] == 1:
+        tensor = tensor[:, 0]
+    if tensor.ndim != 1:
+        raise errors.wrong_shape(name, tuple(tensor.shape), "(n,), or (n, 1)", "pass one column at a time")
+    return tensor
+
+
+def _rectangular(values: Any, name: str) -> Tensor:
+    try:
+        return as_tensor(values, name)
+    except ValueError as problem:
+        if isinstance(problem, errors.BetahatError):
+            raise
+        raise errors.wrong_shape(name, (), "rectangular", "its rows differ in length") from None
+
+
+def check_finite(matrix: Tensor, names: list[str], rows: Tensor | None) -> None:
+    """Refuse the first value that is NaN or infinite, by its column's name and its row."""
+    # A sum is finite only if every term is: one pass and no table of booleans (an overflowing sum is looked at again).
+    if bool(torch.isfinite(matrix.sum())):
+        return
+    bad = ~torch.isfinite(matrix)  # (n, p)
+    if not bool(bad.any()):
+        return
+    i, j = (int(v) for v in bad.nonzero()[0])
+    row = i if rows is None else int(rows[i])
+    raise errors.not_finite(names[j], float(matrix[i, j]), row)
+
+
+def check_weights(weight: Tensor, rows: Tensor | None) -> None:
+    """Refuse the first negative weight, by its row."""
+    negative = weight < 0
+    if bool(negative.any()):
+        i = int(negative.nonzero()[0, 0])
+        raise errors.negative_weight(float(weight[i]), i if rows is None else int(rows[i]))

@@ -1,0 +1,122 @@
+"""Columns: what one Arrow column holds, as the numbers or levels that a design needs.
+
+    kind(table.column("cyl").type)        # 'number', 'truth', 'text', 'other' or 'nothing'
+    numbers(table.column("wt"))           # float64, (n,), missing as NaN
+    codes(table.column("carrier"), [...]) # the place of each value among the levels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from betahat import errors
+
+WORDS = {
+    "number": "numbers",
+    "truth": "true/false values",
+    "text": "text",
+    "other": "dates, times or nested values",
+    "nothing": "nothing but missing values",
+}
+
+
+def kind(type_: Any) -> str:
+    """What a column of this Arrow type holds."""
+    if pa.types.is_dictionary(type_):
+        return "text"  # a category, whatever its levels are
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return "number"
+    if pa.types.is_boolean(type_):
+        return "truth"
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return "text"
+    return "nothing" if pa.types.is_null(type_) else "other"
+
+
+def numbers(column: Any) -> np.ndarray[Any, Any]:
+    """A column as float64 (n,), missing values as NaN; without a copy where it is float64 already."""
+    if column.type != pa.float64():
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        column = column.cast(pa.float64(), safe=False)
+    return np.asarray(column.to_numpy())
+
+
+def complete(table: Any, names: Sequence[str], gaps: dict[str, int] | None = None) -> np.ndarray[Any, Any]:
+    """Which rows (n,) have a value in every one of these columns; NaN is no value."""
+    whole = np.ones(table.num_rows, dtype=bool)
+    for name in names:
+        column = table.column(name)
+        missing = column.null_count > 0
+        if pa.types.is_floating(column.type):
+            values = np.asarray(column.to_numpy())
+            # The sum is NaN if any value is (or if infinities of both signs meet): look closer only then.
+            here = None if not missing and not np.isnan(values.sum()) else ~np.isnan(values)
+        else:
+            here = column.is_valid().to_numpy() if missing else None
+        if here is not None:
+            whole &= here
+            if gaps is not None:
+                gaps[name] += int(len(here) - here.sum())
+    return whole
+
+
+def plain(column: Any) -> Any:
+    """A categorical column as plain values: a dictionary decoded, dates and times as text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if kind(column.type) == "other":
+        column = column.cast(pa.string())
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    return column
+
+
+class Levels:
+    """Gathers the levels of one column over the chunks of a stream."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_ordered = False
+        self.seen: dict[Any, None] = {}
+        self.declared: dict[Any, None] = {}
+
+    def add(self, column: Any) -> None:
+        """Note the values of a chunk, and the order of its dictionary."""
+        if pa.types.is_dictionary(column.type):
+            self.is_ordered |= bool(column.type.ordered)
+            for chunk in column.chunks:
+                self.declared |= dict.fromkeys(plain(pa.chunked_array([chunk.dictionary])).to_pylist())
+        self.seen |= dict.fromkeys(plain(column).unique().to_pylist())
+
+    def ordered_values(self, given: Sequence[Any] | None = None) -> list[Any]:
+        """The levels seen: in the order given by hand, else as declared by the column, else sorted."""
+        seen = [value for value in self.seen if value is not None]
+        if given is not None:
+            stray = next((value for value in seen if value not in given), None)
+            if stray is not None:
+                raise errors.unseen_level(self.name, stray, given, -1)
+            return list(given)
+        if self.declared:
+            return [value for value in self.declared if value in self.seen]
+        return sorted(seen)
+
+
+def codes(column: Any, levels: Sequence[Any], name: str, rows: Any) -> np.ndarray[Any, Any]:
+    """The place (n,) of each value among the levels; an unseen level is an error that names it and its row."""
+    values = plain(column)
+    try:
+        known = pa.array(list(levels)).cast(values.type)
+    except pa.ArrowInvalid:
+        known = pa.array(list(levels))
+        values = values.cast(known.type)
+    places = pc.index_in(values, value_set=known)
+    if places.null_count:
+        i = int(np.flatnonzero(~places.is_valid().to_numpy())[0])
+        raise errors.unseen_level(name, values[i].as_py(), levels, int(rows[i]))
+    return np.asarray(places.to_numpy()).astype(np.int64)

@@ -1,0 +1,277 @@
+"""Design: a formula learned once on a table, frozen, and replayed on any other table of the same columns.
+
+    design = Design.learn(parse("mpg ~ log(wt) + C(cyl)"), Source.of(cars))
+    design.names                                  # ('Intercept', 'log(wt)', 'C(cyl)[T.6]', 'C(cyl)[T.8]')
+    for batch in design.batches(source): ...      # X in these columns, chunk by chunk
+
+What is learned are the levels of categories and the constants of transforms (means, knots). They are learned from the
+whole stream before any row is encoded, so the chunks a table comes in never change its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from betahat import columns as col
+from betahat import errors
+from betahat.batch import Batch, Tally, as_column, check_weights
+from betahat.encoding import Encoder
+from betahat.formula import Factor, Parsed
+from betahat.source import Source
+
+
+@dataclass(frozen=True)
+class Design:
+    """The columns of a regression, and how to make them from a table.
+
+    Attributes
+    ----------
+    parsed : Parsed
+        The formula.
+    names : tuple of str
+        The columns of X, the intercept first.
+    kinds : dict
+        Column of the table → "number", "truth", "text" or "other".
+    levels : dict
+        Categorical column → its levels, in order.
+    ordered : frozenset
+        The columns whose levels were declared ordered; they get polynomial contrasts, as in R.
+    transforms : dict
+        What the transforms have learned, by expression.
+    """
+
+    parsed: Parsed
+    names: tuple[str, ...]
+    kinds: dict[str, str]
+    levels: dict[str, list[Any]]
+    ordered: frozenset[str]
+    transforms: dict[str, Any]
+    encoder: Encoder = field(repr=False, compare=False)
+
+    @property
+    def formula(self) -> str:
+        """The formula as the user wrote it."""
+        return self.parsed.text
+
+    @property
+    def response(self) -> str:
+        """The left side of the formula."""
+        return self.parsed.lhs
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the first column is the constant."""
+        return self.parsed.intercept
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether the formula holds offset(…)."""
+        return bool(self.parsed.offsets)
+
+    @classmethod
+    def learn(cls, parsed: Parsed, source: Source, extra: Sequence[str] = ()) -> Design:
+        """Learn the encodings of a formula from a source.
+
+        The source is read to its end only when there is something to learn from all of it; `extra` are columns that
+        are needed besides the formula's (weights, offset), whose missing values drop a row as well.
+
+        Raises
+        ------
+        DesignError
+            When a column is not there, has the wrong kind, has a single level, or no complete row is left.
+        """
+        needed = _needed(parsed, source, extra)
+        kinds: dict[str, str] = {}
+        found: dict[str, col.Levels] = {}
+        whole: dict[str, list[np.ndarray[Any, Any]]] = {}
+        gaps = dict.fromkeys(needed, 0)
+        first, read = None, 0
+        for table in source.tables(needed):
+            if table.num_rows == 0:
+                continue
+            if not kinds or "nothing" in kinds.values():
+                kinds = {name: col.kind(table.column(name).type) for name in needed}
+                categories = _categorical(parsed, kinds, source.label)
+                found = found or {name: col.Levels(name) for name in categories}
+            complete = col.complete(table, needed, gaps)
+            read += table.num_rows
+            kept = table if complete.all() else table.filter(complete)
+            for name, levels in found.items():
+                levels.add(kept.column(name))
+            for factor in parsed.factors.values():
+                if factor.learned:
+                    whole.setdefault(factor.expr, []).append(_present(table, factor))
+            if first is None and kept.num_rows:
+                first = kept
+            if first is not None and not found and not any(f.learned for f in parsed.factors.values()):
+                break
+        if read == 0:
+            raise errors.no_rows(source.label, source.names)
+        if first is None:
+            raise errors.nothing_left(read, gaps, source.label)
+        levels_of = {name: levels.ordered_values(_given(parsed, name)) for name, levels in found.items()}
+        _check_levels(parsed, levels_of)
+        encoder = Encoder(parsed, kinds, levels_of, frozenset(n for n, v in found.items() if v.is_ordered))
+        for factor in parsed.factors.values():
+            if factor.learned:
+                encoder.learn(factor, np.concatenate(whole[factor.expr]))
+        names = encoder.names(first)
+        if not names:
+            raise errors.formula_syntax(parsed.text, "it leaves no term at all")
+        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder)
+
+    # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def batches(
+        self, source: Source, *, weights: Any = None, offset: Any = None, tally: Tally | None = None
+    ) -> Iterator[Batch]:
+        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted."""
+        tally = Tally() if tally is None else tally
+        named = [v for v in (weights, offset) if isinstance(v, str)]
+        needed = _needed(self.parsed, source, named)
+        weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
+        offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
+        for table in source.tables(needed):
+            start = tally.read
+            tally.read += table.num_rows
+            complete = col.complete(table, needed)
+            rows = torch.from_numpy(np.flatnonzero(complete)) + start
+            kept = table if complete.all() else table.filter(complete)
+            tally.missing += table.num_rows - kept.num_rows
+            if not kept.num_rows:
+                continue
+            X = self._encode(kept, rows)
+            y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors.get(self.response))
+            weight = self._column(weights, weight_array, kept, rows, "weights")
+            if weight is not None:
+                check_weights(weight, rows)
+            whole = Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows)
+            batch = whole.without_weightless()
+            tally.weightless += whole.n - batch.n
+            if batch.n:
+                yield batch
+        for name, array in (("weights", weight_array), ("offset", offset_array)):
+            if array is not None and array.shape[0] != tally.read:
+                raise errors.different_rows("the table", tally.read, name, array.shape[0])
+
+    def replay(self, source: Source, *, offset: Any = None) -> Iterator[tuple[Batch, int]]:
+        """Encode new rows for prediction: batches without a response, each with the number of rows it was read from.
+
+        Rows with a missing value are not in the batch; `batch.rows` says which of the chunk are.
+        """
+        wanted = [name for f in self.predictors for name in f.columns]
+        needed = _needed(self.parsed, source, [offset] if isinstance(offset, str) else [], wanted)
+        offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
+        for start, table in _numbered(source.tables(needed)):
+            for name in wanted:
+                if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
+                    raise errors.kind_changed(name, col.WORDS[now], col.WORDS[self.kinds[name]])
+            complete = col.complete(table, needed)
+            rows = torch.from_numpy(np.flatnonzero(complete)) + start
+            kept = table if complete.all() else table.filter(complete)
+            X = self._encode(kept, rows) if kept.num_rows else torch.empty(0, len(self.names), dtype=torch.float64)
+            yield Batch(X, None, None, self._offset(kept, rows, offset, offset_array), rows), table.num_rows
+
+    @property
+    def predictors(self) -> list[Factor]:
+        """The factors of the right side, offsets included."""
+        return [factor for expr, factor in self.parsed.factors.items() if self.parsed.on_right(expr)]
+
+    def _encode(self, table: Any, rows: torch.Tensor) -> torch.Tensor:
+        X, names = self.encoder.matrix(table, rows)  # (n, p)
+        if names != self.names:
+            raise errors.transform_failed(self.formula, f"its columns came out as {errors.listing(names)}")
+        if not np.isfinite(X.sum()):
+            for j, name in enumerate(names):
+                _finite(X[:, j], name, rows, table, self.parsed.factors.get(name))
+        return torch.from_numpy(X)
+
+    def _offset(self, table: Any, rows: torch.Tensor, offset: Any, array: torch.Tensor | None) -> torch.Tensor | None:
+        total = self._column(offset, array, table, rows, "offset")
+        for expr in self.parsed.offsets:
+            part = _finite(self.encoder.evaluate(expr, table), expr, rows, table, self.parsed.factors.get(expr))
+            total = part if total is None else total + part
+        return total
+
+    @staticmethod
+    def _column(
+        given: Any, array: torch.Tensor | None, table: Any, rows: torch.Tensor, what: str
+    ) -> torch.Tensor | None:
+        """A column named by the user, or the user's array at these rows."""
+        if isinstance(given, str):
+            if col.kind(table.column(given).type) not in ("number", "truth"):
+                raise errors.not_numeric(given, col.WORDS[col.kind(table.column(given).type)], "", f"{what}=")
+            return _finite(col.numbers(table.column(given)), given, rows, table, None)
+        if array is None:
+            return None
+        if len(rows) and int(rows[-1]) >= array.shape[0]:
+            raise errors.different_rows("the table", int(rows[-1]) + 1, what, array.shape[0])
+        return _finite(array[rows].numpy(), what, rows, table, None)
+
+
+# ── helpers of the above, each a question about a table ──────────────────────────────────────────────────────────
+
+
+def _needed(parsed: Parsed, source: Source, extra: Sequence[str], wanted: Sequence[str] | None = None) -> list[str]:
+    needed = list(dict.fromkeys([*(parsed.columns if wanted is None else wanted), *extra]))
+    for name in needed:
+        if name not in source.names:
+            raise errors.unknown_column(name, source.names, source.label)
+    return needed or list(source.names[:1])  # 'y ~ 1' has no column to predict from, yet its rows must be counted
+
+
+def _numbered(tables: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+    start = 0
+    for table in tables:
+        yield start, table
+        start += table.num_rows
+
+
+def _categorical(parsed: Parsed, kinds: dict[str, str], where: str) -> list[str]:
+    """The columns that are categories: said so by C(…), or text or truth values standing by themselves."""
+    names: list[str] = []
+    for expr, factor in parsed.factors.items():
+        if factor.role == "category":
+            names.append(factor.columns[0])
+        elif factor.role == "column" and expr != parsed.lhs and kinds[expr] in ("text", "truth"):
+            names.append(expr)
+        else:
+            bad = next((name for name in factor.columns if kinds[name] in ("text", "other")), None)
+            if bad is not None:
+                asker = f"The response {expr!r}" if expr == parsed.lhs else f"{expr!r}"
+                raise errors.not_numeric(bad, col.WORDS[kinds[bad]], "", asker)
+    return list(dict.fromkeys(names))
+
+
+def _given(parsed: Parsed, name: str) -> tuple[Any, ...] | None:
+    return next((f.levels for f in parsed.factors.values() if f.columns == (name,) and f.levels is not None), None)
+
+
+def _check_levels(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
+    for name, values in levels.items():
+        if len(values) == 1 and parsed.intercept:
+            raise errors.one_level(name, values[0])
+
+
+def _present(table: Any, factor: Factor) -> np.ndarray[Any, Any]:
+    """The values (m, k) of a learned factor's columns where all of them are there; other columns do not matter."""
+    here = col.complete(table, list(factor.columns))
+    return np.stack([col.numbers(table.column(name))[here] for name in factor.columns], axis=1)
+
+
+def _finite(
+    values: np.ndarray[Any, Any], what: str, rows: torch.Tensor, table: Any, factor: Factor | None
+) -> torch.Tensor:
+    """The values as a tensor; or an error that names the row, and the numbers that the row held."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        i = int(bad.argmax())
+        held = [n for n in (factor.columns if factor else ()) if n != what]
+        origin = " and ".join(f"{n} = {col.numbers(table.column(n))[i]:g}" for n in held)
+        raise errors.not_finite(repr(what), float(values[i]), int(rows[i]), origin)
+    return as_column(values, what)

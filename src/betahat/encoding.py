@@ -1,0 +1,165 @@
+"""Encoding: from a table's columns to the numbers of X, as formulaic does it, with everything learned fixed beforehand.
+
+    encoder = Encoder(parsed, kinds, levels, ordered)
+    encoder.learn(factor, values)        # means, knots: from all rows, before any is encoded
+    X, names = encoder.matrix(table)     # (n, p) and its columns
+
+This room is the only one that speaks to formulaic's materializers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from formulaic import Formula, ModelSpec
+from formulaic.errors import FormulaicError
+from formulaic.materializers import PandasMaterializer
+from formulaic.parser.types import Factor as FormulaicFactor
+from formulaic.transforms import TRANSFORMS, encode_contrasts
+from formulaic.transforms.contrasts import C as formulaic_C
+from formulaic.transforms.contrasts import PolyContrasts
+from formulaic.utils.cast import as_columns
+from interface_meta import override
+
+from betahat import columns as col
+from betahat import errors
+from betahat.formula import Factor, Parsed
+
+
+def _category(data: Any, contrasts: Any = None, *, levels: Any = None) -> Any:
+    """C(…): as formulaic's, but levels that were declared ordered get polynomial contrasts, as in R."""
+    if contrasts is None and isinstance(data.dtype, pd.CategoricalDtype) and data.dtype.ordered:
+        contrasts = PolyContrasts
+    return formulaic_C(data, contrasts, levels=levels)
+
+
+_CONTEXT: dict[str, Any] = {
+    **{name: TRANSFORMS[name] for name in ("bs", "cc", "center", "cr", "poly", "scale", "standardize", "contr")},
+    **{name: TRANSFORMS[name] for name in ("Helmert", "Poly", "Sum", "Treatment", "I")},
+    "C": _category,
+    "factor": _category,
+    **{name: getattr(np, name) for name in ("abs", "exp", "log", "log10", "log1p", "log2", "sqrt")},
+}
+
+
+class _Materializer(PandasMaterializer):  # type: ignore[misc]
+    """formulaic's, with truth values and ordered levels understood as R understands them."""
+
+    REGISTER_NAME = "betahat"
+    REGISTER_INPUTS = ()
+
+    @override  # type: ignore[untyped-decorator]
+    def _is_categorical(self, values: Any) -> bool:
+        return getattr(values, "dtype", None) == np.dtype(bool) or bool(super()._is_categorical(values))
+
+    @override  # type: ignore[untyped-decorator]
+    def _encode_categorical(
+        self, values: Any, metadata: Any, encoder_state: Any, spec: Any, drop_rows: Any, reduced_rank: bool = False
+    ) -> Any:
+        dtype = getattr(values, "dtype", None)
+        if not (isinstance(dtype, pd.CategoricalDtype) and dtype.ordered):
+            return super()._encode_categorical(values, metadata, encoder_state, spec, drop_rows, reduced_rank)
+        plain = values.__wrapped__ if hasattr(values, "__wrapped__") else values
+        encoded = encode_contrasts(
+            plain, contrasts=PolyContrasts, reduced_rank=reduced_rank, _metadata=metadata, _state=encoder_state, _spec=spec
+        )
+        return as_columns(encoded)
+
+
+class Encoder:
+    """Turns tables into the columns of X with levels and transforms that no longer change."""
+
+    def __init__(
+        self, parsed: Parsed, kinds: dict[str, str], levels: dict[str, list[Any]], ordered: frozenset[str]
+    ) -> None:
+        self.parsed, self.kinds, self.levels, self.ordered = parsed, kinds, levels, ordered
+        self.transforms: dict[str, Any] = {}
+        factors = [factor for expr, factor in parsed.factors.items() if parsed.on_right(expr)]
+        #: columns that are nothing but categories, whose exact values pass as codes
+        self.coded = {
+            name for name in levels if not any(f.role == "number" and name in f.columns for f in factors)
+        } - {expr for expr, f in parsed.factors.items() if f.role == "column" and kinds[expr] == "number"}
+
+    def learn(self, factor: Factor, values: np.ndarray[Any, Any]) -> None:
+        """Let the transforms of one factor learn from all its rows (m, k)."""
+        if not len(values):
+            raise errors.transform_failed(factor.expr, "its columns have no value at all")
+        frame = pd.DataFrame(dict(zip(factor.columns, values.T, strict=True)))
+        spec = self._spec(Formula(f"0 + {_braced(factor.expr)}"), encoders={})
+        matrix = self._materialize(frame, spec, factor.expr)
+        self.transforms.update(matrix.model_spec.transform_state)
+
+    def names(self, table: Any) -> tuple[str, ...]:
+        """The columns of X, found by encoding some rows."""
+        return self.matrix(table, range(table.num_rows))[1]
+
+    def matrix(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
+        """X (n, p) of these rows, and its columns' names."""
+        names = [name for expr, f in self.parsed.factors.items() if self.parsed.in_terms(expr) for name in f.columns]
+        frame = pd.DataFrame({name: self._values(table, name, rows) for name in names}, index=range(table.num_rows))
+        matrix = self._materialize(frame, self._spec(self.parsed.rhs, self._encoders()), self.parsed.text)
+        return np.ascontiguousarray(matrix, dtype=np.float64), tuple(matrix.model_spec.column_names)
+
+    def response(self, table: Any) -> np.ndarray[Any, Any]:
+        """The left side (n,); true and false count as 1 and 0."""
+        return self.evaluate(self.parsed.lhs, table)
+
+    def evaluate(self, expr: str, table: Any) -> np.ndarray[Any, Any]:
+        """A piece of arithmetic on these rows, as numbers (n,)."""
+        factor = self.parsed.factors[expr]
+        if factor.role == "column":
+            return col.numbers(table.column(expr))
+        frame = pd.DataFrame(
+            {name: col.numbers(table.column(name)) for name in factor.columns}, index=range(table.num_rows)
+        )
+        matrix = self._materialize(frame, self._spec(Formula(f"0 + {_braced(expr)}"), {}), expr)
+        if matrix.shape[1] != 1:
+            raise errors.transform_failed(expr, f"it makes {matrix.shape[1]} columns where one is needed")
+        return np.asarray(matrix, dtype=np.float64)[:, 0]
+
+    def _values(self, table: Any, name: str, rows: Any) -> Any:
+        column = table.column(name)
+        if name in self.coded:
+            places = col.codes(column, self.levels[name], name, rows)
+            return pd.Categorical.from_codes(
+                places, categories=pd.Index(self.levels[name], dtype=None), ordered=name in self.ordered
+            )
+        if name in self.levels:
+            col.codes(column, self.levels[name], name, rows)  # an unseen level is an error here, too
+        return np.asarray(column.to_numpy()).astype(bool) if self.kinds[name] == "truth" else col.numbers(column)
+
+    def _encoders(self) -> dict[str, Any]:
+        """What formulaic would learn of categories, said beforehand."""
+        known: dict[str, Any] = {}
+        for expr, factor in self.parsed.factors.items():
+            if self.parsed.in_terms(expr) and factor.role != "number" and factor.columns[0] in self.levels:
+                if factor.role == "category" or self.kinds[expr] != "number":
+                    state = {"categories": list(self.levels[factor.columns[0]])}
+                    known[expr] = (FormulaicFactor.Kind.CATEGORICAL, state)
+        return known
+
+    def _spec(self, formula: Any, encoders: dict[str, Any]) -> Any:
+        return ModelSpec(
+            formula=formula,
+            output="numpy",
+            na_action="ignore",
+            transform_state=dict(self.transforms),
+            encoder_state=encoders,
+        )
+
+    @staticmethod
+    def _materialize(frame: pd.DataFrame, spec: Any, text: str) -> Any:
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is found, and named, afterwards
+                return _Materializer(frame, context=_CONTEXT).get_model_matrix(spec)
+        except errors.BetahatError:
+            raise
+        except (FormulaicError, ValueError, TypeError, KeyError, ArithmeticError, np.linalg.LinAlgError) as problem:
+            detail = " ".join(str(problem).replace("`", "'").split())
+            raise errors.transform_failed(text, detail[:300]) from None
+
+
+def _braced(expr: str) -> str:
+    return "{" + expr + "}"

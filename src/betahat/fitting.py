@@ -1,0 +1,365 @@
+"""Fitting: the only loop. Predict, loss, derive, update, until the update has nothing left to do.
+
+    fit = bh.fit("mpg ~ wt + C(cyl)", "cars.parquet")
+    fit = bh.fit(X, y, update="descent", epochs=100)
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from betahat import derive, errors
+from betahat import update as updates
+from betahat.arrays import Columns
+from betahat.batch import Batch, Tally, as_column
+from betahat.design import Design
+from betahat.formula import parse
+from betahat.loss import Loss, named
+from betahat.moments import Moments
+from betahat.outcome import Fit
+from betahat.predict import predict
+from betahat.progress import watched
+from betahat.source import Source, is_frame
+from betahat.trace import Step, Trace
+from betahat.update.descent import Adam, Descent
+from betahat.update.exact import Exact, Solution, solve
+
+Batches = Callable[[], Iterator[Batch]]
+
+_CLOSE = 1e-6  # standard errors from the solution at which descent has arrived: no printed digit depends on the rest
+_PATIENCE = 10_000  # epochs that descent may take to arrive when none are asked for
+_KEEP = 20_000_000  # numbers (160 MB) up to which descent keeps its batches in memory between epochs
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What `fit` was given, brought into one shape."""
+
+    design: Any
+    batches: Callable[[Tally], Iterator[Batch]]
+    label: str
+    kind: str
+
+
+def fit(
+    formula: Any,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    loss: str | Loss = "squared",
+    update: Any = "auto",
+    lr: float | None = None,
+    epochs: int | None = None,
+    start: Any = None,
+    intercept: bool | None = None,
+    collinear: str = "drop",
+    missing: str = "drop",
+) -> Fit:
+    """Learn a regression.
+
+    Parameters
+    ----------
+    formula : str, or array (n, p)
+        A formula such as ``"mpg ~ wt + C(cyl)"``; or X itself, as an array, tensor or frame.
+    data : table, or array (n,)
+        For a formula: a DataFrame (pandas, polars), an Arrow table or stream, a dict of columns, or the path, glob,
+        folder or list of CSV, Parquet or Arrow files. For X: the response y, (n,) or (n, 1).
+    weights : column name or array (n,), optional
+        Precision weights: how much a row's squared residual counts. Zero is the same as leaving the row out.
+    offset : column name or array (n,), optional
+        A known part of the prediction, added with coefficient one (besides any ``offset(…)`` in the formula).
+    loss : str or loss object
+        "squared".
+    update : str or update object
+        "auto", "exact", "descent", "momentum", "adam", or an object of `betahat.update`.
+    lr : float, optional
+        The learning rate of a descent named by a string; when left out it is computed from the data's spectrum.
+    epochs : int, optional
+        Exactly so many steps of descent; when left out, as many as it takes to arrive (at most 10,000).
+    start : array (p,), optional
+        The weights to start from; zeros when left out. An exact fit does not depend on it.
+    intercept : bool, optional
+        For arrays only (True unless said otherwise); a formula says it itself (``- 1``).
+    collinear : {"drop", "raise"}
+        What to do with a term that equals a combination of earlier ones: drop and report it, as R does, or refuse.
+    missing : {"drop", "raise"}
+        For formulas: leave out rows with a missing value (and count them), or refuse. Arrays may hold none.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    BetahatError
+        One of its kinds, with the reason and the remedy: see `betahat.errors`.
+
+    Notes
+    -----
+    Minimises Σ wᵢ (yᵢ − xᵢ'W − offsetᵢ)², in float64 whatever the storage. The loss that is traced is its mean.
+
+    Examples
+    --------
+    >>> import betahat as bh
+    >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.1, 3.9, 6.1, 7.9]})
+    >>> fit.params.round(4).to_dict()
+    {'Intercept': 0.1, 'x': 1.96}
+    >>> fit.why
+    'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
+    """
+    for what, given, known in (("collinear", collinear, ["drop", "raise"]), ("missing", missing, ["drop", "raise"])):
+        if given not in known:
+            raise errors.unknown_option(what, given, known)
+    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
+        raise errors.bad_number("epochs", epochs, "a whole number, one or more")
+    chosen = named(loss)
+    method, reason = updates.named(update, chosen)
+    if lr is not None:
+        if isinstance(method, Exact):
+            raise errors.option_not_for("lr", "the exact update, which takes one step and needs no rate", "pass update='descent'")
+        method = replace(method, lr=lr)
+    problem = _formula_problem(formula, data, weights, offset, intercept, missing) if isinstance(formula, str) else (
+        _array_problem(formula, data, weights, offset, intercept)
+    )
+
+    tally = Tally()
+    batches, total = _gather(problem, tally, keep=not isinstance(method, Exact))
+    _check(problem, total, tally)
+    names = problem.design.names
+    solution = solve(total, names=names[problem.design.intercept :], intercept=problem.design.intercept)
+    if solution.dropped and collinear == "raise":
+        raise errors.collinear_terms(solution.dropped)
+    return _learned(problem, chosen, method, reason, batches, total, solution, tally, epochs, start, weights is not None)
+
+
+# ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def learn(
+    *,
+    loss: Loss,
+    update: Any,
+    batches: Batches,
+    W: Tensor,
+    epochs: int,
+    total: Moments,
+    intercept: bool,
+    free: Tensor | None = None,
+    arrived: Callable[[Tensor], bool] | None = None,
+) -> tuple[Tensor, list[Step]]:
+    """Repeat the four steps.
+
+    Returns the weights (p,) and one Step for each epoch. Weights that are not `free` (p,) stay as they are; the loop
+    stops early when `arrived(W)` says so.
+    """
+    memory = update.prepare(W)
+    steps: list[Step] = []
+    for epoch in range(1, epochs + 1):
+        if update.needs == "moments":
+            derivative = derive.by_moments(W, total, intercept=intercept)
+        else:
+            parts = None
+            for batch in batches():
+                yhat = predict(W, batch)  # step 1: (n,)
+                rows = loss(yhat, batch.y)  # type: ignore[arg-type]  # step 2: value, slope, curvature, (n,) each
+                part = derive.chain(rows, batch)  # step 3: grad (p,)
+                parts = part if parts is None else parts + part
+            assert parts is not None
+            derivative = parts
+        mean = derivative.mean() if free is None else replace(derivative, grad=derivative.grad * free).mean()
+        before = W
+        W, memory = update.step(W, mean, memory)  # step 4
+        steps.append(Step(epoch, total.rows, float(mean.value), mean.grad, before, W))
+        if not bool(torch.isfinite(W).all()) or not torch.isfinite(mean.value):
+            raise errors.diverged(epoch, getattr(update, "lr", float("nan")), _limit(update, total, intercept))
+        if arrived is not None and arrived(W):
+            break
+    return W, steps
+
+
+def _limit(update: Any, total: Moments, intercept: bool) -> float:
+    most = _spectrum(total, intercept)[1]
+    return update.rate_limit(most) if isinstance(update, Descent) else 2 / most
+
+
+def _spectrum(total: Moments, intercept: bool) -> tuple[float, float]:
+    """The extreme eigenvalues of the mean loss's Hessian, 2 X'WX / Σw."""
+    k = total.mean.shape[0] - 2 + intercept
+    hessian = derive.by_moments(torch.zeros(k, dtype=torch.float64), total, intercept=intercept).mean().hessian
+    values = torch.linalg.eigvalsh(hessian)
+    return float(values[0].clamp(min=0.0)), float(values[-1])
+
+
+# ── from what was given to one shape ─────────────────────────────────────────────────────────────────────────────
+
+
+def _formula_problem(
+    formula: str, data: Any, weights: Any, offset: Any, intercept: bool | None, missing: str
+) -> _Problem:
+    if isinstance(data, str) and "~" in data and not Path(data).exists():
+        raise errors.swapped_arguments()
+    if intercept is not None:
+        raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
+    source = Source.of(data)
+    parsed = parse(formula, source.names)
+    extra = [given for given in (weights, offset) if isinstance(given, str)]
+    columns = list(dict.fromkeys([*parsed.columns, *extra]))
+    if all(name in source.names for name in columns):
+        source = source.kept(columns)
+    design = Design.learn(parsed, source, extra)
+
+    def batches(tally: Tally) -> Iterator[Batch]:
+        for batch in design.batches(source, weights=weights, offset=offset, tally=tally):
+            if missing == "raise" and tally.missing:
+                raise errors.missing_values(tally.missing, source.label)
+            yield batch
+
+    return _Problem(design, batches, source.label, source.kind)
+
+
+def _array_problem(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None) -> _Problem:
+    if isinstance(y, str):
+        if is_frame(X) or isinstance(X, Path | list):
+            raise errors.swapped_arguments()
+        raise errors.wrong_shape("y", (), "(n,), an array", "for a formula write bh.fit('y ~ x', table)")
+    for name, given in (("weights", weights), ("offset", offset)):
+        if isinstance(given, str):
+            raise errors.option_not_for(f"{name}={given!r}", "arrays, which have no columns", "pass an array (n,)")
+    if y is None:
+        raise errors.wrong_shape("y", (), "(n,), an array", "pass the response as the second argument")
+    columns = Columns.of(X, y, intercept is not False)
+    kind = Source.of(X).kind if is_frame(X) else ("torch" if isinstance(X, Tensor) else "numpy")
+    label = {"torch": "tensors", "numpy": "arrays"}.get(kind, "a frame")
+
+    def batches(tally: Tally) -> Iterator[Batch]:
+        return columns.batches(X, y, weights=weights, offset=offset, tally=tally)
+
+    return _Problem(columns, batches, label, kind)
+
+
+def _gather(problem: _Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Moments]:
+    """The first pass: count the rows and gather the moments; keep the batches if they are small and needed again."""
+    total: Moments | None = None
+    kept: list[Batch] | None = [] if keep else None
+    size = 0
+    for batch in watched(problem.batches(tally), tally, problem.label):
+        part = derive.moments(batch, intercept=problem.design.intercept)
+        total = part if total is None else total + part
+        if kept is not None:
+            size += batch.X.numel()
+            kept.append(batch)
+            kept = kept if size <= _KEEP else None
+    if total is None:
+        if tally.weightless:
+            raise errors.weights_all_zero(tally.weightless)
+        raise errors.no_rows(problem.label)
+    if kept is not None:
+        memory = kept
+        return lambda: iter(memory), total
+    return lambda: problem.batches(Tally()), total
+
+
+def _check(problem: _Problem, total: Moments, tally: Tally) -> None:
+    """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
+    design = problem.design
+    p = len(design.names)
+    least, most = total.least, total.most
+    if design.intercept and float(least[-1]) == float(most[-1]):
+        raise errors.constant_response(design.response, float(least[-1]), tally.used)
+    if tally.used < p:
+        raise errors.too_few_rows(tally.used, p)
+    if isinstance(design, Columns) and design.intercept and tally.used > 1:
+        for j, name in enumerate(design.names[1:]):
+            if float(least[j]) == float(most[j]):
+                raise errors.constant_column(name, float(least[j]))
+
+
+# ── from the answer to a Fit ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _learned(
+    problem: _Problem,
+    loss: Loss,
+    update: Any,
+    reason: str,
+    batches: Batches,
+    total: Moments,
+    solution: Solution,
+    tally: Tally,
+    epochs: int | None,
+    start: Any,
+    weighted: bool,
+) -> Fit:
+    names, intercept = problem.design.names, problem.design.intercept
+    W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
+    if W.shape[0] != len(names):
+        raise errors.wrong_shape("start", tuple(W.shape), f"({len(names)},), one weight for each of {errors.listing(names)}")
+    least, most = _spectrum(total, intercept)
+    rss, mss, distance, remarks = solution.rss, solution.mss, 0.0, []
+    df = tally.used - solution.rank
+    if isinstance(update, Exact):
+        update = replace(update, names=names[intercept:])
+        W, steps = learn(loss=loss, update=update, batches=batches, W=W, epochs=1, total=total, intercept=intercept)
+    else:
+        if isinstance(update, Descent):
+            update = update.with_rate_for(least, most)
+            if update.lr >= update.rate_limit(most) and not update.nesterov and not update.dampening:
+                warnings.warn(errors.rate_over_limit(update.lr, update.rate_limit(most)), stacklevel=4)
+        scale = (rss / max(1, df) * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
+
+        def apart(W: Tensor) -> float:
+            free = scale > 0
+            return float(((W - solution.coef).abs()[free] / scale[free]).max()) if bool(free.any()) else 0.0
+
+        W, steps = learn(
+            loss=loss,
+            update=update,
+            batches=batches,
+            W=W,
+            epochs=epochs or _PATIENCE,
+            total=total,
+            intercept=intercept,
+            free=solution.unscaled.diagonal() > 0,
+            arrived=None if epochs else (lambda W: apart(W) < _CLOSE),
+        )
+        distance = apart(W)
+        rss = float(derive.by_moments(W, total, intercept=intercept).value)
+        mss = max(0.0, solution.mss + solution.rss - rss)
+        if distance > _CLOSE:
+            remarks.append(errors.stopped_early(len(steps), distance))
+    if df == 0:
+        remarks.append(errors.no_freedom(tally.used))
+    elif solution.rss <= 1e-30 * (solution.mss + solution.rss):
+        remarks.append(errors.perfect_fit())
+    return Fit(
+        design=problem.design,
+        coef=W,
+        unscaled=solution.unscaled,
+        rss=rss,
+        mss=mss,
+        rank=solution.rank,
+        tally=tally,
+        log_weight=total.log_weight,
+        weighted=weighted,
+        condition=solution.condition,
+        digits=solution.digits,
+        loss=loss.name,
+        update=update.name,
+        why=f"{update.name}: {reason}",
+        trace=Trace(tuple(names), tuple(steps)),
+        label=problem.label,
+        kind=problem.kind,
+        distance=distance,
+        learning_rate=getattr(update, "lr", None),
+        learning_rate_limit=2 / most if most > 0 else None,
+        dropped=solution.dropped,
+        remarks=tuple(remarks),
+    )

@@ -1,0 +1,179 @@
+"""Inference: from a Fit (and new rows, when asked) to covariance, standard errors, intervals and tests.
+
+    vcov(fit), conf_int(fit, level=0.95), predict(fit, new, interval="prediction")
+
+Everything rests on Student's t and F with fit.df_resid degrees of freedom. Dropped terms are NaN throughout.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import special, stats
+from torch import Tensor
+
+from betahat import errors
+from betahat.outcome import Fit
+from betahat.source import Source, hand_out, is_frame
+
+KINDS = ("classical",)
+INTERVALS = ("confidence", "prediction")
+
+
+# ── coefficients ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def covariance(fit: Fit, kind: str = "classical") -> Tensor:
+    """The covariance of the coefficients, (p, p): σ̂² (X'WX)⁻¹, zero for dropped terms."""
+    if kind not in KINDS:
+        raise errors.unknown_option("vcov", kind, KINDS)
+    return fit.unscaled * fit.scale
+
+
+def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
+    array = np.array(values, dtype=np.float64)
+    array[[term in fit.dropped for term in fit.terms]] = np.nan
+    return pd.Series(array, index=pd.Index(fit.terms), name=name)
+
+
+def params(fit: Fit) -> pd.Series[float]:
+    """Coefficients by term."""
+    return _series(fit, fit.coef, "coef")
+
+
+def standard_errors(fit: Fit) -> pd.Series[float]:
+    """Square roots of the covariance's diagonal, by term."""
+    return _series(fit, covariance(fit).diagonal().sqrt(), "std_error")
+
+
+def t_values(fit: Fit) -> pd.Series[float]:
+    """Coefficient over standard error, by term; infinite when the residuals are exactly zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (params(fit) / standard_errors(fit)).rename("t")
+
+
+def p_values(fit: Fit) -> pd.Series[float]:
+    """Two-sided, from Student's t, by term."""
+    t = t_values(fit).to_numpy()
+    return _series(fit, _two_sided(t, fit.df_resid), "p")
+
+
+def _two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:
+    """P(|T| > |t|) as the incomplete beta function I(df / (df + t²); df/2, 1/2), which keeps its digits in the tail.
+
+    Abramowitz and Stegun 1964, 26.7.1.
+    """
+    if df <= 0:
+        return np.full(t.shape, np.nan)
+    return np.asarray(special.betainc(df / 2, 0.5, df / (df + t**2)))
+
+
+def vcov(fit: Fit, kind: str = "classical") -> pd.DataFrame:
+    """The covariance of the coefficients as a table, by term."""
+    matrix = np.array(covariance(fit, kind))
+    gone = np.array([term in fit.dropped for term in fit.terms])
+    matrix[gone, :] = matrix[:, gone] = np.nan
+    return pd.DataFrame(matrix, index=list(fit.terms), columns=list(fit.terms))
+
+
+def quantile(level: float, df: int) -> float:
+    """The factor of a two-sided interval of this level."""
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        raise errors.bad_level(level)
+    return float(stats.t.isf((1 - level) / 2, df)) if df > 0 else math.nan
+
+
+def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
+    """Coefficient ± quantile · standard error, by term."""
+    half = quantile(level, fit.df_resid) * standard_errors(fit)
+    return pd.DataFrame({"lower": params(fit) - half, "upper": params(fit) + half})
+
+
+# ── the whole model ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def f_test(fit: Fit) -> tuple[float, float]:
+    """F of all terms but the intercept, and its p-value; NaN where there is no such term or no residual freedom."""
+    if fit.df_model <= 0 or fit.df_resid <= 0:
+        return math.nan, math.nan
+    if fit.rss == 0:
+        return math.inf, 0.0
+    value = (fit.mss / fit.df_model) / fit.scale
+    a, b = fit.df_resid / 2, fit.df_model / 2
+    return value, float(special.betainc(a, b, fit.df_resid / (fit.df_resid + fit.df_model * value)))
+
+
+def log_likelihood(fit: Fit) -> float:
+    """−n/2 (log(2π rss/n) + 1) + ½ Σ log w: normal errors, the variance at its maximum-likelihood value rss / n."""
+    n = fit.nobs
+    if fit.rss == 0:
+        return math.inf
+    return -n / 2 * (math.log(2 * math.pi * fit.rss / n) + 1) + fit.log_weight / 2
+
+
+def bic(fit: Fit) -> float:
+    """−2 log-likelihood + rank · log n."""
+    return -2 * log_likelihood(fit) + fit.rank * math.log(fit.nobs)
+
+
+# ── new rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: Any) -> Any:
+    """Predictions for new rows, in the kind that they came in; see `Fit.predict`."""
+    if interval is not None and interval not in INTERVALS:
+        raise errors.unknown_option("interval", interval, INTERVALS)
+    factor = quantile(level, fit.df_resid) if interval else math.nan
+    spread = covariance(fit)
+    columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "lower": [], "upper": []}
+    missing = 0
+    data = Source.of(new) if fit.formula is not None else new
+    start = 0
+    for batch, rows in fit.design.replay(data, offset=offset):
+        center = batch.X @ fit.coef  # (n,)
+        if batch.offset is not None:
+            center = center + batch.offset
+        here = batch.rows - start
+        missing += rows - len(here)
+        columns["predicted"].append(_spread_out(center, here, rows))
+        if interval:
+            variance = ((batch.X @ spread) * batch.X).sum(1)  # (n,): x' V x
+            half = factor * (variance + (fit.scale if interval == "prediction" else 0.0)).sqrt()
+            columns["lower"].append(_spread_out(center - half, here, rows))
+            columns["upper"].append(_spread_out(center + half, here, rows))
+        start += rows
+    if missing:
+        warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
+    out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
+    kind = data.kind if isinstance(data, Source) else _kind_of(new)
+    return hand_out(out, kind) if interval else _vector(out["predicted"], kind, new)
+
+
+def _kind_of(new: Any) -> str:
+    if is_frame(new):
+        return Source.of(new).kind
+    return "torch" if isinstance(new, Tensor) else "numpy"
+
+
+def _spread_out(values: Tensor, here: Tensor, rows: int) -> np.ndarray[Any, Any]:
+    """Values of some of the rows at their places, NaN at the others."""
+    out = np.full(rows, np.nan)
+    out[here.numpy()] = values.numpy()
+    return out
+
+
+def _vector(values: np.ndarray[Any, Any], kind: str, new: Any) -> Any:
+    makers: dict[str, Callable[[], Any]] = {
+        "pandas": lambda: pd.Series(values, index=getattr(new, "index", None), name="predicted"),
+        "polars": lambda: hand_out({"predicted": values}, "polars")["predicted"],
+        "arrow": lambda: hand_out({"predicted": values}, "arrow")["predicted"],
+        "file": lambda: hand_out({"predicted": values}, "arrow")["predicted"],
+        "torch": lambda: torch.from_numpy(values),
+    }
+    return makers.get(kind, lambda: values)()

@@ -1,0 +1,211 @@
+"""Model files: a Fit as JSON and tensors, in one versioned file that runs no code when it is read.
+
+    fit.save("cars.betahat");  bh.load("cars.betahat")
+
+The file is in the safetensors format: its header is JSON, and one entry of it, "betahat", holds the model as JSON text;
+the tensors are the coefficients and their unscaled covariance. No row of the training data is in it. It is written
+beside its place and renamed, so a reader sees the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from betahat import __version__, errors
+from betahat.arrays import Columns
+from betahat.batch import Tally
+from betahat.design import Design
+from betahat.encoding import Encoder
+from betahat.formula import parse
+from betahat.outcome import Fit
+from betahat.trace import Step, Trace
+
+FORMAT = 1
+_PLAIN = (
+    "rss", "mss", "rank", "log_weight", "weighted", "condition", "digits", "loss", "update", "why", "label", "kind",
+    "distance", "learning_rate", "learning_rate_limit",
+)  # fmt: skip
+
+
+def save(fit: Fit, path: str | Path) -> None:
+    """Write a model file, whole or not at all."""
+    meta = {
+        "format": FORMAT,
+        "betahat": __version__,
+        "design": _design_out(fit.design),
+        "dropped": fit.dropped,
+        "remarks": list(fit.remarks),
+        "tally": {"read": fit.tally.read, "missing": fit.tally.missing, "weightless": fit.tally.weightless},
+        "fit": {name: getattr(fit, name) for name in _PLAIN},
+        "steps": [[step.epoch, step.rows, step.loss] for step in fit.trace],
+    }
+    p = len(fit.terms)
+    stack = {
+        name: torch.stack([getattr(step, name) for step in fit.trace]) if len(fit.trace) else torch.empty(0, p)
+        for name in ("gradient", "before", "after")
+    }
+    tensors = {"coef": fit.coef.contiguous(), "unscaled": fit.unscaled.contiguous(), **stack}
+    write_whole(path, save_tensors(tensors, {"betahat": json.dumps(to_plain(meta), ensure_ascii=False)}))
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file beside its place and rename it, so that it is there whole or not at all."""
+    target = Path(path)
+    try:
+        handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as problem:
+        raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)
+        os.replace(beside, target)
+    except OSError as problem:
+        Path(beside).unlink(missing_ok=True)
+        raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
+
+
+def load(path: str | Path) -> Fit:
+    """Read a model that `Fit.save` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, is no model, is damaged, or was written by a newer betahat. Nothing in a file is ever
+        executed.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise errors.file_missing(str(path), [str(p) for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else [])
+    content = file.read_bytes()
+    meta = _header(content, str(path))
+    if not isinstance(meta.get("format"), int) or meta["format"] > FORMAT:
+        raise errors.model_too_new(str(path), meta.get("format"), FORMAT)
+    try:
+        tensors = load_tensors(content)
+        design = _design_in(meta["design"])
+        p = len(design.names)
+        if tensors["coef"].shape != (p,) or tensors["unscaled"].shape != (p, p):
+            raise ValueError(f"it names {p} terms and holds {tuple(tensors['coef'].shape)} coefficients")
+        steps = tuple(
+            Step(*head, tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
+            for i, head in enumerate(meta["steps"])
+        )
+        return Fit(
+            design=design,
+            coef=tensors["coef"],
+            unscaled=tensors["unscaled"],
+            tally=Tally(**meta["tally"]),
+            trace=Trace(design.names, steps),
+            dropped=meta["dropped"],
+            remarks=tuple(meta["remarks"]),
+            **{name: meta["fit"][name] for name in _PLAIN},
+        )
+    except (SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        detail = problem.what if isinstance(problem, errors.BetahatError) else " ".join(str(problem).split())
+        raise errors.model_damaged(str(path), detail[:200] or type(problem).__name__) from None
+
+
+def _header(content: bytes, path: str) -> dict[str, Any]:
+    """The model's JSON, from the header of a safetensors file: eight bytes of length, then JSON."""
+    if content[8:9] != b"{":
+        if content[:1] == b"\x80" or content[:2] == b"PK":
+            why = "it is a pickle or a torch.save archive, which betahat never opens: they can run code"
+            raise errors.not_a_model(path, why)
+        raise errors.not_a_model(path, "it does not begin as a model file does")
+    (length,) = struct.unpack("<Q", content[:8])
+    if length > len(content) - 8:
+        raise errors.model_damaged(path, "it ends before its header does")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        text = header["__metadata__"]["betahat"]
+    except (ValueError, KeyError, TypeError):
+        raise errors.not_a_model(path, "it is a safetensors file without a betahat entry") from None
+    try:
+        meta = from_plain(json.loads(text))
+    except (ValueError, KeyError, TypeError) as problem:
+        raise errors.model_damaged(path, str(problem)[:200]) from None
+    if not isinstance(meta, dict):
+        raise errors.model_damaged(path, "its entry is no table of values")
+    return meta
+
+
+# ── designs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _design_out(design: Any) -> dict[str, Any]:
+    if isinstance(design, Columns):
+        kept = {"response": design.response, "intercept": design.intercept, "named": design.named}
+        return {"kind": "columns", "names": list(design.names), **kept}
+    return {
+        "kind": "formula",
+        "text": design.parsed.text,
+        "canonical": design.parsed.canonical,
+        "names": list(design.names),
+        "kinds": design.kinds,
+        "levels": design.levels,
+        "ordered": sorted(design.ordered),
+        "transforms": design.transforms,
+    }
+
+
+def _design_in(kept: dict[str, Any]) -> Design | Columns:
+    names = tuple(kept["names"])
+    if kept["kind"] == "columns":
+        return Columns(names, kept["response"], kept["intercept"], kept["named"])
+    parsed = parse(kept["canonical"], text=kept["text"])
+    encoder = Encoder(parsed, kept["kinds"], kept["levels"], frozenset(kept["ordered"]))
+    encoder.transforms = kept["transforms"]
+    return Design(parsed, names, kept["kinds"], kept["levels"], encoder.ordered, encoder.transforms, encoder)
+
+
+# ── JSON for what JSON lacks: arrays, tuples, number keys, infinities ────────────────────────────────────────────
+
+
+def to_plain(value: Any) -> Any:
+    """A value as JSON can hold it; floats keep every digit, and what JSON lacks is spelled with a "::" key."""
+    if isinstance(value, np.ndarray):
+        return {"::array": [to_plain(v) for v in value.ravel().tolist()], "shape": list(value.shape)}
+    if isinstance(value, np.generic):
+        return to_plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"::float": repr(value)}
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and not key.startswith("::") for key in value):
+            return {key: to_plain(v) for key, v in value.items()}
+        return {"::pairs": [[to_plain(key), to_plain(v)] for key, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise errors.cannot_write("the model", f"a {type(value).__name__} has no place in a model file")
+
+
+def from_plain(value: Any) -> Any:
+    """The reverse of `to_plain` (tuples come back as lists)."""
+    if isinstance(value, list):
+        return [from_plain(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "::array" in value:
+        return np.array([from_plain(v) for v in value["::array"]], dtype=np.float64).reshape(value["shape"])
+    if "::float" in value:
+        return float(value["::float"])
+    if "::pairs" in value:
+        return {from_plain(key): from_plain(v) for key, v in value["::pairs"]}
+    return {key: from_plain(v) for key, v in value.items()}

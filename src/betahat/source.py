@@ -1,0 +1,239 @@
+"""Source: anything that holds a table, as a re-readable stream of Arrow tables.
+
+    source = Source.of("flights/*.parquet")       # or a DataFrame, an Arrow table or stream, a dict, a path
+    source.names                                  # the columns
+    for table in source.tables(["distance"]): ... # asking twice gives the same tables
+
+Arrow is the currency inside because it says what NumPy cannot: which values are missing, which numbers stand for
+levels, and in which order. Numbers pass through it without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import pyarrow as pa
+
+from betahat import errors, files
+from betahat.batch import as_column
+
+Reader = Callable[[Sequence[str] | None], Iterator[Any]]
+
+CHUNK = files.CHUNK
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table, in memory or not, that can be streamed in chunks of rows.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The columns, in order.
+    kind : str
+        What came in: "pandas", "polars", "arrow", "numpy", "torch" or "file"; results go out in the same kind.
+    label : str
+        How the report calls it: a path, or "a pandas DataFrame".
+    rereadable : bool
+        False for a stream that is used up by reading.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    label: str
+    read: Reader
+    rereadable: bool = True
+
+    @classmethod
+    def of(cls, data: Any) -> Source:
+        """Recognize a table.
+
+        Parameters
+        ----------
+        data : DataFrame, Arrow table or stream, dict of columns, path, glob, folder, or list of paths
+            Frames may be pandas or polars; columns of a dict may be lists, arrays or tensors of shape (n,) or (n, 1).
+
+        Raises
+        ------
+        SourceError
+            When there is nothing to read, or it is not a table.
+
+        Examples
+        --------
+        >>> source = Source.of({"x": [1.0, 2.0, 3.0]})
+        >>> source.names, sum(table.num_rows for table in source.tables())
+        (('x',), 3)
+        """
+        if isinstance(data, Source):
+            return data
+        if isinstance(data, str | Path) or _is_paths(data):
+            return _from_files(data)
+        if isinstance(data, Mapping):
+            return _from_mapping(data)
+        if isinstance(data, pa.RecordBatchReader):
+            return _from_stream(data)
+        repeated = _repeated_names(data)
+        if repeated:
+            raise errors.duplicate_columns(repeated, "The table")
+        frame = nw.from_native(data, pass_through=True)
+        if isinstance(frame, nw.LazyFrame):
+            frame = frame.collect()
+        if isinstance(frame, nw.DataFrame):
+            return _from_frame(frame)
+        if hasattr(data, "__arrow_c_stream__"):
+            return _from_stream(pa.RecordBatchReader.from_stream(data))
+        raise errors.not_a_table(data)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Stream the wanted columns (all, when None) as Arrow tables of at most some ten thousand rows."""
+        for table in self.read(columns):
+            for start in range(0, table.num_rows, CHUNK):
+                yield table.slice(start, CHUNK)
+
+    def kept(self, columns: Sequence[str]) -> Source:
+        """The same source, able to be read again: a stream's wanted columns are kept in memory, anything else is as it is."""
+        if self.rereadable:
+            return self
+        chunks = list(self.read(columns))
+        if not chunks:
+            raise errors.no_rows(self.label, self.names)
+        return _from_arrow(pa.concat_tables(chunks), self.kind, self.label)
+
+
+def _is_paths(data: Any) -> bool:
+    return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, str | Path) for item in data)
+
+
+def _repeated_names(data: Any) -> list[str]:
+    names = [str(name) for name in getattr(data, "column_names", getattr(data, "columns", ()))]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _from_files(data: Any) -> Source:
+    paths = files.expand(data)
+    label = paths[0] if len(paths) == 1 else f"{data if isinstance(data, str | Path) else paths[0] + ' …'} ({len(paths)} files)"
+    return Source(files.columns(paths), "file", str(label), lambda columns: files.read(paths, columns))
+
+
+def _from_arrow(table: Any, kind: str, label: str) -> Source:
+    def read(columns: Sequence[str] | None) -> Iterator[Any]:
+        yield table if columns is None else table.select(list(columns))
+
+    return Source(tuple(table.column_names), kind, label, read)
+
+
+def _from_stream(reader: Any) -> Source:
+    names = tuple(reader.schema.names)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise errors.duplicate_columns(repeated, "The Arrow stream")
+    used: list[bool] = []
+
+    def read(columns: Sequence[str] | None) -> Iterator[Any]:
+        if used:
+            raise errors.read_once("The Arrow stream")
+        used.append(True)
+        try:
+            for batch in reader:
+                table = pa.Table.from_batches([batch])
+                yield table if columns is None else table.select(list(columns))
+        except pa.ArrowException as problem:
+            raise errors.file_damaged("the Arrow stream", "Arrow", " ".join(str(problem).split())[:200]) from None
+
+    return Source(names, "arrow", "an Arrow stream", read, rereadable=False)
+
+
+def _from_frame(frame: Any) -> Source:
+    implementation = str(frame.implementation.name).lower()
+    kind = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}.get(implementation, "pandas")
+    label = {"pandas": "a pandas DataFrame", "polars": "a polars DataFrame", "arrow": "an Arrow table"}[kind]
+    names = tuple(str(name) for name in frame.columns)
+
+    def read(columns: Sequence[str] | None) -> Iterator[Any]:
+        wanted = list(names if columns is None else columns)
+        try:
+            yield frame.select(wanted).to_arrow()
+        except (pa.ArrowException, TypeError, ValueError):
+            for name in wanted:
+                _convert(name, lambda name=name: frame.select(name).to_arrow())  # type: ignore[misc]
+            raise
+
+    return Source(names, kind, label, read)
+
+
+def _convert(name: str, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except (pa.ArrowException, TypeError, ValueError) as problem:
+        if "complex" in str(problem):
+            raise errors.not_real(name, "complex") from None
+        raise errors.column_unreadable(name, " ".join(str(problem).split())[:160]) from None
+
+
+def _from_mapping(data: Mapping[Any, Any]) -> Source:
+    names = tuple(str(name) for name in data)
+    if not names:
+        raise errors.no_rows("The table (an empty dict)")
+    columns = {str(name): _flat(values, str(name)) for name, values in data.items()}
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise errors.column_lengths(lengths)
+    torches = any(type(values).__module__.split(".")[0] == "torch" for values in data.values())
+
+    def read(wanted: Sequence[str] | None) -> Iterator[Any]:
+        chosen = list(names if wanted is None else wanted)
+        yield pa.table({name: _convert(name, lambda name=name: _arrow(columns[name])) for name in chosen})  # type: ignore[misc]
+
+    return Source(names, "torch" if torches else "numpy", "a dict of columns", read)
+
+
+def _flat(values: Any, name: str) -> Any:
+    """One column of a dict, checked to be one column; only tensors and odd shapes are converted here."""
+    if type(values).__module__.split(".")[0] == "torch":
+        return as_column(values, name).numpy()
+    shape = getattr(values, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[1] == 1:
+        return np.asarray(values)[:, 0]
+    if shape is not None and len(shape) != 1:
+        raise errors.wrong_shape(f"Column {name!r}", tuple(shape), "(n,), or (n, 1)", "pass one column at a time")
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        raise errors.wrong_shape(f"Column {name!r}", (), "(n,)", f"pass a list or an array for {name!r}")
+    if isinstance(values, np.ndarray) and np.iscomplexobj(values):
+        raise errors.not_real(name, "complex")
+    return values
+
+
+def _arrow(values: Any) -> Any:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    if hasattr(values, "to_arrow"):
+        return values.to_arrow()  # a polars Series
+    return pa.array(values, from_pandas=True)  # NaN of pandas and NumPy is a missing value
+
+
+# ── handing results out ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_frame(data: Any) -> bool:
+    """Whether something is a table with named columns rather than an array."""
+    if isinstance(data, Source | Mapping | pa.RecordBatchReader) or nw.dependencies.is_into_dataframe(data):
+        return True
+    return hasattr(data, "__arrow_c_stream__")
+
+
+def hand_out(columns: Mapping[str, Any], kind: str) -> Any:
+    """A table of results in the kind that the data came in: pandas, polars, or Arrow for Arrow and files."""
+    if kind == "polars":
+        import polars
+
+        return polars.DataFrame(dict(columns))
+    if kind in ("arrow", "file"):
+        return pa.table({name: pa.array(values) for name, values in columns.items()})
+    import pandas
+
+    return pandas.DataFrame(dict(columns))
