@@ -37,17 +37,21 @@ _MAP: dict[str, str | None] = {
 __all__ = ["__version__", *_MAP]
 
 if TYPE_CHECKING:
-    from betahat import derive, errors, lecture, loss, update
-    from betahat.batch import Batch
-    from betahat.design import Design
-    from betahat.errors import BetahatError
-    from betahat.fitting import fit
-    from betahat.loss import Squared
-    from betahat.modelfile import load
-    from betahat.moments import Moments
-    from betahat.outcome import Fit
-    from betahat.source import Source
-    from betahat.trace import Trace
+    from betahat import derive as derive
+    from betahat import errors as errors
+    from betahat import lecture as lecture
+    from betahat import loss as loss
+    from betahat import update as update
+    from betahat.batch import Batch as Batch
+    from betahat.design import Design as Design
+    from betahat.errors import BetahatError as BetahatError
+    from betahat.fitting import fit as fit
+    from betahat.loss import Squared as Squared
+    from betahat.modelfile import load as load
+    from betahat.moments import Moments as Moments
+    from betahat.outcome import Fit as Fit
+    from betahat.source import Source as Source
+    from betahat.trace import Trace as Trace
 
 
 def __getattr__(name: str) -> Any:

@@ -49,10 +49,7 @@ class Columns:
         """Read the names off X and y."""
         response = getattr(y, "name", None)
         own = _frame_names(X)
-        if own is not None:
-            names = own
-        else:
-            names = tuple(f"x{j}" for j in range(as_matrix(X, "X").shape[1]))
+        names = own if own is not None else tuple(f"x{j}" for j in range(as_matrix(X, "X").shape[1]))
         if not names:
             raise errors.wrong_shape("X", tuple(getattr(X, "shape", ())), "(n, p), with at least one column")
         if "Intercept" in names and intercept:
@@ -60,7 +57,9 @@ class Columns:
         every = ("Intercept", *names) if intercept else names
         return cls(every, response if isinstance(response, str) and response else "y", intercept, own is not None)
 
-    def batches(self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, tally: Tally | None = None) -> Iterator[Batch]:
+    def batches(
+        self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, tally: Tally | None = None
+    ) -> Iterator[Batch]:
         """Stream X and y in chunks of rows, checked for shape, length and finiteness."""
         tally = Tally() if tally is None else tally
         matrix = self._matrix(X)

@@ -104,7 +104,7 @@ class Batch:
 
 
 def as_tensor(values: Any, name: str) -> Tensor:
-    """Any array-like as a float64 tensor on the CPU; a view where it already is one. The caller's data stay as they are."""
+    """Any array-like as a float64 tensor on the CPU; a view where it already is one."""
     if isinstance(values, Tensor):
         if values.is_complex():
             raise errors.not_real(name, "complex")

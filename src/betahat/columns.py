@@ -1,8 +1,8 @@
 """Columns: what one Arrow column holds, as the numbers or levels that a design needs.
 
-    kind(table.column("cyl").type)        # 'number', 'truth', 'text', 'other' or 'nothing'
-    numbers(table.column("wt"))           # float64, (n,), missing as NaN
-    codes(table.column("carrier"), [...]) # the place of each value among the levels
+kind(table.column("cyl").type)        # 'number', 'truth', 'text', 'other' or 'nothing'
+numbers(table.column("wt"))           # float64, (n,), missing as NaN
+codes(table.column("carrier"), [...]) # the place of each value among the levels
 """
 
 from __future__ import annotations

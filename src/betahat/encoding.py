@@ -18,7 +18,6 @@ from formulaic.errors import FormulaicError
 from formulaic.materializers import PandasMaterializer
 from formulaic.parser.types import Factor as FormulaicFactor
 from formulaic.transforms import TRANSFORMS, encode_contrasts
-from formulaic.transforms.contrasts import C as formulaic_C
 from formulaic.transforms.contrasts import PolyContrasts
 from formulaic.utils.cast import as_columns
 from interface_meta import override
@@ -32,7 +31,7 @@ def _category(data: Any, contrasts: Any = None, *, levels: Any = None) -> Any:
     """C(…): as formulaic's, but levels that were declared ordered get polynomial contrasts, as in R."""
     if contrasts is None and isinstance(data.dtype, pd.CategoricalDtype) and data.dtype.ordered:
         contrasts = PolyContrasts
-    return formulaic_C(data, contrasts, levels=levels)
+    return TRANSFORMS["C"](data, contrasts, levels=levels)
 
 
 _CONTEXT: dict[str, Any] = {
@@ -50,11 +49,11 @@ class _Materializer(PandasMaterializer):  # type: ignore[misc]
     REGISTER_NAME = "betahat"
     REGISTER_INPUTS = ()
 
-    @override  # type: ignore[untyped-decorator]
+    @override
     def _is_categorical(self, values: Any) -> bool:
         return getattr(values, "dtype", None) == np.dtype(bool) or bool(super()._is_categorical(values))
 
-    @override  # type: ignore[untyped-decorator]
+    @override
     def _encode_categorical(
         self, values: Any, metadata: Any, encoder_state: Any, spec: Any, drop_rows: Any, reduced_rank: bool = False
     ) -> Any:
@@ -63,7 +62,12 @@ class _Materializer(PandasMaterializer):  # type: ignore[misc]
             return super()._encode_categorical(values, metadata, encoder_state, spec, drop_rows, reduced_rank)
         plain = values.__wrapped__ if hasattr(values, "__wrapped__") else values
         encoded = encode_contrasts(
-            plain, contrasts=PolyContrasts, reduced_rank=reduced_rank, _metadata=metadata, _state=encoder_state, _spec=spec
+            plain,
+            contrasts=PolyContrasts,
+            reduced_rank=reduced_rank,
+            _metadata=metadata,
+            _state=encoder_state,
+            _spec=spec,
         )
         return as_columns(encoded)
 
@@ -78,9 +82,9 @@ class Encoder:
         self.transforms: dict[str, Any] = {}
         factors = [factor for expr, factor in parsed.factors.items() if parsed.on_right(expr)]
         #: columns that are nothing but categories, whose exact values pass as codes
-        self.coded = {
-            name for name in levels if not any(f.role == "number" and name in f.columns for f in factors)
-        } - {expr for expr, f in parsed.factors.items() if f.role == "column" and kinds[expr] == "number"}
+        self.coded = {name for name in levels if not any(f.role == "number" and name in f.columns for f in factors)} - {
+            expr for expr, f in parsed.factors.items() if f.role == "column" and kinds[expr] == "number"
+        }
 
     def learn(self, factor: Factor, values: np.ndarray[Any, Any]) -> None:
         """Let the transforms of one factor learn from all its rows (m, k)."""
@@ -134,10 +138,10 @@ class Encoder:
         """What formulaic would learn of categories, said beforehand."""
         known: dict[str, Any] = {}
         for expr, factor in self.parsed.factors.items():
-            if self.parsed.in_terms(expr) and factor.role != "number" and factor.columns[0] in self.levels:
-                if factor.role == "category" or self.kinds[expr] != "number":
-                    state = {"categories": list(self.levels[factor.columns[0]])}
-                    known[expr] = (FormulaicFactor.Kind.CATEGORICAL, state)
+            categorical = factor.role == "category" or (factor.role == "column" and self.kinds[expr] != "number")
+            if categorical and self.parsed.in_terms(expr):
+                state = {"categories": list(self.levels[factor.columns[0]])}
+                known[expr] = (FormulaicFactor.Kind.CATEGORICAL, state)
         return known
 
     def _spec(self, formula: Any, encoders: dict[str, Any]) -> Any:

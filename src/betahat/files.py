@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.ipc as paipc
 import pyarrow.parquet as papq
@@ -36,7 +37,13 @@ _ENDINGS = {
     ".feather": "Arrow",
     ".ipc": "Arrow",
 }
-_MAGIC = {b"PAR1": "Parquet", b"ARROW1": "Arrow", b"\x80": "a pickle", b"\x1f\x8b": "gzip", b"PK\x03\x04": "a zip file or a spreadsheet"}
+_MAGIC = {
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"\x80": "a pickle",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "a zip file or a spreadsheet",
+}
 
 
 def expand(given: str | Path | Sequence[str | Path]) -> list[str]:
@@ -241,7 +248,9 @@ def _csv_types(path: str, convert: dict[str, Any]) -> dict[str, Any]:
     while True:
         options = pacsv.ConvertOptions(**convert, column_types=types)
         block = pacsv.ReadOptions(block_size=_BLOCK)
-        with pacsv.open_csv(path, read_options=block, parse_options=_separator(path), convert_options=options) as reader:
+        with pacsv.open_csv(
+            path, read_options=block, parse_options=_separator(path), convert_options=options
+        ) as reader:
             found = {field.name: field.type for field in reader.schema}
             try:
                 for _ in reader:
@@ -255,8 +264,39 @@ def _csv_types(path: str, convert: dict[str, Any]) -> dict[str, Any]:
 
 
 def _column_at_fault(message: str, names: list[str]) -> str | None:
-    """pyarrow says 'In CSV column #3: …', counting the file's columns, or 'In column #3'."""
+    """Read the message of pyarrow, which says 'In CSV column #3: …', counting the file's columns, or 'In column #3'."""
     digits = message.partition("column #")[2].partition(":")[0]
     if digits.isdigit() and int(digits) < len(names):
         return names[int(digits)]
     return None
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def as_csv(table: Any) -> bytes:
+    """A table of numbers as CSV: every digit, and nothing where a value is missing."""
+    sink = pa.BufferOutputStream()
+    filled = pa.table({name: pc.if_else(pc.is_nan(table[name]), None, table[name]) for name in table.column_names})
+    pacsv.write_csv(filled, sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
+    return (",".join(table.column_names) + "\n").encode() + bytes(sink.getvalue())
+
+
+def writer(path: str) -> Callable[[Any], bytes]:
+    """What turns a table of numbers into the bytes of a file with this ending."""
+    shape = _ENDINGS.get(_ending(path) or "")
+    if shape is None or path.lower().endswith((".gz", ".tsv")):
+        raise errors.unknown_option("out", path, ["FILE.csv", "FILE.parquet", "FILE.arrow"])
+
+    def parquet(table: Any) -> bytes:
+        sink = pa.BufferOutputStream()
+        papq.write_table(table, sink)
+        return bytes(sink.getvalue())
+
+    def arrow(table: Any) -> bytes:
+        sink = pa.BufferOutputStream()
+        with paipc.new_file(sink, table.schema) as out:
+            out.write_table(table)
+        return bytes(sink.getvalue())
+
+    return {"CSV": as_csv, "Parquet": parquet, "Arrow": arrow}[shape]

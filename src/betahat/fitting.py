@@ -1,7 +1,7 @@
 """Fitting: the only loop. Predict, loss, derive, update, until the update has nothing left to do.
 
-    fit = bh.fit("mpg ~ wt + C(cyl)", "cars.parquet")
-    fit = bh.fit(X, y, update="descent", epochs=100)
+fit = bh.fit("mpg ~ wt + C(cyl)", "cars.parquet")
+fit = bh.fit(X, y, update="descent", epochs=100)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from betahat.predict import predict
 from betahat.progress import watched
 from betahat.source import Source, is_frame
 from betahat.trace import Step, Trace
-from betahat.update.descent import Adam, Descent
+from betahat.update.descent import Descent
 from betahat.update.exact import Exact, Solution, solve
 
 Batches = Callable[[], Iterator[Batch]]
@@ -124,10 +124,14 @@ def fit(
     method, reason = updates.named(update, chosen)
     if lr is not None:
         if isinstance(method, Exact):
-            raise errors.option_not_for("lr", "the exact update, which takes one step and needs no rate", "pass update='descent'")
+            raise errors.option_not_for(
+                "lr", "the exact update, which takes one step and needs no rate", "pass update='descent'"
+            )
         method = replace(method, lr=lr)
-    problem = _formula_problem(formula, data, weights, offset, intercept, missing) if isinstance(formula, str) else (
-        _array_problem(formula, data, weights, offset, intercept)
+    problem = (
+        _formula_problem(formula, data, weights, offset, intercept, missing)
+        if isinstance(formula, str)
+        else (_array_problem(formula, data, weights, offset, intercept))
     )
 
     tally = Tally()
@@ -137,7 +141,9 @@ def fit(
     solution = solve(total, names=names[problem.design.intercept :], intercept=problem.design.intercept)
     if solution.dropped and collinear == "raise":
         raise errors.collinear_terms(solution.dropped)
-    return _learned(problem, chosen, method, reason, batches, total, solution, tally, epochs, start, weights is not None)
+    return _learned(
+        problem, chosen, method, reason, batches, total, solution, tally, epochs, start, weights is not None
+    )
 
 
 # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -301,7 +307,9 @@ def _learned(
     names, intercept = problem.design.names, problem.design.intercept
     W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
     if W.shape[0] != len(names):
-        raise errors.wrong_shape("start", tuple(W.shape), f"({len(names)},), one weight for each of {errors.listing(names)}")
+        raise errors.wrong_shape(
+            "start", tuple(W.shape), f"({len(names)},), one weight for each of {errors.listing(names)}"
+        )
     least, most = _spectrum(total, intercept)
     rss, mss, distance, remarks = solution.rss, solution.mss, 0.0, []
     df = tally.used - solution.rank
@@ -332,7 +340,7 @@ def _learned(
         )
         distance = apart(W)
         rss = float(derive.by_moments(W, total, intercept=intercept).value)
-        mss = max(0.0, solution.mss + solution.rss - rss)
+        mss = solution.mss + solution.rss - rss
         if distance > _CLOSE:
             remarks.append(errors.stopped_early(len(steps), distance))
     if df == 0:

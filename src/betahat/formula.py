@@ -275,7 +275,7 @@ class _Reader:
     def constant(self, node: ast.AST) -> Any:
         """Pass a number, text, True, False, None, or a list of them, and return it."""
         try:
-            value = ast.literal_eval(node)  # type: ignore[arg-type]
+            value = ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError):
             raise self.refuse("an option of a function is a plain number, text or list") from None
         for item in value if isinstance(value, list | tuple) else [value]:
@@ -289,7 +289,9 @@ class _Reader:
             raise self.refuse(f"{_name(node.func)}(…) takes a column", "make the column in the table first")
         column = self.aliases.get(node.args[0].id, node.args[0].id)
         levels = None
-        for i, (key, value) in enumerate([("contrasts", a) for a in node.args[1:]] + [(k.arg, k.value) for k in node.keywords]):
+        for i, (key, value) in enumerate(
+            [("contrasts", a) for a in node.args[1:]] + [(k.arg, k.value) for k in node.keywords]
+        ):
             if key == "levels":
                 given = self.constant(value)
                 levels = tuple(given) if isinstance(given, list | tuple) else (given,)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor
 
 from betahat import errors
@@ -86,7 +85,7 @@ def quantile(level: float, df: int) -> float:
     """The factor of a two-sided interval of this level."""
     if not isinstance(level, int | float) or not 0 < level < 1:
         raise errors.bad_level(level)
-    return float(stats.t.isf((1 - level) / 2, df)) if df > 0 else math.nan
+    return float(-special.stdtrit(df, (1 - level) / 2)) if df > 0 else math.nan
 
 
 def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
@@ -100,7 +99,7 @@ def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
 
 def f_test(fit: Fit) -> tuple[float, float]:
     """F of all terms but the intercept, and its p-value; NaN where there is no such term or no residual freedom."""
-    if fit.df_model <= 0 or fit.df_resid <= 0:
+    if fit.df_model <= 0 or fit.df_resid <= 0 or fit.mss < 0:
         return math.nan, math.nan
     if fit.rss == 0:
         return math.inf, 0.0
@@ -169,11 +168,8 @@ def _spread_out(values: Tensor, here: Tensor, rows: int) -> np.ndarray[Any, Any]
 
 
 def _vector(values: np.ndarray[Any, Any], kind: str, new: Any) -> Any:
-    makers: dict[str, Callable[[], Any]] = {
-        "pandas": lambda: pd.Series(values, index=getattr(new, "index", None), name="predicted"),
-        "polars": lambda: hand_out({"predicted": values}, "polars")["predicted"],
-        "arrow": lambda: hand_out({"predicted": values}, "arrow")["predicted"],
-        "file": lambda: hand_out({"predicted": values}, "arrow")["predicted"],
-        "torch": lambda: torch.from_numpy(values),
-    }
-    return makers.get(kind, lambda: values)()
+    if kind == "pandas":
+        return pd.Series(values, index=getattr(new, "index", None), name="predicted")
+    if kind in ("polars", "arrow", "file"):
+        return hand_out({"predicted": values}, kind)["predicted"]
+    return torch.from_numpy(values) if kind == "torch" else values

@@ -91,7 +91,9 @@ def load(path: str | Path) -> Fit:
     """
     file = Path(path)
     if not file.is_file():
-        raise errors.file_missing(str(path), [str(p) for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else [])
+        raise errors.file_missing(
+            str(path), [str(p) for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
+        )
     content = file.read_bytes()
     meta = _header(content, str(path))
     if not isinstance(meta.get("format"), int) or meta["format"] > FORMAT:
@@ -103,8 +105,8 @@ def load(path: str | Path) -> Fit:
         if tensors["coef"].shape != (p,) or tensors["unscaled"].shape != (p, p):
             raise ValueError(f"it names {p} terms and holds {tuple(tensors['coef'].shape)} coefficients")
         steps = tuple(
-            Step(*head, tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
-            for i, head in enumerate(meta["steps"])
+            Step(int(epoch), int(rows), float(loss), tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
+            for i, (epoch, rows, loss) in enumerate(meta["steps"])
         )
         return Fit(
             design=design,

@@ -173,7 +173,7 @@ class Fit:
 
     @property
     def rsquared(self) -> float:
-        """mss / (mss + rss): about the mean with an intercept, about zero without, as in R."""
+        """The share explained, mss / (mss + rss): about the mean with an intercept, about zero without, as in R."""
         return self.mss / (self.mss + self.rss)
 
     @property

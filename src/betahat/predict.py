@@ -1,6 +1,6 @@
 """Step 1, predict: from weights and rows to yhat.
 
-    yhat = predict(W, batch)             # W (p,), batch.X (n, p) → (n,)
+yhat = predict(W, batch)             # W (p,), batch.X (n, p) → (n,)
 """
 
 from __future__ import annotations

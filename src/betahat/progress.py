@@ -1,6 +1,6 @@
 """Progress: a bar on a terminal for whatever may last over a second, and nothing in a pipe.
 
-    for batch in watched(batches, tally, "flights.parquet"): ...
+for batch in watched(batches, tally, "flights.parquet"): ...
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from betahat.batch import Tally
@@ -15,11 +17,22 @@ from betahat.batch import Tally
 T = TypeVar("T")
 
 _PATIENCE = 0.7  # seconds before a bar appears
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
+
+
+@contextmanager
+def silent(quiet: bool = True) -> Iterator[None]:
+    """Show no progress inside this block."""
+    token = _hidden.set(quiet)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
 
 
 def watched(items: Iterable[T], tally: Tally, label: str) -> Iterator[T]:
     """Pass the items on; when they take long and standard error is a terminal, show how many rows have been read."""
-    if not sys.stderr.isatty():
+    if _hidden.get() or not sys.stderr.isatty():
         yield from items
         return
     begun = time.monotonic()

@@ -96,7 +96,7 @@ class Source:
                 yield table.slice(start, CHUNK)
 
     def kept(self, columns: Sequence[str]) -> Source:
-        """The same source, able to be read again: a stream's wanted columns are kept in memory, anything else is as it is."""
+        """The same source, able to be read again: the wanted columns of a stream are kept in memory."""
         if self.rereadable:
             return self
         chunks = list(self.read(columns))
@@ -116,7 +116,11 @@ def _repeated_names(data: Any) -> list[str]:
 
 def _from_files(data: Any) -> Source:
     paths = files.expand(data)
-    label = paths[0] if len(paths) == 1 else f"{data if isinstance(data, str | Path) else paths[0] + ' …'} ({len(paths)} files)"
+    label = (
+        paths[0]
+        if len(paths) == 1
+        else f"{data if isinstance(data, str | Path) else paths[0] + ' …'} ({len(paths)} files)"
+    )
     return Source(files.columns(paths), "file", str(label), lambda columns: files.read(paths, columns))
 
 

@@ -1,7 +1,7 @@
 """Trace: what each pass leaves to be read.
 
-    fit.trace[0].loss, fit.trace[0].gradient      # the first step
-    fit.trace.to_frame()                          # one row for each epoch
+fit.trace[0].loss, fit.trace[0].gradient      # the first step
+fit.trace.to_frame()                          # one row for each epoch
 """
 
 from __future__ import annotations

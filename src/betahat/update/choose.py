@@ -1,6 +1,6 @@
 """Choose: which update suits a loss, and why, in one sentence.
 
-    update, why = choose(loss)
+update, why = choose(loss)
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Descent:
     def __post_init__(self) -> None:
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise errors.bad_number("lr", self.lr, "a positive number")
-        if not 0 <= self.momentum:
+        if not self.momentum >= 0:
             raise errors.bad_number("momentum", self.momentum, "zero or positive")
         if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
             raise errors.option_not_for("nesterov=True", "no momentum or with dampening", "pass momentum=0.9")

@@ -162,7 +162,9 @@ def _independent(
         b = torch.linalg.solve_triangular(factor[:place, :place], factor[:place, place : place + 1], upper=True)[:, 0]
         j = kept.pop(place)
         parts = {names[i]: float(v * scale[j] / scale[i]) for i, v in zip(before, b, strict=True)}
-        shares = {names[i]: float(v.abs() * size[i] / size[j].clamp(min=1e-300)) for i, v in zip(before, b, strict=True)}
+        shares = {
+            names[i]: float(v.abs() * size[i] / size[j].clamp(min=1e-300)) for i, v in zip(before, b, strict=True)
+        }
         parts = {name: value for name, value in parts.items() if shares[name] > 1e-9}
         if intercept:
             center = moments.mean + moments.tail

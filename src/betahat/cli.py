@@ -1,0 +1,232 @@
+"""The command line: `betahat fit`, `predict`, `describe`, `lecture`.
+
+Results go to standard output, progress and remarks to standard error. Exit status 0, 1 (an error with its reason), 2
+(usage). Heavy rooms are imported by the commands that need them, so that `betahat --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from betahat import __version__
+
+
+def _lettered(command: Callable[..., None]) -> Callable[..., None]:
+    """Show an error of the library as its letter, without a traceback; show warnings as remarks."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        from betahat.errors import BetahatError
+
+        quiet = options.get("quiet", False)
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                command(*args, **options)
+        except BetahatError as problem:
+            click.echo(f"betahat: {problem}", err=True)
+            sys.exit(1)
+        except OSError as problem:
+            click.echo(f"betahat: {problem}", err=True)
+            sys.exit(1)
+        for warning in caught:
+            if not quiet and issubclass(warning.category, UserWarning):
+                click.echo(f"remark: {warning.message}", err=True)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="betahat")
+def main() -> None:
+    r"""Learn regression models, see every step of the learning, and report the result as a statistician would.
+
+    \b
+      betahat fit cars.csv "mpg ~ wt + C(cyl)" --save cars.betahat
+      betahat predict cars.betahat new.csv --interval prediction
+      betahat lecture
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ² or Hangul shows '?', not a traceback
+
+
+@main.command()
+@click.argument("data")
+@click.argument("formula")
+@click.option("--weights", metavar="COLUMN", help="Column of precision weights; weight zero leaves a row out.")
+@click.option("--offset", metavar="COLUMN", help="Column added to the prediction with coefficient one.")
+@click.option(
+    "--update", default="auto", metavar="NAME", help="auto, exact, descent, momentum or adam.", show_default=True
+)
+@click.option("--lr", type=float, metavar="RATE", help="Learning rate of a descent; chosen when left out.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Steps of a descent; as many as it takes when left out.")
+@click.option("--collinear", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
+@click.option("--missing", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
+@click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
+@click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "html", "json"]),
+    default="text",
+    help="Form of the summary.",
+    show_default=True,
+)
+@click.option("--quiet", is_flag=True, help="No remarks and no progress.")
+@_lettered
+def fit(
+    data: str,
+    formula: str,
+    weights: str | None,
+    offset: str | None,
+    update: str,
+    lr: float | None,
+    epochs: int | None,
+    collinear: str,
+    missing: str,
+    level: float,
+    save_to: str | None,
+    form: str,
+    quiet: bool,
+) -> None:
+    """Fit FORMULA to DATA and print the summary.
+
+    DATA is the path of a CSV, Parquet or Arrow file, a folder of them, or a quoted glob. FORMULA reads as in R:
+    "arr_delay ~ dep_delay + C(carrier)".
+    """
+    import betahat as bh
+    from betahat import inference
+
+    inference.quantile(level, 1)
+    with _silent_progress(quiet):
+        model = bh.fit(
+            formula,
+            data,
+            weights=weights,
+            offset=offset,
+            update=update,
+            lr=lr,
+            epochs=epochs,
+            collinear=collinear,
+            missing=missing,
+        )
+    text = _render(model, level, form)
+    if save_to:
+        model.save(save_to)
+    click.echo(text)
+    if save_to and not quiet:
+        click.echo(f"The model is saved in {save_to}.", err=True)
+
+
+@main.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--interval", type=click.Choice(["confidence", "prediction"]), help="Add lower and upper bounds.")
+@click.option("--level", type=float, default=0.95, help="Level of the bounds.", show_default=True)
+@click.option("--offset", metavar="COLUMN", help="Column to add, where the fit had --offset.")
+@click.option(
+    "--out", metavar="FILE", help="Write to FILE (.csv, .parquet or .arrow) instead of CSV on standard output."
+)
+@click.option("--quiet", is_flag=True, help="No remarks.")
+@_lettered
+def predict(
+    model: str, data: str, interval: str | None, level: float, offset: str | None, out: str | None, quiet: bool
+) -> None:
+    """Predict each row of DATA with a saved MODEL."""
+    import pyarrow as pa
+
+    import betahat as bh
+    from betahat import files
+
+    writer = None if out is None else files.writer(out)
+    result = bh.load(model).predict(data, interval=interval, level=level, offset=offset)
+    table = result if isinstance(result, pa.Table) else pa.table({"predicted": result})
+    if out is None or writer is None:
+        click.echo(files.as_csv(table).decode().rstrip("\n"))
+        return
+    from betahat.modelfile import write_whole
+
+    write_whole(out, writer(table))
+    if not quiet:
+        click.echo(f"{table.num_rows:,} predictions are in {out}.", err=True)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "html", "json"]),
+    default="text",
+    help="Form of the summary.",
+    show_default=True,
+)
+@_lettered
+def describe(model: str, level: float, form: str) -> None:
+    """Print what a saved MODEL is: its summary, and the columns that it needs."""
+    import betahat as bh
+    from betahat import errors
+
+    loaded = bh.load(model)
+    click.echo(_render(loaded, level, form))
+    if form != "text":
+        return
+    if loaded.formula is None:
+        click.echo(
+            f"\nTo predict it needs an array with the columns {errors.listing(loaded.terms[loaded.intercept :], 50)}."
+        )
+        return
+    click.echo("\nTo predict it needs these columns:")
+    for name in dict.fromkeys(name for factor in loaded.design.predictors for name in factor.columns):
+        levels = loaded.design.levels.get(name)
+        what = "numbers" if levels is None else f"{len(levels)} levels: {errors.listing(levels, 12)}"
+        click.echo(f"  {name}: {what}")
+
+
+@main.command()
+@click.option("--lang", metavar="ko|en", help="Language; from the locale when left out.")
+@click.option("--json", "as_json", is_flag=True, help="Only the numbers, as JSON.")
+@_lettered
+def lecture(lang: str | None, as_json: bool) -> None:
+    """Replay the lecture: one regression written six ways, every number checked against what the lecture printed."""
+    import json
+
+    from betahat.lecture import replay
+
+    result = replay(lang)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), ensure_ascii=False, indent=2))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(result)
+    else:
+        click.echo(str(result))
+    sys.exit(0 if result.agree == result.of else 1)
+
+
+def _render(model: Any, level: float, form: str) -> str:
+    import json
+
+    summary = model.summary(level)
+    if form == "json":
+        return json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+    return str(getattr(summary, f"to_{form}")())
+
+
+def _silent_progress(quiet: bool) -> Any:
+    from betahat.progress import silent
+
+    return silent(quiet)
+
+
+if __name__ == "__main__":
+    main()

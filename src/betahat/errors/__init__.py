@@ -1,0 +1,13 @@
+"""Every error of the library, as a short letter: what happened, why it probably did, what to do next.
+
+The texts live in this room and nowhere else. A room that must refuse says
+
+    raise errors.unknown_column("wieght", known=("height", "weight"), where="cars.csv")
+
+and the reader gets the letter with their own names and numbers in it.
+"""
+
+from betahat.errors.asking import *  # noqa: F403
+from betahat.errors.computing import *  # noqa: F403
+from betahat.errors.letters import *  # noqa: F403
+from betahat.errors.reading import *  # noqa: F403

@@ -1,0 +1,160 @@
+"""Asking: what can be wrong with options, formulas, and the table that a formula meets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from betahat.errors.letters import DesignError, FormulaError, OptionError, count, listing, nearest
+
+# ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unknown_option(what: str, given: object, known: Sequence[str]) -> OptionError:
+    """Refuse a value that is not among the known ones."""
+    return OptionError(
+        f"{what}={given!r} is not known.",
+        remedy=f"{nearest(str(given), known)}Known: {listing(known, 20)}.",
+    )
+
+
+def bad_level(level: object) -> OptionError:
+    """Refuse a confidence level outside (0, 1)."""
+    return OptionError(
+        f"level={level!r} is not a confidence level.",
+        "a level is a share between 0 and 1, both excluded",
+        "for 95 % intervals write level=0.95",
+    )
+
+
+def bad_number(what: str, given: object, wanted: str) -> OptionError:
+    """Refuse an argument that must be a number of some kind."""
+    return OptionError(f"{what}={given!r} will not do: it must be {wanted}.")
+
+
+def swapped_arguments() -> OptionError:
+    """Refuse a table first and a formula second."""
+    return OptionError(
+        "The formula stands second.",
+        "bh.fit takes the formula first and the table second",
+        'write bh.fit("y ~ x", table)',
+    )
+
+
+def option_not_for(what: str, where: str, remedy: str) -> OptionError:
+    """Refuse an option that has no meaning in this kind of call."""
+    return OptionError(f"{what} does not go with {where}.", remedy=remedy)
+
+
+# ── formulas and designs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def formula_syntax(formula: str, detail: str) -> FormulaError:
+    """Refuse a formula that does not parse."""
+    return FormulaError(
+        f"The formula {formula!r} does not parse: {detail}",
+        remedy="a formula reads 'response ~ term + term', as in 'mpg ~ wt + C(cyl)'; "
+        "names with spaces or signs stand in `backticks`",
+    )
+
+
+def formula_no_response(formula: str) -> FormulaError:
+    """Refuse a formula without a left side."""
+    return FormulaError(f"The formula {formula!r} has no response.", remedy="write 'y ~ …' with the column to explain")
+
+
+def formula_many_responses(formula: str, responses: Sequence[str]) -> FormulaError:
+    """Refuse several responses."""
+    return FormulaError(
+        f"The formula {formula!r} has {len(responses)} responses: {listing(responses)}.",
+        remedy="fit one at a time, or write I(a + b) ~ … if their sum is meant",
+    )
+
+
+def formula_forbidden(part: str, formula: str, why: str, remedy: str = "") -> FormulaError:
+    """Refuse a part of a formula that is code, not data arithmetic."""
+    return FormulaError(
+        f"{part!r} may not stand in a formula (in {formula!r}).",
+        why,
+        remedy or "make the column in the table first, and use its name",
+    )
+
+
+def unknown_function(name: str, formula: str, known: Sequence[str]) -> FormulaError:
+    """Refuse a function that formulas do not know."""
+    return FormulaError(
+        f"The function {name!r} is not known in formulas (in {formula!r}).",
+        remedy=f"{nearest(name, known)}Known: {listing(known, 40)}. Anything else: make the column in the table first.",
+    )
+
+
+def unknown_column(name: str, known: Sequence[str], where: str) -> DesignError:
+    """Refuse a name that is no column."""
+    return DesignError(
+        f"There is no column {name!r} in {where}.",
+        remedy=f"{nearest(name, known)}Columns: {listing(known, 20)}.",
+    )
+
+
+def not_numeric(column: str, found: str, example: str, where: str) -> DesignError:
+    """Refuse text, dates and the like where numbers are needed."""
+    shown = f" (for example {example!r})" if example else ""
+    return DesignError(
+        f"{where} needs numbers, and column {column!r} holds {found}{shown}.",
+        remedy=f"turn {column!r} into numbers first; as an explaining variable it can be used as it is",
+    )
+
+
+def not_real(column: str, found: str) -> DesignError:
+    """Refuse complex numbers and other things that are no real numbers."""
+    return DesignError(
+        f"{column!r} holds {found} numbers.", "a regression needs real ones", "take the real part or the modulus first"
+    )
+
+
+def unseen_level(column: str, level: object, known: Sequence[object], row: int) -> DesignError:
+    """Refuse a category that the model has never seen."""
+    return DesignError(
+        f"Column {column!r} holds the level {level!r} (row {row:,}), which the model has not seen.",
+        f"the model was learned with {count(len(known), 'level')}: {listing([repr(k) for k in known], 12)}",
+        "leave those rows out, or fit again with rows of that level",
+    )
+
+
+def kind_changed(column: str, found: str, learned: str) -> DesignError:
+    """Refuse a column that was text at the fit and is a number now, or the reverse."""
+    return DesignError(
+        f"Column {column!r} holds {found} here; when the model was learned it held {learned}.",
+        remedy=f"give {column!r} the kind it had",
+    )
+
+
+def one_level(column: str, level: object) -> DesignError:
+    """Refuse a categorical column with a single level."""
+    return DesignError(
+        f"Column {column!r} has the single level {level!r} in the rows used.",
+        "what does not vary cannot explain anything",
+        f"leave {column!r} out of the formula",
+    )
+
+
+def bad_contrast(expr: str, formula: str, detail: str) -> FormulaError:
+    """Refuse a contrast that cannot be made."""
+    return FormulaError(
+        f"{expr!r} cannot be encoded (in {formula!r}): {detail}",
+        remedy='write C(x), C(x, Treatment("level")), C(x, Sum), C(x, Helmert) or C(x, Poly)',
+    )
+
+
+def transform_failed(expr: str, detail: str) -> DesignError:
+    """Pass on why a transform could not be computed."""
+    return DesignError(f"{expr!r} cannot be computed: {detail}")
+
+
+def nothing_left(dropped: int, columns: dict[str, int], label: str) -> DesignError:
+    """Refuse a table in which every row has a missing value."""
+    worst = ", ".join(f"{name!r} is missing in {n:,}" for name, n in columns.items() if n)
+    return DesignError(
+        f"No complete row is left of {label}: all {dropped:,} have a missing value.",
+        worst,
+        "leave the emptiest column out of the formula",
+    )

@@ -1,0 +1,140 @@
+"""Computing: what can be wrong with numbers, and what is worth a warning or a remark."""
+
+from __future__ import annotations
+
+from betahat.errors.letters import BatchError, BetahatWarning, DesignError, FitError, count
+
+# ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def not_finite(what: str, value: object, row: int, origin: str = "") -> BatchError:
+    """Refuse an infinity, or a NaN where none may be."""
+    came = f", where {origin}" if origin else ""
+    return BatchError(
+        f"{what} is {value} at row {row:,}{came} (rows are counted from 0).",
+        "one such value makes every coefficient meaningless",
+        "mend or remove that row",
+    )
+
+
+def wrong_shape(what: str, found: tuple[int, ...], wanted: str, remedy: str = "") -> BatchError:
+    """Refuse an array of the wrong shape."""
+    return BatchError(f"{what} has shape {found}; it should be {wanted}.", remedy=remedy)
+
+
+def mixed_shapes(first: str, a: tuple[int, ...], second: str, b: tuple[int, ...]) -> BatchError:
+    """Refuse (n,) against (n, 1), which broadcasts to an n by n table."""
+    n = max(a[0] if a else 0, b[0] if b else 0)
+    return BatchError(
+        f"{first} has shape {a} and {second} has shape {b}.",
+        f"their difference would be a {n:,} × {n:,} table, and its mean a wrong loss",
+        "give both the shape (n,): add .squeeze(1), or .reshape(-1)",
+    )
+
+
+def different_rows(first: str, a: int, second: str, b: int) -> BatchError:
+    """Refuse arrays with different numbers of rows."""
+    return BatchError(
+        f"{first} has {count(a, 'row')} and {second} has {b:,}.", remedy="they must describe the same rows"
+    )
+
+
+def negative_weight(value: float, row: int) -> BatchError:
+    """Refuse a negative weight."""
+    return BatchError(
+        f"The weight at row {row:,} is {value:g}.",
+        "weights are precisions: how much a row's squared residual counts",
+        "weights must be zero or positive; zero leaves the row out",
+    )
+
+
+def weights_all_zero(rows: int) -> BatchError:
+    """Refuse weights that leave no row."""
+    return BatchError(f"All {rows:,} weights are zero, so no row is left.", remedy="give some row a positive weight")
+
+
+def constant_column(name: str, value: float) -> BatchError:
+    """Refuse an array with a constant column while an intercept is added."""
+    return BatchError(
+        f"Column {name!r} of X is {value:g} in every row, and an intercept is added to arrays.",
+        "the two could not be told apart",
+        "pass intercept=False, or leave that column out",
+    )
+
+
+def constant_response(name: str, value: float, rows: int) -> FitError:
+    """Refuse a response that does not vary."""
+    return FitError(
+        f"The response {name!r} is {value:g} in all {rows:,} rows used.",
+        "what does not vary leaves nothing to explain: R² and F would be 0/0",
+        "check that this is the column you mean, and that a filter has not kept one value only",
+    )
+
+
+def too_few_rows(rows: int, coefficients: int) -> FitError:
+    """Refuse fewer rows than coefficients."""
+    return FitError(
+        f"{count(rows, 'row')} cannot determine {count(coefficients, 'coefficient')}.",
+        "there must be at least as many complete rows as coefficients, and more to judge their error",
+        "use fewer terms or more rows (a category costs one coefficient for each level but one)",
+    )
+
+
+def collinear_terms(dropped: dict[str, str]) -> FitError:
+    """Refuse collinear terms under collinear='raise'."""
+    told = "; ".join(f"{term} = {how}" for term, how in dropped.items())
+    return FitError(
+        f"Collinear terms: {told}.",
+        "their coefficients cannot be told apart",
+        "leave them out, or pass collinear='drop' to let later terms yield to earlier ones",
+    )
+
+
+def diverged(epoch: int, rate: float, limit: float) -> FitError:
+    """Report a descent whose numbers ran to infinity."""
+    return FitError(
+        f"The descent diverged: at epoch {epoch:,} the loss is no longer a finite number.",
+        f"the learning rate is {rate:.4g}, and for this loss and these data it must stay below {limit:.4g}",
+        f"use a rate below {limit:.4g}, or leave lr out and let it be chosen",
+    )
+
+
+def missing_values(number: int, label: str) -> DesignError:
+    """Refuse missing values under missing='raise'."""
+    return DesignError(
+        f"{label} has missing values in the columns used ({count(number, 'row')} so far).",
+        remedy="fill them, or pass missing='drop' to leave those rows out and count them",
+    )
+
+
+# ── warnings and remarks ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rate_over_limit(rate: float, limit: float) -> BetahatWarning:
+    """Warn of a learning rate that must diverge."""
+    return BetahatWarning(
+        f"The learning rate {rate:.4g} is not below {limit:.4g}, its limit for these data: it will diverge."
+    )
+
+
+def rows_not_predicted(number: int) -> BetahatWarning:
+    """Warn of predictions that are NaN."""
+    return BetahatWarning(f"{count(number, 'row')} with a missing value could not be predicted and came out as NaN.")
+
+
+def stopped_early(epochs: int, distance: float) -> str:
+    """Remark on a descent that has not arrived."""
+    return (
+        f"After {count(epochs, 'epoch')} the farthest weight is still {distance:.3g} standard errors from least "
+        "squares: more epochs, or update='exact', go the rest of the way."
+    )
+
+
+def no_freedom(rows: int) -> str:
+    """Remark on a fit without residual degrees of freedom."""
+    return f"{rows:,} rows and as many coefficients: the fit is exact and leaves nothing to judge its errors by."
+
+
+def perfect_fit() -> str:
+    """Remark on residuals that are rounding."""
+    return "The fit is essentially perfect: residuals, standard errors and t are at the level of rounding."

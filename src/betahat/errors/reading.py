@@ -1,0 +1,152 @@
+"""Reading: what can be wrong with data and model files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from betahat.errors.letters import ModelFileError, SourceError, listing, nearest
+
+# ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def file_missing(path: str, neighbors: Sequence[str] = ()) -> SourceError:
+    """Refuse a path where there is nothing."""
+    return SourceError(
+        f"There is no file {path!r}.", remedy=nearest(path, neighbors, 0.8) + "Check the path and the folder."
+    )
+
+
+def empty_glob(pattern: str) -> SourceError:
+    """Refuse a pattern or a folder that holds no table."""
+    return SourceError(
+        f"{pattern!r} matches no table.",
+        "no file of that name ends in .csv, .tsv, .parquet, .pq, .arrow, .feather or .ipc (or .csv.gz)",
+        "check the pattern, and quote it in a shell",
+    )
+
+
+def file_empty(path: str) -> SourceError:
+    """Refuse a file of zero bytes."""
+    return SourceError(f"{path!r} is empty (0 bytes).", "it was perhaps never written to the end")
+
+
+def no_rows(label: str, names: Sequence[str] = ()) -> SourceError:
+    """Refuse a table with columns and no rows."""
+    columns = f" (columns: {listing(names)})" if names else ""
+    return SourceError(f"{label} has no rows{columns}.", "a header without data, or a filter that kept nothing")
+
+
+def file_damaged(path: str, kind: str, detail: str) -> SourceError:
+    """Refuse a file that begins as its kind should and cannot be read to the end."""
+    return SourceError(
+        f"{path!r} cannot be read as {kind}: {detail}",
+        "the file is damaged or was cut off, perhaps by a job or a download that did not finish",
+        "write or fetch it again; the files before it are unharmed",
+    )
+
+
+def file_wrong_kind(path: str, kind: str, found: str) -> SourceError:
+    """Refuse a file that is not what its name says."""
+    return SourceError(
+        f"{path!r} is not a {kind} file.",
+        f"its first bytes look like {found}",
+        "give the file the ending of what it is (.csv, .tsv, .parquet, .arrow)",
+    )
+
+
+def file_unknown_kind(path: str) -> SourceError:
+    """Refuse a file whose name and content tell no known kind."""
+    return SourceError(
+        f"{path!r} is of no kind that betahat reads.",
+        remedy="use CSV (.csv, .tsv, .csv.gz), Parquet (.parquet) or Arrow IPC (.arrow, .feather); "
+        "for anything else, read it into a DataFrame first",
+    )
+
+
+def file_not_utf8(path: str) -> SourceError:
+    """Refuse a text file in another encoding."""
+    return SourceError(
+        f"{path!r} is not UTF-8 text.",
+        "it was saved in another encoding (CP949 or EUC-KR for many Korean files, Latin-1 for many Western ones)",
+        "convert it once: iconv -f CP949 -t UTF-8 OLD > NEW, or save it from the spreadsheet as 'CSV UTF-8'",
+    )
+
+
+def schema_differs(path: str, column: str, found: str, first: str, expected: str) -> SourceError:
+    """Refuse a file whose column is missing or of another kind than in the first file."""
+    return SourceError(
+        f"In {path!r}, column {column!r} is {found}; in {first!r} it is {expected}.",
+        "the files of one table must have the same columns, of the same kinds",
+        f"leave {path!r} out or write it again",
+    )
+
+
+def duplicate_columns(names: Sequence[str], label: str) -> SourceError:
+    """Refuse a table in which one name stands for two columns."""
+    return SourceError(
+        f"{label} has more than one column called {listing([repr(n) for n in names])}.",
+        "a formula could not tell which one is meant",
+        "rename one of them",
+    )
+
+
+def column_unreadable(column: str, detail: str) -> SourceError:
+    """Refuse a column that has no table type."""
+    return SourceError(
+        f"Column {column!r} cannot be read: {detail}",
+        "it mixes kinds (numbers and text, say) or holds objects",
+        f"make {column!r} all numbers or all text",
+    )
+
+
+def not_a_table(given: object) -> SourceError:
+    """Refuse something that is no table."""
+    return SourceError(
+        f"A {type(given).__module__}.{type(given).__qualname__} is not a table that betahat can read.",
+        remedy="pass a pandas or polars DataFrame, an Arrow table, a dict of columns, or the path of a CSV, Parquet "
+        "or Arrow file; for bare arrays write bh.fit(X, y)",
+    )
+
+
+def read_once(label: str) -> SourceError:
+    """Refuse to read a stream a second time."""
+    return SourceError(
+        f"{label} can be read only once, and it has been read.",
+        "a record-batch reader is used up by reading",
+        "make a new reader, or pass a table or a path",
+    )
+
+
+def column_lengths(lengths: dict[str, int]) -> SourceError:
+    """Refuse columns of different lengths."""
+    told = ", ".join(f"{name!r} has {n:,}" for name, n in list(lengths.items())[:6])
+    return SourceError(f"The columns differ in length: {told}.", remedy="every column of a table needs the same rows")
+
+
+# ── model files ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def not_a_model(path: str, why: str) -> ModelFileError:
+    """Refuse a file that holds no model."""
+    return ModelFileError(f"{path!r} is not a betahat model.", why, "models are written by fit.save(…) or --save")
+
+
+def model_damaged(path: str, detail: str) -> ModelFileError:
+    """Refuse a damaged model file."""
+    return ModelFileError(
+        f"The model file {path!r} is damaged: {detail}", "it was cut off or changed", "save the model again"
+    )
+
+
+def model_too_new(path: str, version: object, known: int) -> ModelFileError:
+    """Refuse a model of a later format."""
+    return ModelFileError(
+        f"{path!r} has model format {version}; this betahat reads formats up to {known}.",
+        "a newer betahat wrote it",
+        "pip install --upgrade betahat",
+    )
+
+
+def cannot_write(path: str, detail: str) -> ModelFileError:
+    """Report a file that could not be written."""
+    return ModelFileError(f"{path!r} could not be written: {detail}", remedy="nothing was left half-written")
