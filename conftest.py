@@ -1,0 +1,53 @@
+"""Runs the code blocks of README and docs: Python blocks in order, and console blocks against their real output.
+
+    pytest README.md README.ko.md docs
+
+In a console block a line `$ command` is run in the repository's root and what follows must be what it prints; a line
+that is `…` stands for any lines.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sybil import Sybil
+from sybil.example import Example
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT / "examples"))
+
+
+def run_console(example: Example) -> str | None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for piece in re.split(r"^\$ ", str(example.parsed), flags=re.MULTILINE)[1:]:
+        command, _, expected = piece.partition("\n")
+        done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        found = (done.stdout + done.stderr).rstrip()
+        pattern = "\n".join(".*" if line.strip() == "…" else re.escape(line) for line in expected.rstrip().split("\n"))
+        if not re.fullmatch(pattern, found, flags=re.DOTALL):
+            return f"$ {command}\nprints\n{found}\nand not\n{expected.rstrip()}"
+    return None
+
+
+@pytest.fixture(scope="session")
+def flights() -> None:
+    import flights as module
+
+    module.write()
+
+
+@pytest.fixture
+def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="console", evaluator=run_console)],
+    patterns=["*.md"],
+    excludes=["CHANGELOG.md", "CONTRIBUTING.md", "tests/**"],
+    fixtures=["flights", "in_root"],
+).pytest()
