@@ -25,7 +25,7 @@ def write() -> None:
     flights = pd.read_csv(Path(package.submodule_search_locations[0]) / "data" / "flights.csv.zip")
     OUTPUT.mkdir(exist_ok=True)
     few = (
-        flights.loc[flights["carrier"].isin(["UA", "AA", "DL"]), ["dep_delay", "distance", "carrier"]].dropna().iloc[:5]
+        flights.loc[flights["carrier"].isin(["UA", "AA", "DL"]), ["dep_delay", "distance", "carrier", "origin"]].dropna().iloc[:5]
     )
     for path, table in ((FLIGHTS, flights), (NEW, few)):
         beside = path.with_suffix(".part")

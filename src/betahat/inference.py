@@ -151,7 +151,10 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
     out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
     kind = data.kind if isinstance(data, Source) else _kind_of(new)
-    return hand_out(out, kind) if interval else _vector(out["predicted"], kind, new)
+    if not interval:
+        return _vector(out["predicted"], kind, new)
+    table = hand_out(out, kind)
+    return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
 
 
 def _kind_of(new: Any) -> str:

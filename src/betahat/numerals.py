@@ -44,7 +44,7 @@ def column(values: Sequence[float], digits: int = DIGITS) -> list[str]:
     known = [abs(v) for v in values if math.isfinite(v) and v != 0]
     if known:
         least, most = math.floor(math.log10(min(known))), math.floor(math.log10(max(known)))
-        decimals = max(0, digits - 2 - least)  # the smallest number keeps all digits but one
+        decimals = max(0, min(digits, 4) - 1 - least)  # the smallest number keeps four digits
         if least >= -4 and most < 6 and most + decimals <= 7:
             return [f"{v:.{decimals}f}" if math.isfinite(v) else number(v) for v in values]
     return aligned([number(v, digits) for v in values])

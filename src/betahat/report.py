@@ -95,16 +95,16 @@ class Summary:
         bounds = inference.conf_int(fit, self.level)
         columns = [fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"]]
         kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
-        cells: list[list[str]] = []
-        for j, values in enumerate(columns):
-            numbers = [values.iloc[i] for i in kept]
-            cells.append(
-                aligned([t_value(v) for v in numbers])
-                if j == 2
-                else aligned([p_value(v) for v in numbers])
-                if j == 3
-                else column(numbers, digits)
-            )
+        coef, error, t, p, lower, upper = ([float(series.iloc[i]) for i in kept] for series in columns)
+        bounds_set = column(lower + upper, digits)  # together, so that both ends show the same decimals
+        cells = [
+            column(coef, digits),
+            column(error, digits),
+            aligned([t_value(v) for v in t]),
+            aligned([p_value(v) for v in p]),
+            bounds_set[: len(kept)],
+            bounds_set[len(kept) :],
+        ]
         by_term = {fit.terms[i]: [c[place] for c in cells] for place, i in enumerate(kept)}
         return [(t, f"dropped: equals {fit.dropped[t]}" if t in fit.dropped else by_term[t]) for t in fit.terms]
 

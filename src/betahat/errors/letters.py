@@ -64,6 +64,11 @@ class BetahatWarning(UserWarning):
     """Something that the user should know and that is no reason to stop."""
 
 
+for _kind in (SourceError, FormulaError, DesignError, BatchError, FitError, OptionError, ModelFileError):
+    _kind.__module__ = "betahat.errors"  # where users find them, and what a traceback should say
+BetahatError.__module__ = BetahatWarning.__module__ = "betahat.errors"
+
+
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
