@@ -36,7 +36,7 @@ def covariance(fit: Fit, kind: str = "classical") -> Tensor:
 
 
 def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
-    array = np.array(values, dtype=np.float64)
+    array = (values.numpy() if isinstance(values, Tensor) else values).astype(np.float64)  # a copy
     array[[term in fit.dropped for term in fit.terms]] = np.nan
     return pd.Series(array, index=pd.Index(fit.terms), name=name)
 
@@ -75,7 +75,7 @@ def _two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:
 
 def vcov(fit: Fit, kind: str = "classical") -> pd.DataFrame:
     """The covariance of the coefficients as a table, by term."""
-    matrix = np.array(covariance(fit, kind))
+    matrix = covariance(fit, kind).numpy().copy()
     gone = np.array([term in fit.dropped for term in fit.terms])
     matrix[gone, :] = matrix[:, gone] = np.nan
     return pd.DataFrame(matrix, index=list(fit.terms), columns=list(fit.terms))

@@ -177,7 +177,9 @@ def orbit(book: Notebook) -> Fact:
     rate, calm, wild = flat(nested(book.run(code)))
     losses = book.names["orbit"]
     holds = 1.64 < rate < 1.66 and calm < 1e4 < wild
-    return Fact("orbit", code, {"low": min(losses), "high": max(losses), "limit": rate, "calm": calm, "wild": wild}, holds)
+    return Fact(
+        "orbit", code, {"low": min(losses), "high": max(losses), "limit": rate, "calm": calm, "wild": wild}, holds
+    )
 
 
 #: cell → the facts told after it, out of that cell's own notebook

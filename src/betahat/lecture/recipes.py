@@ -143,11 +143,9 @@ class Recipe:
             raise errors.bad_number("lr", lr, "a finite number")
         if start is not None and (len(start) != 2 or not all(map(isfinite, start))):
             raise errors.bad_number("start", start, "two numbers, the intercept and the coefficient of x")
-        if start is None:
-            settings = "" if self.start else DRAWN_START
-        else:
-            settings = f"start = {[float(w) for w in start]}"
-        settings = lines(settings, f"lr = {float(lr)}")
+        drawn = "" if self.start else DRAWN_START
+        begin = drawn if start is None else f"start = {[float(w) for w in start]}"
+        settings = lines(begin, f"lr = {float(lr)}")
         with classroom():
             book = Notebook()
             book.run(lines(settings, self.loop(0, start=start is not None)))  # what comes before the loop

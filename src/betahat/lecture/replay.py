@@ -1,9 +1,9 @@
-"""The replay: all 28 numbers of the lecture notebook, computed again in the notebook's order and set beside the old ones.
+"""The replay: all 28 numbers of the lecture notebook, computed again in its order and set beside the old ones.
 
-    import betahat as bh
-    replay = bh.lecture.replay("ko")
-    replay.agree, replay.of    # (28, 28)
-    print(replay)              # the lecture itself
+import betahat as bh
+replay = bh.lecture.replay("ko")
+replay.agree, replay.of    # (28, 28)
+print(replay)              # the lecture itself
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.text import Text
 
-# The notebook prints four decimals: a printed number stands for all within half a unit of the fourth. On top of that one
-# rounding unit of float32, relative to the number, since processors differ in the order of their sums.
+# The notebook prints four decimals: a printed number stands for all within half a unit of the fourth. On top of that,
+# one rounding unit of float32, relative to the number, since processors differ in the order of their sums.
 HALF_UNIT = 0.5e-4
 FLOAT32 = 2.0**-23
 
