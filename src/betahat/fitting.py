@@ -137,13 +137,10 @@ def fit(
     tally = Tally()
     batches, total = _gather(problem, tally, keep=not isinstance(method, Exact))
     _check(problem, total, tally)
-    names = problem.design.names
-    solution = solve(total, names=names[problem.design.intercept :], intercept=problem.design.intercept)
-    if solution.dropped and collinear == "raise":
-        raise errors.collinear_terms(solution.dropped)
-    return _learned(
-        problem, chosen, method, reason, batches, total, solution, tally, epochs, start, weights is not None
-    )
+    answer = _answer(problem, chosen, method, batches, total, epochs, _start(problem, start))
+    if answer.solution.dropped and collinear == "raise":
+        raise errors.collinear_terms(answer.solution.dropped)
+    return _fit(problem, chosen, answer, reason, total, tally, weighted=weights is not None)
 
 
 # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,10 +157,11 @@ def learn(
     intercept: bool,
     free: Tensor | None = None,
     arrived: Callable[[Tensor], bool] | None = None,
-) -> tuple[Tensor, list[Step]]:
+) -> tuple[Tensor, Any, list[Step]]:
     """Repeat the four steps.
 
-    Returns the weights (p,) and one Step for each epoch. Weights that are not `free` (p,) stay as they are; the loop
+    Returns the weights (p,), the update's memory, and one Step for each epoch. Weights that are not `free` (p,) stay
+    as they are; the loop
     stops early when `arrived(W)` says so.
     """
     memory = update.prepare(W)
@@ -188,10 +186,11 @@ def learn(
             raise errors.diverged(epoch, getattr(update, "lr", float("nan")), _limit(update, total, intercept))
         if arrived is not None and arrived(W):
             break
-    return W, steps
+    return W, memory, steps
 
 
 def _limit(update: Any, total: Moments, intercept: bool) -> float:
+    """The rate from which on this update diverges."""
     most = _spectrum(total, intercept)[1]
     return update.rate_limit(most) if isinstance(update, Descent) else 2 / most
 
@@ -288,71 +287,91 @@ def _check(problem: _Problem, total: Moments, tally: Tally) -> None:
                 raise errors.constant_column(name, float(least[j]))
 
 
-# ── from the answer to a Fit ─────────────────────────────────────────────────────────────────────────────────────
+# ── from the moments to a Fit ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _learned(
-    problem: _Problem,
-    loss: Loss,
-    update: Any,
-    reason: str,
-    batches: Batches,
-    total: Moments,
-    solution: Solution,
-    tally: Tally,
-    epochs: int | None,
-    start: Any,
-    weighted: bool,
-) -> Fit:
-    names, intercept = problem.design.names, problem.design.intercept
+@dataclass(frozen=True)
+class _Answer:
+    """Where the weights ended, beside where least squares lies."""
+
+    W: Tensor  # (p,)
+    steps: list[Step]
+    update: Any
+    solution: Solution
+    rss: float
+    distance: float = 0.0  # in standard errors
+    limit: float | None = None  # of the learning rate
+
+
+def _start(problem: _Problem, start: Any) -> Tensor:
+    names = problem.design.names
     W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
     if W.shape[0] != len(names):
-        raise errors.wrong_shape(
-            "start", tuple(W.shape), f"({len(names)},), one weight for each of {errors.listing(names)}"
-        )
+        wanted = f"({len(names)},), one weight for each of {errors.listing(names)}"
+        raise errors.wrong_shape("start", tuple(W.shape), wanted)
+    return W
+
+
+def _answer(
+    problem: _Problem, loss: Loss, update: Any, batches: Batches, total: Moments, epochs: int | None, W: Tensor
+) -> _Answer:
+    """Run the loop: one step for an exact update; for a descent as many as asked for, or until it has arrived."""
+    intercept = problem.design.intercept
+    names = problem.design.names[intercept:]
     least, most = _spectrum(total, intercept)
-    rss, mss, distance, remarks = solution.rss, solution.mss, 0.0, []
-    df = tally.used - solution.rank
+    limit = 2 / most if most > 0 else None
     if isinstance(update, Exact):
-        update = replace(update, names=names[intercept:])
-        W, steps = learn(loss=loss, update=update, batches=batches, W=W, epochs=1, total=total, intercept=intercept)
-    else:
-        if isinstance(update, Descent):
-            update = update.with_rate_for(least, most)
-            if update.lr >= update.rate_limit(most) and not update.nesterov and not update.dampening:
-                warnings.warn(errors.rate_over_limit(update.lr, update.rate_limit(most)), stacklevel=4)
-        scale = (rss / max(1, df) * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
-
-        def apart(W: Tensor) -> float:
-            free = scale > 0
-            return float(((W - solution.coef).abs()[free] / scale[free]).max()) if bool(free.any()) else 0.0
-
-        W, steps = learn(
-            loss=loss,
-            update=update,
-            batches=batches,
-            W=W,
-            epochs=epochs or _PATIENCE,
-            total=total,
-            intercept=intercept,
-            free=solution.unscaled.diagonal() > 0,
-            arrived=None if epochs else (lambda W: apart(W) < _CLOSE),
+        exact = replace(update, names=names)
+        W, solution, steps = learn(
+            loss=loss, update=exact, batches=batches, W=W, epochs=1, total=total, intercept=intercept
         )
-        distance = apart(W)
-        rss = float(derive.by_moments(W, total, intercept=intercept).value)
-        mss = solution.mss + solution.rss - rss
-        if distance > _CLOSE:
-            remarks.append(errors.stopped_early(len(steps), distance))
-    if df == 0:
+        return _Answer(W, steps, exact, solution, solution.rss, limit=limit)
+
+    solution = solve(total, names=names, intercept=intercept)
+    if isinstance(update, Descent):
+        update = update.with_rate_for(least, most)
+        if update.lr >= update.rate_limit(most) and not update.nesterov and not update.dampening:
+            warnings.warn(errors.rate_over_limit(update.lr, update.rate_limit(most)), stacklevel=3)
+    variance = solution.rss / max(1, total.rows - solution.rank)
+    scale = (variance * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
+    free = solution.unscaled.diagonal() > 0  # (p,)
+
+    def apart(W: Tensor) -> float:
+        gaps = (W - solution.coef).abs()[free] / scale[free]
+        return float(gaps.nan_to_num(0.0).max()) if bool(free.any()) else 0.0
+
+    W, _, steps = learn(
+        loss=loss,
+        update=update,
+        batches=batches,
+        W=W,
+        epochs=epochs or _PATIENCE,
+        total=total,
+        intercept=intercept,
+        free=free,
+        arrived=None if epochs else (lambda W: apart(W) < _CLOSE),
+    )
+    rss = float(derive.by_moments(W, total, intercept=intercept).value)
+    return _Answer(W, steps, update, solution, rss, apart(W), limit)
+
+
+def _fit(
+    problem: _Problem, loss: Loss, answer: _Answer, reason: str, total: Moments, tally: Tally, *, weighted: bool
+) -> Fit:
+    solution, update = answer.solution, answer.update
+    remarks = []
+    if answer.distance > _CLOSE:
+        remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
+    if tally.used == solution.rank:
         remarks.append(errors.no_freedom(tally.used))
-    elif solution.rss <= 1e-30 * (solution.mss + solution.rss):
+    elif solution.rss <= 1e-30 * (solution.mss + solution.rss):  # as R's summary.lm
         remarks.append(errors.perfect_fit())
     return Fit(
         design=problem.design,
-        coef=W,
+        coef=answer.W,
         unscaled=solution.unscaled,
-        rss=rss,
-        mss=mss,
+        rss=answer.rss,
+        mss=solution.mss + (solution.rss - answer.rss),
         rank=solution.rank,
         tally=tally,
         log_weight=total.log_weight,
@@ -362,12 +381,12 @@ def _learned(
         loss=loss.name,
         update=update.name,
         why=f"{update.name}: {reason}",
-        trace=Trace(tuple(names), tuple(steps)),
+        trace=Trace(tuple(problem.design.names), tuple(answer.steps)),
         label=problem.label,
         kind=problem.kind,
-        distance=distance,
+        distance=answer.distance,
         learning_rate=getattr(update, "lr", None),
-        learning_rate_limit=2 / most if most > 0 else None,
+        learning_rate_limit=answer.limit,
         dropped=solution.dropped,
         remarks=tuple(remarks),
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -216,5 +217,5 @@ def _quality(upper: Tensor, rss: float, explained: float) -> tuple[float, float]
 def _qr(rows: Tensor) -> Tensor:
     """The triangular factor of some rows, as many rows as columns."""
     q = rows.shape[1]
-    factor = torch.linalg.qr(rows, mode="r").R
-    return torch.cat([factor, factor.new_zeros(max(0, q - factor.shape[0]), q)])
+    factor = torch.from_numpy(np.linalg.qr(rows.numpy(), mode="r"))
+    return factor if factor.shape[0] == q else torch.cat([factor, factor.new_zeros(q - factor.shape[0], q)])
