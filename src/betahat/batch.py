@@ -108,13 +108,19 @@ def as_tensor(values: Any, name: str) -> Tensor:
     if isinstance(values, Tensor):
         if values.is_complex():
             raise errors.not_real(name, "complex")
-        return values.detach().to(device="cpu", dtype=torch.float64)
+        dense: Tensor = values if values.layout == torch.strided else values.to_dense()
+        return dense.detach().to(device="cpu", dtype=torch.float64)
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)  # what is masked is missing, not the number beneath
     array = np.asarray(values)
     if np.iscomplexobj(array):
         raise errors.not_real(name, "complex")
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
-    array = np.asarray(array, dtype=np.float64)
+    try:
+        array = np.asarray(array, dtype=np.float64)
+    except OverflowError:
+        raise errors.not_numeric(name, "whole numbers that no float can hold", "", "The regression") from None
     if not array.flags.writeable or any(stride < 0 for stride in array.strides):
         array = array.copy()  # torch cannot view a read-only or reversed array without a warning or an error
     return torch.from_numpy(array)
@@ -131,8 +137,10 @@ def _from_objects(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any
             raise errors.not_numeric(where, "text", str(value), "The regression")
     try:
         return np.array([np.nan if value is None else value for value in flat], dtype=np.float64).reshape(array.shape)
-    except (TypeError, ValueError):
-        raise errors.not_numeric(name, "objects that are no numbers", "", "The regression") from None
+    except (TypeError, ValueError, OverflowError):
+        raise errors.not_numeric(
+            name, "objects that are no numbers, or numbers that no float can hold", "", "The regression"
+        ) from None
 
 
 def _is_number(value: object) -> bool:

@@ -84,14 +84,22 @@ class Levels:
         self.name = name
         self.is_ordered = False
         self.seen: dict[Any, None] = {}
-        self.declared: dict[Any, None] = {}
+        self.dictionaries: list[list[Any]] = []  # the different ones
 
-    def add(self, column: Any) -> None:
-        """Note the values of a chunk, and the order of its dictionary."""
-        if pa.types.is_dictionary(column.type):
-            self.is_ordered |= bool(column.type.ordered)
+    def add(self, table: Any) -> None:
+        """Note the values of a chunk, and the order of its dictionary if somebody chose it.
+
+        polars numbers the values of a Categorical as they come, so its order says nothing; that of an Enum was chosen,
+        though not as a scale (both are marked in the Arrow field). An Arrow dictionary that changes from chunk to chunk
+        was not chosen either.
+        """
+        column, marks = table.column(self.name), table.schema.field(self.name).metadata or {}
+        if pa.types.is_dictionary(column.type) and not any(key.startswith(b"_PL_CATEGORICAL") for key in marks):
+            self.is_ordered |= bool(column.type.ordered) and not any(key.startswith(b"_PL_ENUM") for key in marks)
             for chunk in column.chunks:
-                self.declared |= dict.fromkeys(plain(pa.chunked_array([chunk.dictionary])).to_pylist())
+                values = plain(pa.chunked_array([chunk.dictionary])).to_pylist()
+                if values not in self.dictionaries:
+                    self.dictionaries.append(values)
         self.seen |= dict.fromkeys(plain(column).unique().to_pylist())
 
     def ordered_values(self, given: Sequence[Any] | None = None) -> list[Any]:
@@ -100,16 +108,20 @@ class Levels:
         if given is not None:
             stray = next((value for value in seen if value not in given), None)
             if stray is not None:
-                raise errors.unseen_level(self.name, stray, given, -1)
+                raise errors.level_not_given(self.name, stray, given)
             return list(given)
-        if self.declared:
-            return [value for value in self.declared if value in self.seen]
+        if len(self.dictionaries) == 1:
+            return [value for value in self.dictionaries[0] if value in self.seen]
+        if all(isinstance(value, float) and value.is_integer() for value in seen):
+            seen = [int(value) for value in seen]  # whole numbers that were floats only because some were missing
         return sorted(seen)
 
 
 def codes(column: Any, levels: Sequence[Any], name: str, rows: Any) -> np.ndarray[Any, Any]:
     """The place (n,) of each value among the levels; an unseen level is an error that names it and its row."""
     values = plain(column)
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.array(list(levels)).type)
     try:
         known = pa.array(list(levels)).cast(values.type)
     except pa.ArrowInvalid:

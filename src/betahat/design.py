@@ -95,14 +95,15 @@ class Design:
             if table.num_rows == 0:
                 continue
             if not kinds or "nothing" in kinds.values():
-                kinds = {name: col.kind(table.column(name).type) for name in needed}
-                categories = _categorical(parsed, kinds, source.label)
-                found = found or {name: col.Levels(name) for name in categories}
+                now = {name: col.kind(table.column(name).type) for name in needed}
+                kinds = {name: kinds[name] if kinds.get(name, "nothing") != "nothing" else now[name] for name in needed}
+                for name in _categorical(parsed, kinds, source.label):
+                    found.setdefault(name, col.Levels(name))
             complete = col.complete(table, needed, gaps)
             read += table.num_rows
             kept = table if complete.all() else table.filter(complete)
-            for name, levels in found.items():
-                levels.add(kept.column(name))
+            for levels in found.values():
+                levels.add(kept)
             for factor in parsed.factors.values():
                 if factor.learned:
                     whole.setdefault(factor.expr, []).append(_present(table, factor))
@@ -244,7 +245,8 @@ def _categorical(parsed: Parsed, kinds: dict[str, str], where: str) -> list[str]
             bad = next((name for name in factor.columns if kinds[name] in ("text", "other")), None)
             if bad is not None:
                 asker = f"The response {expr!r}" if expr == parsed.lhs else f"{expr!r}"
-                raise errors.not_numeric(bad, col.WORDS[kinds[bad]], "", asker)
+                otherwise = "" if expr == parsed.lhs else f", or use it as a category: C({bad})"
+                raise errors.not_numeric(bad, col.WORDS[kinds[bad]], "", asker, otherwise)
     return list(dict.fromkeys(names))
 
 

@@ -162,6 +162,8 @@ class Encoder:
             raise
         except (FormulaicError, ValueError, TypeError, KeyError, ArithmeticError, np.linalg.LinAlgError) as problem:
             detail = " ".join(str(problem).replace("`", "'").split())
+            if "Contrasts.base" in detail:
+                detail = "the reference level of its contrast is not among the column's levels"
             raise errors.transform_failed(text, detail[:300]) from None
 
 

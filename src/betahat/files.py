@@ -74,8 +74,8 @@ def kind(path: str) -> str:
     """CSV, Parquet or Arrow, from the ending and the first bytes, which must not contradict each other."""
     file = Path(path)
     if not file.exists():
-        folder = file.parent if file.parent.is_dir() else Path()
-        raise errors.file_missing(path, [str(file.parent / child.name) for child in list(folder.iterdir())[:2000]])
+        beside = [child.name for child in list(file.parent.iterdir())[:2000]] if file.parent.is_dir() else []
+        raise errors.file_missing(path, beside)
     if file.is_dir():
         raise errors.file_unknown_kind(path)
     if file.stat().st_size == 0:
@@ -92,7 +92,9 @@ def kind(path: str) -> str:
         raise errors.file_unknown_kind(path)
     if named == "Arrow" and head.startswith(b"\xff\xff\xff\xff"):
         return named  # the streaming form of Arrow IPC
-    expected = {"Parquet": "Parquet", "Arrow": "Arrow", "CSV": "gzip" if file.name.endswith(".gz") else None}[named]
+    expected = {"Parquet": "Parquet", "Arrow": "Arrow", "CSV": "gzip" if file.name.lower().endswith(".gz") else None}[
+        named
+    ]
     if looks != expected:
         raise errors.file_wrong_kind(path, named, looks or "text")
     return named
@@ -122,7 +124,11 @@ def _naming(path: str, what: str) -> Iterator[None]:
 
 def columns(paths: Sequence[str]) -> tuple[str, ...]:
     """The names of the columns, from the first file."""
-    names = tuple(_schema(paths[0]).names)
+    schema = _schema(paths[0])
+    try:
+        names = tuple(schema.names)
+    except UnicodeDecodeError:
+        raise errors.file_not_utf8(paths[0]) from None
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise errors.duplicate_columns(repeated, repr(paths[0]))
@@ -170,6 +176,8 @@ def read(paths: Sequence[str], wanted: Sequence[str] | None = None) -> Iterator[
                 _require(path, wanted, paths[0])
             for table in readers[shape](path, None if wanted is None else list(wanted)):
                 for field in table.schema:
+                    if shape == "CSV" and pa.types.is_binary(field.type):
+                        raise errors.file_not_utf8(path)  # what pyarrow makes of text that is not UTF-8
                     broad = _broad(field.type)
                     if broad == "nothing":
                         continue
@@ -219,7 +227,7 @@ def _separator(path: str) -> Any:
 
 def _read_csv(path: str, wanted: list[str] | None) -> Iterator[Any]:
     convert = {"include_columns": wanted, "strings_can_be_null": True}
-    if Path(path).stat().st_size <= _WHOLE_CSV and not path.endswith(".gz"):
+    if Path(path).stat().st_size <= _WHOLE_CSV and not path.lower().endswith(".gz"):
         yield pacsv.read_csv(path, parse_options=_separator(path), convert_options=pacsv.ConvertOptions(**convert))
         return
     types = _csv_types(path, convert)

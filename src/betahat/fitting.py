@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ Batches = Callable[[], Iterator[Batch]]
 
 _CLOSE = 1e-6  # standard errors from the solution at which descent has arrived: no printed digit depends on the rest
 _PATIENCE = 10_000  # epochs that descent may take to arrive when none are asked for
+_LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million such numbers are still floats
 _KEEP = 20_000_000  # numbers (160 MB) up to which descent keeps its batches in memory between epochs
 
 
@@ -118,7 +120,7 @@ def fit(
     for what, given, known in (("collinear", collinear, ["drop", "raise"]), ("missing", missing, ["drop", "raise"])):
         if given not in known:
             raise errors.unknown_option(what, given, known)
-    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
+    if epochs is not None and (not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1):
         raise errors.bad_number("epochs", epochs, "a whole number, one or more")
     chosen = named(loss)
     method, reason = updates.named(update, chosen)
@@ -161,8 +163,7 @@ def learn(
     """Repeat the four steps.
 
     Returns the weights (p,), the update's memory, and one Step for each epoch. Weights that are not `free` (p,) stay
-    as they are; the loop
-    stops early when `arrived(W)` says so.
+    as they are; the loop stops early when `arrived(W)` says so.
     """
     memory = update.prepare(W)
     steps: list[Step] = []
@@ -184,7 +185,7 @@ def learn(
         steps.append(Step(epoch, total.rows, float(mean.value), mean.grad, before, W))
         if not bool(torch.isfinite(W).all()) or not torch.isfinite(mean.value):
             raise errors.diverged(epoch, getattr(update, "lr", float("nan")), _limit(update, total, intercept))
-        if arrived is not None and arrived(W):
+        if arrived is not None and (arrived(W) or torch.equal(before, W)):
             break
     return W, memory, steps
 
@@ -277,7 +278,11 @@ def _check(problem: _Problem, total: Moments, tally: Tally) -> None:
     design = problem.design
     p = len(design.names)
     least, most = total.least, total.most
-    if design.intercept and float(least[-1]) == float(most[-1]):
+    for j, name in enumerate([*design.names[design.intercept :], "offset", design.response]):
+        size = max(abs(float(least[j])), abs(float(most[j])))
+        if size > _LARGEST or 0 < size < 1 / _LARGEST:
+            raise errors.out_of_range(name, size)
+    if float(least[-1]) == float(most[-1]) and (design.intercept or float(least[-1]) == 0):
         raise errors.constant_response(design.response, float(least[-1]), tally.used)
     if tally.used < p:
         raise errors.too_few_rows(tally.used, p)
@@ -330,15 +335,17 @@ def _answer(
     solution = solve(total, names=names, intercept=intercept)
     if isinstance(update, Descent):
         update = update.with_rate_for(least, most)
-        if update.lr >= update.rate_limit(most) and not update.nesterov and not update.dampening:
-            warnings.warn(errors.rate_over_limit(update.lr, update.rate_limit(most)), stacklevel=3)
+        limit = update.rate_limit(most)
+        if update.lr >= limit:
+            warnings.warn(errors.rate_over_limit(update.lr, limit), stacklevel=3)
     variance = solution.rss / max(1, total.rows - solution.rank)
     scale = (variance * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
     free = solution.unscaled.diagonal() > 0  # (p,)
+    # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
+    unit = torch.maximum(scale, 1e-10 * solution.coef.abs()).clamp(min=1e-300)  # (p,)
 
     def apart(W: Tensor) -> float:
-        gaps = (W - solution.coef).abs()[free] / scale[free]
-        return float(gaps.nan_to_num(0.0).max()) if bool(free.any()) else 0.0
+        return float(((W - solution.coef).abs() / unit)[free].max()) if bool(free.any()) else 0.0
 
     W, _, steps = learn(
         loss=loss,
@@ -370,6 +377,8 @@ def _fit(
         design=problem.design,
         coef=answer.W,
         unscaled=solution.unscaled,
+        center=solution.center,
+        weight=total.weight,
         rss=answer.rss,
         mss=solution.mss + (solution.rss - answer.rss),
         rank=solution.rank,

@@ -129,7 +129,6 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
     if interval is not None and interval not in INTERVALS:
         raise errors.unknown_option("interval", interval, INTERVALS)
     factor = quantile(level, fit.df_resid) if interval else math.nan
-    spread = covariance(fit)
     columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "lower": [], "upper": []}
     missing = 0
     data = Source.of(new) if fit.formula is not None else new
@@ -142,8 +141,8 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         missing += rows - len(here)
         columns["predicted"].append(_spread_out(center, here, rows))
         if interval:
-            variance = ((batch.X @ spread) * batch.X).sum(1)  # (n,): x' V x
-            half = factor * (variance + (fit.scale if interval == "prediction" else 0.0)).sqrt()
+            variance = fit.scale * (_leverage(fit, batch.X) + (1.0 if interval == "prediction" else 0.0))  # (n,)
+            half = factor * variance.sqrt()
             columns["lower"].append(_spread_out(center - half, here, rows))
             columns["upper"].append(_spread_out(center + half, here, rows))
         start += rows
@@ -155,6 +154,15 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         return _vector(out["predicted"], kind, new)
     table = hand_out(out, kind)
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
+
+
+def _leverage(fit: Fit, X: Tensor) -> Tensor:
+    """x'(X'WX)⁻¹x for new rows, (n,): reckoned from the means, since about zero it may cancel to nothing."""
+    k = len(fit.center)
+    apart = X[:, fit.intercept :] - fit.center  # (n, k)
+    spread = fit.unscaled[fit.intercept :, fit.intercept :]  # (k, k)
+    about = ((apart @ spread) * apart).sum(1) if k else X.new_zeros(X.shape[0])  # (n,)
+    return about + (1 / fit.weight if fit.intercept else 0.0)
 
 
 def _kind_of(new: Any) -> str:

@@ -33,8 +33,8 @@ from betahat.trace import Step, Trace
 
 FORMAT = 1
 _PLAIN = (
-    "rss", "mss", "rank", "log_weight", "weighted", "condition", "digits", "loss", "update", "why", "label", "kind",
-    "distance", "learning_rate", "learning_rate_limit",
+    "weight", "rss", "mss", "rank", "log_weight", "weighted", "condition", "digits", "loss", "update", "why", "label",
+    "kind", "distance", "learning_rate", "learning_rate_limit",
 )  # fmt: skip
 
 
@@ -55,7 +55,12 @@ def save(fit: Fit, path: str | Path) -> None:
         name: torch.stack([getattr(step, name) for step in fit.trace]) if len(fit.trace) else torch.empty(0, p)
         for name in ("gradient", "before", "after")
     }
-    tensors = {"coef": fit.coef.contiguous(), "unscaled": fit.unscaled.contiguous(), **stack}
+    tensors = {
+        "coef": fit.coef.contiguous(),
+        "unscaled": fit.unscaled.contiguous(),
+        "center": fit.center.contiguous(),
+        **stack,
+    }
     write_whole(path, save_tensors(tensors, {"betahat": json.dumps(to_plain(meta), ensure_ascii=False)}))
 
 
@@ -92,7 +97,7 @@ def load(path: str | Path) -> Fit:
     file = Path(path)
     if not file.is_file():
         raise errors.file_missing(
-            str(path), [str(p) for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
+            str(path), [p.name for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
         )
     content = file.read_bytes()
     meta = _header(content, str(path))
@@ -112,6 +117,7 @@ def load(path: str | Path) -> Fit:
             design=design,
             coef=tensors["coef"],
             unscaled=tensors["unscaled"],
+            center=tensors["center"],
             tally=Tally(**meta["tally"]),
             trace=Trace(design.names, steps),
             dropped=meta["dropped"],

@@ -60,7 +60,7 @@ class Moments:
         Examples
         --------
         >>> m = Moments.of(torch.tensor([[1.0, 2.0], [3.0, 6.0]], dtype=torch.float64))
-        >>> m.mean.tolist(), m.cross.tolist()
+        >>> m.mean.tolist(), m.cross.round().tolist()
         ([2.0, 4.0], [[2.0, 4.0], [4.0, 8.0]])
         """
         if Z.ndim != 2 or Z.shape[0] == 0:

@@ -42,6 +42,10 @@ class Fit:
         The weights; zero for a dropped term, so that X @ coef is right.
     unscaled : Tensor (p, p)
         (X'WX)⁻¹; zero for dropped terms.
+    center : Tensor (k,)
+        The means of X's columns, the intercept not counted, zeros without one: intervals are reckoned from there.
+    weight : float
+        Σ w, the number of rows when there are no weights.
     rss, mss : float
         Residual and model sums of squares, weighted; about the mean when there is an intercept.
     rank : int
@@ -71,6 +75,8 @@ class Fit:
     design: Any
     coef: Tensor
     unscaled: Tensor
+    center: Tensor
+    weight: float
     rss: float
     mss: float
     rank: int
@@ -174,7 +180,8 @@ class Fit:
     @property
     def rsquared(self) -> float:
         """The share explained, mss / (mss + rss): about the mean with an intercept, about zero without, as in R."""
-        return self.mss / (self.mss + self.rss)
+        total = self.mss + self.rss
+        return self.mss / total if total > 0 else float("nan")
 
     @property
     def rsquared_adj(self) -> float:

@@ -77,6 +77,8 @@ class Source:
             return _from_mapping(data)
         if isinstance(data, pa.RecordBatchReader):
             return _from_stream(data)
+        if isinstance(data, pa.RecordBatch):
+            data = pa.Table.from_batches([data])
         repeated = _repeated_names(data)
         if repeated:
             raise errors.duplicate_columns(repeated, "The table")
@@ -110,6 +112,8 @@ def _is_paths(data: Any) -> bool:
 
 
 def _repeated_names(data: Any) -> list[str]:
+    if type(data).__name__ not in ("DataFrame", "Table"):
+        return []
     names = [str(name) for name in getattr(data, "column_names", getattr(data, "columns", ()))]
     return sorted({name for name in names if names.count(name) > 1})
 
@@ -157,6 +161,8 @@ def _from_frame(frame: Any) -> Source:
     kind = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}.get(implementation, "pandas")
     label = {"pandas": "a pandas DataFrame", "polars": "a polars DataFrame", "arrow": "an Arrow table"}[kind]
     names = tuple(str(name) for name in frame.columns)
+    if any(not isinstance(name, str) for name in frame.columns):
+        frame = frame.rename({name: str(name) for name in frame.columns})
 
     def read(columns: Sequence[str] | None) -> Iterator[Any]:
         wanted = list(names if columns is None else columns)
@@ -199,7 +205,9 @@ def _from_mapping(data: Mapping[Any, Any]) -> Source:
 def _flat(values: Any, name: str) -> Any:
     """One column of a dict, checked to be one column; only tensors and odd shapes are converted here."""
     if type(values).__module__.split(".")[0] == "torch":
-        return as_column(values, name).numpy()
+        as_column(values, name)  # its shape and kind checked
+        flat = values.detach().cpu().reshape(-1)
+        return flat.numpy() if flat.dtype.itemsize in (1, 4, 8) else flat.double().numpy()
     shape = getattr(values, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] == 1:
         return np.asarray(values)[:, 0]
@@ -225,7 +233,9 @@ def _arrow(values: Any) -> Any:
 
 def is_frame(data: Any) -> bool:
     """Whether something is a table with named columns rather than an array."""
-    if isinstance(data, Source | Mapping | pa.RecordBatchReader) or nw.dependencies.is_into_dataframe(data):
+    if isinstance(data, Source | Mapping | pa.RecordBatchReader | pa.RecordBatch) or nw.dependencies.is_into_dataframe(
+        data
+    ):
         return True
     return hasattr(data, "__arrow_c_stream__")
 

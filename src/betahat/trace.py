@@ -44,7 +44,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace(Sequence[Step]):
-    """The steps of a fit, in order."""
+    """The steps of a fit, in order: a sequence of `Step`, and a table by `to_frame`.
+
+    Examples
+    --------
+    >>> import betahat as bh
+    >>> fit = bh.fit([[-1.0], [0.0], [1.0]], [1.0, 2.0, 4.0], update="descent", lr=0.5, epochs=3)
+    >>> [round(step.loss, 4) for step in fit.trace]
+    [7.0, 0.2222, 0.0802]
+    """
 
     terms: tuple[str, ...]
     steps: tuple[Step, ...] = ()

@@ -95,12 +95,12 @@ def unknown_column(name: str, known: Sequence[str], where: str) -> DesignError:
     )
 
 
-def not_numeric(column: str, found: str, example: str, where: str) -> DesignError:
+def not_numeric(column: str, found: str, example: str, where: str, otherwise: str = "") -> DesignError:
     """Refuse text, dates and the like where numbers are needed."""
     shown = f" (for example {example!r})" if example else ""
     return DesignError(
-        f"{where} needs numbers, and column {column!r} holds {found}{shown}.",
-        remedy=f"turn {column!r} into numbers first; as an explaining variable it can be used as it is",
+        f"{where} needs numbers, and {column!r} holds {found}{shown}.",
+        remedy=f"turn {column!r} into numbers first{otherwise}",
     )
 
 
@@ -147,7 +147,18 @@ def bad_contrast(expr: str, formula: str, detail: str) -> FormulaError:
 
 def transform_failed(expr: str, detail: str) -> DesignError:
     """Pass on why a transform could not be computed."""
-    return DesignError(f"{expr!r} cannot be computed: {detail}")
+    return DesignError(
+        f"{expr!r} cannot be computed: {detail}",
+        remedy="check the columns that it uses, and its options; or make the column in the table first",
+    )
+
+
+def level_not_given(column: str, level: object, given: Sequence[object]) -> DesignError:
+    """Refuse a value that is not among the levels given by hand."""
+    return DesignError(
+        f"Column {column!r} holds {level!r}, which levels=[{listing([repr(v) for v in given], 12)}] does not name.",
+        remedy="name every level that occurs, or leave those rows out",
+    )
 
 
 def nothing_left(dropped: int, columns: dict[str, int], label: str) -> DesignError:

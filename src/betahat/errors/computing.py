@@ -53,6 +53,15 @@ def weights_all_zero(rows: int) -> BatchError:
     return BatchError(f"All {rows:,} weights are zero, so no row is left.", remedy="give some row a positive weight")
 
 
+def out_of_range(name: str, size: float) -> FitError:
+    """Refuse a column whose squares leave the range of floats."""
+    return FitError(
+        f"{name!r} has values of a size of {size:.3g}.",
+        "squares of numbers beyond 1e150 or below 1e-150 leave the range of float64",
+        f"choose another unit for {name!r}",
+    )
+
+
 def constant_column(name: str, value: float) -> BatchError:
     """Refuse an array with a constant column while an intercept is added."""
     return BatchError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from betahat.errors.letters import ModelFileError, SourceError, listing, nearest
@@ -10,9 +11,10 @@ from betahat.errors.letters import ModelFileError, SourceError, listing, nearest
 
 
 def file_missing(path: str, neighbors: Sequence[str] = ()) -> SourceError:
-    """Refuse a path where there is nothing."""
+    """Refuse a path where there is nothing; `neighbors` are the names in its folder."""
     return SourceError(
-        f"There is no file {path!r}.", remedy=nearest(path, neighbors, 0.8) + "Check the path and the folder."
+        f"There is no file {path!r}.",
+        remedy=nearest(re.split(r"[/\\]", path)[-1], neighbors, 0.8) + "Check the path and the folder.",
     )
 
 

@@ -35,6 +35,6 @@ def named(update: str | AnyUpdate, loss: Loss) -> tuple[AnyUpdate, str]:
         if update not in NAMES:
             raise errors.unknown_option("update", update, ["auto", *NAMES])
         return NAMES[update], "it was asked for"
-    if not hasattr(update, "step") or not hasattr(update, "needs"):
+    if isinstance(update, type) or not hasattr(update, "step") or not hasattr(update, "needs"):
         raise errors.unknown_option("update", update, ["auto", *NAMES])
     return update, "it was asked for"

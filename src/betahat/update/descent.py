@@ -8,14 +8,24 @@ the weights agree with theirs to the last bit (a test says so). A forgotten `zer
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from betahat import errors
 from betahat.derive import Derivative
+
+
+def _check(what: str, value: Any, *, positive: bool = False, signed: bool = False) -> None:
+    """Refuse a constant that is no number, not finite, or of the wrong sign."""
+    wanted = "a finite number" if signed else "a positive number" if positive else "zero or a positive number"
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise errors.bad_number(what, value, wanted)
+    if (value < 0 and not signed) or (value == 0 and positive):
+        raise errors.bad_number(what, value, wanted)
 
 
 class AdamMemory(NamedTuple):
@@ -64,10 +74,10 @@ class Descent:
     needs: ClassVar[str] = "grad"
 
     def __post_init__(self) -> None:
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise errors.bad_number("lr", self.lr, "a positive number")
-        if not self.momentum >= 0:
-            raise errors.bad_number("momentum", self.momentum, "zero or positive")
+        if self.lr is not None:
+            _check("lr", self.lr, positive=True)
+        _check("momentum", self.momentum)
+        _check("dampening", self.dampening, signed=True)
         if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
             raise errors.option_not_for("nesterov=True", "no momentum or with dampening", "pass momentum=0.9")
 
@@ -83,8 +93,13 @@ class Descent:
         return replace(self, lr=rate)
 
     def rate_limit(self, most: float) -> float:
-        """The rate from which on descent diverges: 2 (1 + m) / λmax without dampening or Nesterov's variant."""
-        return 2 * (1 + self.momentum) / most
+        """The rate from which on descent diverges, for a Hessian with largest eigenvalue `most` (λ).
+
+        2 (1 + m) / ((1 − d) λ) with momentum m and dampening d; 2 (1 + m) / ((1 + 2 m) λ) for Nesterov's variant: where
+        the larger root of the recursion for one eigenvector passes −1.
+        """
+        slack = 1 + 2 * self.momentum if self.nesterov else 1 - (self.dampening if self.momentum else 0)
+        return 2 * (1 + self.momentum) / (slack * most) if slack > 0 else float("inf")
 
     def prepare(self, W: Tensor) -> Tensor | None:
         """No velocity yet."""
@@ -122,8 +137,14 @@ class Adam:
     needs: ClassVar[str] = "grad"
 
     def __post_init__(self) -> None:
-        if not 0 < self.lr < float("inf"):
-            raise errors.bad_number("lr", self.lr, "a positive number")
+        _check("lr", self.lr, positive=True)
+        _check("eps", self.eps)
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise errors.bad_number("betas", self.betas, "two numbers")
+        for beta in self.betas:
+            _check("betas", beta)
+            if beta >= 1:
+                raise errors.bad_number("betas", self.betas, "two numbers below 1")
 
     def prepare(self, W: Tensor) -> AdamMemory:
         """No steps, both running means zero."""

@@ -10,6 +10,7 @@ numbers as they were stored, so that dropping depends neither on a column's unit
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -43,7 +44,9 @@ class Solution:
     condition : float
         The condition number of X on the correlation scale (columns centred if there is an intercept, of unit norm).
     digits : float
-        Correct decimal digits to be expected in the coefficients.
+        Correct decimal digits to be expected in the coefficients, the worst of them.
+    center : Tensor (k,)
+        The means of the explaining columns, the intercept not counted; zeros without an intercept.
     dropped : dict
         Dropped term → the combination of earlier terms that it equals, in words.
     """
@@ -55,6 +58,7 @@ class Solution:
     rank: int
     condition: float
     digits: float
+    center: Tensor
     dropped: dict[str, str] = field(default_factory=dict)
 
 
@@ -113,22 +117,26 @@ def solve(moments: Moments, *, names: tuple[str, ...], intercept: bool) -> Solut
     slopes[kept] = torch.linalg.solve_triangular(upper, rhs[:, None], upper=True)[:, 0]
     slopes /= scale
     spread = torch.zeros(k, k, dtype=R.dtype)
-    spread[torch.tensor(kept, dtype=torch.long)[:, None], kept] = inverse @ inverse.T
+    product = inverse @ inverse.T
+    spread[torch.tensor(kept, dtype=torch.long)[:, None], kept] = (product + product.T) / 2
     spread /= scale[:, None] * scale
     mss = float(torch.linalg.vector_norm(R[:, :k] @ slopes + R[:, k]) ** 2)
-    condition, digits = _quality(upper, rss, float(torch.linalg.vector_norm(rhs)))
+    condition, digits = _quality(upper, rhs, inverse, rss)
     if not intercept:
-        return Solution(slopes, spread, rss, mss, r, condition, digits, aliases)
+        return Solution(slopes, spread, rss, mss, r, condition, digits, torch.zeros(k, dtype=R.dtype), aliases)
 
     high, low = moments.mean, moments.tail
-    level = (high[k + 1] - high[k] - high[:k] @ slopes) + (low[k + 1] - low[k] - low[:k] @ slopes)
+    parts = torch.cat([high[k + 1 :], -high[k : k + 1], -high[:k] * slopes])  # (k + 2,): their sum is the intercept
+    level = parts.sum() + (low[k + 1] - low[k] - low[:k] @ slopes)
+    digits = min(digits, _digits(_EPS * float(parts.abs().sum()), float(level)))  # what cancels costs digits
     means = high[:k] + low[:k]  # (k,)
     unscaled = torch.empty(k + 1, k + 1, dtype=R.dtype)
     unscaled[1:, 1:] = spread
     unscaled[0, 1:] = unscaled[1:, 0] = -(spread @ means)
     root = torch.zeros(r, dtype=R.dtype) if r == 0 else (means / scale)[kept] @ inverse  # (r,)
     unscaled[0, 0] = 1 / moments.weight + float(root @ root)
-    return Solution(torch.cat([level[None], slopes]), unscaled, rss, mss, r + 1, condition, digits, aliases)
+    coef = torch.cat([level[None], slopes])
+    return Solution(coef, unscaled, rss, mss, r + 1, condition, digits, means, aliases)
 
 
 def _powers_of_two(norms: Tensor) -> Tensor:
@@ -198,20 +206,31 @@ def _combination(parts: dict[str, float]) -> str:
     return text or "0"
 
 
-def _quality(upper: Tensor, rss: float, explained: float) -> tuple[float, float]:
-    """Condition number on the correlation scale, and the digits it leaves.
+def _quality(upper: Tensor, rhs: Tensor, inverse: Tensor, rss: float) -> tuple[float, float]:
+    """Condition number on the correlation scale, and the digits left in the worst coefficient.
 
-    The relative error of least squares solved by QR is at most about ε (κ / cos θ + κ² tan θ), θ the angle between the
-    response and its fit (Golub and Van Loan, Matrix Computations, section 5.3.8; Higham 2002, theorem 20.1).
+    A backward stable solution solves a problem whose columns x_k and response are off by ε ‖x_k‖ and ε ‖y‖. To first
+    order coefficient j is then off by at most ε (‖a_j‖ (Σ |b_k| ‖x_k‖ + ‖y‖) + ‖r‖ Σ |C_jk| ‖x_k‖), where a_j is row j
+    of the pseudo-inverse, C = (X'X)⁻¹ and r the residual (Higham 2002, section 20.1, by components).
     """
     if upper.shape[0] == 0:
         return 1.0, 15.0
-    unit = upper / torch.linalg.vector_norm(upper, dim=0)
-    values = torch.linalg.svdvals(unit)
+    norms = torch.linalg.vector_norm(upper, dim=0)  # (r,)
+    values = torch.linalg.svdvals(upper / norms)
     condition = float(values[0] / values[-1])
-    tangent = rss**0.5 / explained if explained > 0 else 0.0
-    error = _EPS * (condition * (1 + tangent**2) ** 0.5 + condition**2 * tangent)
-    return condition, float(min(15.0, max(0.0, -torch.log10(torch.tensor(error, dtype=torch.float64)).item())))
+    b = inverse @ rhs  # (r,)
+    residual = rss**0.5
+    whole = b.abs() @ norms + float(torch.linalg.vector_norm(rhs)) + residual
+    rows = torch.linalg.vector_norm(inverse, dim=1)  # (r,): ‖a_j‖
+    errors = _EPS * (rows * whole + residual * ((inverse @ inverse.T).abs() @ norms))  # (r,)
+    return condition, min(_digits(float(e), float(v)) for e, v in zip(errors, b, strict=True))
+
+
+def _digits(error: float, value: float) -> float:
+    """Decimal digits of a value that an absolute error leaves: 15 at most, none at least."""
+    if error == 0 or value == 0:
+        return 15.0  # a zero has no digits to lose
+    return min(15.0, max(0.0, math.log10(abs(value) / error)))
 
 
 def _qr(rows: Tensor) -> Tensor:

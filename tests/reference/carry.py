@@ -1,0 +1,74 @@
+"""Carry: make the slim copies of the R reference cases that the tests read.
+
+    python tests/reference/carry.py PATH_TO_REFERENCE_FOLDER
+
+PATH_TO_REFERENCE_FOLDER is the folder that holds `open/lm_*.json` and `open/data/*.csv` (see README.md here). Every
+`lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, and the tables that the cases name are copied
+byte for byte to `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
+float64 back, and the 25-digit values stay the texts that they are. Running it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+#: what least squares and classical standard errors need; all else (influence, robust covariances, diagnostics, anova,
+#: VIF, the model matrix itself, fitted values) belongs to later issues and stays behind
+KEPT = (
+    "id", "software", "dataset", "data_csv", "data_nrow", "dataset_source", "note", "columns",
+    "formula", "formula_py_hint", "weights", "contrasts", "rows_used_1based", "n", "rank", "df_residual",
+    "coef", "se", "t", "p", "sigma", "r_squared", "adj_r_squared", "F", "rss", "loglik", "loglik_df", "AIC", "BIC",
+    "vcov", "confint95", "confint99", "predict",
+)  # fmt: skip
+#: of the values recomputed with 25 digits, and of the count of correct digits of R's beside them
+CHECKED = ("names", "coef", "se", "rss", "sigma", "r_squared", "loglik")
+
+
+def slim(case: dict[str, Any]) -> dict[str, Any]:
+    """A case without what the tests of this issue do not read."""
+    check = case["independent_check"]
+    return {
+        **{key: case[key] for key in KEPT},
+        "model_matrix_colnames": case["model_matrix"]["colnames"],
+        "independent_check": {
+            "note": check["note"],
+            "lre": {key: value for key, value in check["lre"].items() if key in (*CHECKED, "F", "AIC", "BIC")},
+            "values": {key: check["values"][key] for key in CHECKED},
+        },
+    }
+
+
+def written(case: dict[str, Any]) -> str:
+    """JSON with one key to a line, so that a changed number is a changed line."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in case.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def carry(reference: Path, target: Path = HERE) -> list[str]:
+    """Write the slim cases and their tables under `target`; returns the cases' names."""
+    found = sorted((reference / "open").glob("lm_*.json"))
+    if not found:
+        raise SystemExit(f"There is no open/lm_*.json under {reference}.")
+    for folder in ("lm", "data"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for path in found:
+        case = slim(json.loads(path.read_text(encoding="utf-8")))
+        (target / "lm" / path.name).write_text(written(case), encoding="utf-8")
+        table = target / case["data_csv"]
+        shutil.copyfile(reference / "open" / case["data_csv"], table)
+        table.chmod(0o644)
+    return [path.stem for path in found]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    names = carry(Path(sys.argv[1]))
+    size = sum(path.stat().st_size for path in HERE.rglob("*.*") if path.suffix in (".json", ".csv"))
+    print(f"{len(names)} cases, {size:,} bytes")
