@@ -8,12 +8,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -48,13 +51,19 @@ class Problem:
     def names(self) -> tuple[str, ...]:
         return tuple(f"x{j}" for j in range(self.p - self.intercept))
 
+    @property
+    def norm(self) -> float:
+        """‖√w (y − offset)‖: what the rounding of a solution is relative to."""
+        w = torch.ones_like(self.y) if self.weight is None else self.weight
+        return (w * (self.y - (0.0 if self.offset is None else self.offset)).square()).sum().sqrt().item()
+
     def batch(self, rows: slice | Tensor = slice(None), dtype: torch.dtype = torch.float64) -> Batch:
         pick = [None if v is None else v[rows].to(dtype) for v in (self.X, self.y, self.weight, self.offset)]
         return Batch(*pick)
 
 
 def lecture() -> tuple[Tensor, Tensor]:
-    """The lecture's x and y, float32 (shared/lecture/README.md); a generator of its own leaves the global seed alone."""
+    """The lecture's x and y, float32 (shared/lecture/README.md), from a generator that leaves the global seed alone."""
     generator = torch.Generator().manual_seed(43052)
     x = torch.randn(100, generator=generator).sort().values
     return x, torch.stack([torch.ones(100), x], 1) @ torch.tensor([2.5, 4.0]) + torch.randn(
@@ -158,3 +167,34 @@ def rational(problem: Problem) -> list[Fraction | None]:
             if i != j and normal[i][j] != 0:
                 normal[i] = [a - normal[i][j] * b for a, b in zip(normal[i], normal[j], strict=True)]
     return [normal[j][p] if j in kept else None for j in range(p)]
+
+
+# ── R's model matrices ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def in_our_words(case: dict[str, Any]) -> str:
+    """R's one-sided formula as betahat reads it, with a response in front."""
+    text = case["formula"].replace("TRUE", "True").replace("intercept = ", "include_intercept = ")
+    text = re.sub(r"c\(([\d, ]*)\)", r"[\1]", text).replace("knots = 15", "knots = [15]")
+    text = text.replace("Boundary.knots = [0, 30]", "lower_bound = 0, upper_bound = 30")
+    for name, contrast in (case["contrasts"] or {}).items():
+        text = re.sub(rf"\b{name}\b", f"C({name}, {contrast})", text)
+    return ("mpg " if "~." in text else "response ") + text
+
+
+def model_matrices() -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
+    """Every formula of tests/reference/mm with its table and R's matrix X: name, frame, case.
+
+    mm/*.json are slim copies of shared/reference/open/mm_*.json, lm_esoph_ordered and lm_insurance_ordered (R 4.2.2,
+    `model.matrix`), every number as it stood there.
+    """
+    for path in sorted((DATA.parent / "mm").glob("*.json")):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        frame = pd.read_csv(DATA.parent / stored["data_csv"])
+        for name, column in stored["columns"].items():
+            if column["class"] == "factor":
+                values = frame[name].astype(str).where(frame[name].notna())
+                frame[name] = pd.Categorical(values, categories=column["levels"], ordered=column["ordered"])
+        for case in stored["cases"]:
+            own = "~." in case["formula"]  # the point is every other column, so none may be added
+            yield path.stem[3:], frame if own else frame.assign(response=1.0 * np.arange(len(frame))), case

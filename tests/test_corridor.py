@@ -13,7 +13,7 @@ HOUSE = Path(betahat.__file__).parent
 
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = """
-    errors batch files source columns formula encoding design arrays predict loss penalty moments derive update trace
+    errors batch files source columns expressions formula encoding design arrays predict loss penalty moments derive update trace
     outcome progress fitting training inference diagnose numerals report plot modelfile watching estimator lecture lab cli
 """.split()
 SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same

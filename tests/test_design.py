@@ -1,10 +1,9 @@
-"""Design: R's model matrices column for column, learned from the whole stream, and replayed on new tables as at the fit."""
+"""Design: R's model matrices column for column, learned from the whole stream, replayed on new tables as at the fit."""
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,10 @@ from scipy.interpolate import CubicSpline
 
 from betahat.batch import Tally
 from betahat.design import Design
-from betahat.errors import BatchError, BetahatError, DesignError, FormulaError, SourceError
+from betahat.errors import BatchError, BetahatError, DesignError, FormulaError
 from betahat.formula import parse
 from betahat.source import Source
-
-REFERENCE = Path(__file__).parent / "reference"
+from tables import in_our_words, model_matrices
 
 
 def learn(formula, table):
@@ -43,36 +41,10 @@ def replay(design, table, **more):
 
 # ── R's model matrices ───────────────────────────────────────────────────────────────────────────────────────────
 
-
-def ours(case):
-    """R's one-sided formula in our words, with a response put in front."""
-    text = case["formula"].replace("TRUE", "True").replace("intercept = ", "include_intercept = ")
-    text = re.sub(r"c\(([\d, ]*)\)", r"[\1]", text).replace("knots = 15", "knots = [15]")
-    text = text.replace("Boundary.knots = [0, 30]", "lower_bound = 0, upper_bound = 30")
-    for name, contrast in (case["contrasts"] or {}).items():
-        text = re.sub(rf"\b{name}\b", f"C({name}, {contrast})", text)
-    return ("mpg " if "~." in text else "response ") + text
-
-
-def cases():
-    for path in sorted((REFERENCE / "mm").glob("*.json")):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        frame = pd.read_csv(REFERENCE / stored["data_csv"])
-        for name, column in stored["columns"].items():
-            if column["class"] == "factor":
-                order = None if column["levels"] is None else [str(level) for level in column["levels"]]
-                values = frame[name].astype(str).where(frame[name].notna())
-                frame[name] = pd.Categorical(values, categories=order, ordered=column["ordered"])
-        for case in stored["cases"]:
-            yield pytest.param(
-                frame.assign(response=1.0 * np.arange(len(frame))), case, id=f"{path.stem[3:]} {case['formula']}"
-            )
-
-
-ALL = list(cases())
+ALL = [pytest.param(frame, case, id=f"{name} {case['formula']}") for name, frame, case in model_matrices()]
 #: R's words that we do not take: refused with a letter, not approximated
 ELSEWHERE = re.compile(r"ns\(|cut\(|relevel|as\.numeric|C\(factor|> 1|poly\(speed, dist")
-#: interactions without their main effects: R codes one more column than the rank; ours are of full rank and span the same
+#: interactions without main effects: R codes one column more than the rank; ours are of full rank and span the same
 SPAN = ("~supp:factor(dose)", "~wool:tension", "~wool %in% tension", "~Petal_Length + Species:Petal_Length - 1")
 TAKEN = [p for p in ALL if not ELSEWHERE.search(p.values[1]["formula"]) and p.values[1]["formula"] not in SPAN]
 #: nothing is computed there but products of numbers and 0/1, so not a bit may differ
@@ -81,7 +53,7 @@ COMPUTED = re.compile(r"poly|bs\(|scale|contr|agegp|Group|log|exp|sqrt|\^2\)")
 
 @pytest.mark.parametrize(("frame", "case"), TAKEN)
 def test_x_is_rs_model_matrix(frame, case):
-    names, X, tally = encode(ours(case), frame.drop(columns="response") if "~." in case["formula"] else frame)
+    names, X, tally = encode(in_our_words(case), frame)
     expected = np.array(case["X"], dtype=float)
     assert X.shape == expected.shape == (case["n"], len(case["colnames"]))
     assert tally.missing == len(frame) - case["n"]
@@ -95,16 +67,16 @@ def test_x_is_rs_model_matrix(frame, case):
 def test_new_rows_are_encoded_as_at_the_fit(frame, case):
     """R's `predict` on a few rows: the same centres, scales and knots as at the fit, not the rows' own."""
     rows = [row - 1 for row in case["newdata_rows_1based"]]
-    design = learn(ours(case), frame.drop(columns="response") if "~." in case["formula"] else frame)
+    design = learn(in_our_words(case), frame)
     expected = np.array(case["X_newdata_using_stored_basis"], dtype=float)
-    X = replay(design, frame.iloc[rows].drop(columns="response"))
+    X = replay(design, frame.iloc[rows])
     whole = ~np.isnan(expected).any(1)
     assert (np.abs(X - expected[whole]) <= 2e-14 * np.abs(expected[whole]).max(0)).all()
 
 
 @pytest.mark.parametrize(("frame", "case"), [p for p in ALL if p.values[1]["formula"] in SPAN])
 def test_interactions_without_main_effects_span_what_rs_span(frame, case):
-    _, X, _ = encode(ours(case), frame)
+    _, X, _ = encode(in_our_words(case), frame)
     expected = np.array(case["X"], dtype=float)
     rank = np.linalg.matrix_rank
     assert X.shape[1] == rank(X) == rank(expected) == rank(np.hstack([X, expected])) == case["rank"]
@@ -113,7 +85,7 @@ def test_interactions_without_main_effects_span_what_rs_span(frame, case):
 @pytest.mark.parametrize(("frame", "case"), [p for p in ALL if ELSEWHERE.search(p.values[1]["formula"])])
 def test_what_we_do_not_take_from_r_is_refused(frame, case):
     with pytest.raises(FormulaError):
-        learn(ours(case), frame)
+        learn(in_our_words(case), frame)
 
 
 # ── transforms, against their definitions ────────────────────────────────────────────────────────────────────────
@@ -131,36 +103,28 @@ TABLE = {
 X60 = TABLE["x"][:-1]
 
 
-@pytest.mark.parametrize(
-    ("term", "expected"),
-    [
-        ("center(x)", X60 - X60.mean()),
-        ("scale(x)", (X60 - X60.mean()) / X60.std(ddof=1)),
-        ("standardize(x)", (X60 - X60.mean()) / X60.std(ddof=0)),
-        (
-            "scale(x, center=False)",
-            X60 / np.sqrt((X60**2).sum() / (len(X60) - 1)),
-        ),  # R's help(scale): the root mean square
-        ("center(log(x))", np.log(X60) - np.log(X60).mean()),
-        ("log1p(x)", np.log1p(X60)),
-        ("I(x**2 / 3 - 1)", X60**2 / 3 - 1),
-        ("{x % 2 + x // 2}", X60 % 2 + X60 // 2),
-    ],
-)
+DEFINITIONS = [
+    ("center(x)", X60 - X60.mean()), ("scale(x)", (X60 - X60.mean()) / X60.std(ddof=1)),
+    ("standardize(x)", (X60 - X60.mean()) / X60.std(ddof=0)),
+    ("scale(x, center=False)", X60 / np.sqrt((X60**2).sum() / (len(X60) - 1))),
+    ("center(log(x))", np.log(X60) - np.log(X60).mean()), ("log1p(x)", np.log1p(X60)),
+    ("I(x**2 / 3 - 1)", X60**2 / 3 - 1), ("{x % 2 + x // 2}", X60 % 2 + X60 // 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("term", "expected"), DEFINITIONS)
 def test_a_transform_is_its_definition(term, expected):
     """Learned on every row that has x, as in R, although row 7 lacks the other column and is left out."""
     names, X, tally = encode(f"y ~ 0 + {term} + g", TABLE)
     used = [i for i in range(N - 1) if i != 7]
-    assert names[0] == term.strip("{}").replace("x**2", "x ** 2")
-    assert tally.missing == 2
-    np.testing.assert_allclose(
-        X[:, 0], expected[used], rtol=1e-13, atol=1e-14
-    )  # a mean of 59 numbers, and one division
+    assert (names[0], tally.missing) == (term.strip("{}").replace("x**2", "x ** 2"), 2)
+    # a mean of 59 numbers, and one division; R's help(scale) without a center: the root mean square
+    np.testing.assert_allclose(X[:, 0], expected[used], rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize(("name", "ends"), [("cr", "natural"), ("cc", "periodic")])
 def test_cubic_splines_against_scipy(name, ends):
-    """Wood's cardinal bases (2006, section 4.1.2): column j is the spline that is one at knot j and zero at the others."""
+    """Wood's cardinal bases (2006, section 4.1.2): column j is the spline that is one at knot j and zero at others."""
     knots = np.array([1.0, 2.5, 4.0, 7.0, 9.0])
     _, X, _ = encode(f"y ~ 0 + {name}(x, knots=[2.5, 4, 7], lower_bound=1, upper_bound=9)", {k: TABLE[k] for k in "xy"})
     unit = np.eye(5) if name == "cr" else np.vstack([np.eye(4), np.eye(4)[:1]])  # the ends of a circle are one knot
@@ -183,9 +147,8 @@ def test_what_the_values_cannot_carry_is_refused(term):
 
 # ── any split of the stream ──────────────────────────────────────────────────────────────────────────────────────
 
-FRAME = pd.DataFrame(TABLE).assign(
-    o=pd.Categorical([("lo", "mid", "hi")[i % 3] for i in range(N)], ["lo", "mid", "hi"], ordered=True)
-)
+STEPS = pd.Categorical([("lo", "mid", "hi")[i % 3] for i in range(N)], ["lo", "mid", "hi"], ordered=True)
+FRAME = pd.DataFrame(TABLE).assign(o=STEPS)
 WHOLE = pa.Table.from_pandas(FRAME, preserve_index=False)
 STREAMED = [
     "y ~ x + g + t",
@@ -203,7 +166,7 @@ STREAMED = [
 def test_any_split_gives_the_same_x_bit_for_bit(formula, cuts):
     """Levels, centres and knots are those of the whole stream, wherever it was cut; empty chunks included."""
     edges = [0, *sorted(cuts), N]
-    chunks = [WHOLE.slice(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [WHOLE.slice(a, b - a) for a, b in pairwise(edges)]
     cut = Source(tuple(WHOLE.column_names), "arrow", "chunks", lambda wanted: (c.select(list(wanted)) for c in chunks))
     design, once = learn(formula, cut), learn(formula, WHOLE)
     assert (design.names, design.levels, design.kinds) == (once.names, once.levels, once.kinds)
@@ -238,30 +201,27 @@ def test_a_column_that_is_empty_in_the_first_file(tmp_path):
 # ── what is a category, in which order, from which library ───────────────────────────────────────────────────────
 
 LETTERS = ["b", "a", "c", "b", "a", "c"]
+SIX = {"y": [1.0, 2, 3, 5, 8, 2], "g": LETTERS}
 ORDER = pd.CategoricalDtype(["c", "b", "a"], ordered=True)
 CATEGORIES = {
     "list": (LETTERS, ["T.b", "T.c"]),
     "numpy text": (np.array(LETTERS), ["T.b", "T.c"]),
-    "numpy objects": (np.array(LETTERS, dtype=object), ["T.b", "T.c"]),
-    "pandas text": (pd.Series(LETTERS), ["T.b", "T.c"]),
     "pandas string": (pd.Series(LETTERS, dtype="string"), ["T.b", "T.c"]),
     "pandas category": (pd.Series(LETTERS, dtype=pd.CategoricalDtype(["c", "b", "a"])), ["T.b", "T.a"]),
-    "pandas category, one unused": (pd.Series(LETTERS, dtype=pd.CategoricalDtype(["z", "c", "b", "a"])), ["T.b", "T.a"]),
+    "category, one unused": (pd.Series(LETTERS, dtype=pd.CategoricalDtype(["z", "c", "b", "a"])), ["T.b", "T.a"]),
     "pandas ordered": (pd.Series(LETTERS, dtype=ORDER), [".L", ".Q"]),
     "category of numbers": (pd.Series([2, 1, 3, 2, 1, 3], dtype="category"), ["T.2", "T.3"]),
     "polars text": (pl.Series(LETTERS), ["T.b", "T.c"]),
     "arrow dictionary": (pa.array(LETTERS).dictionary_encode(), ["T.a", "T.c"]),
-    "arrow large text": (pa.array(LETTERS, pa.large_string()), ["T.b", "T.c"]),
     "arrow text view": (pa.array(LETTERS, pa.string_view()), ["T.b", "T.c"]),
     "truth": ([True, False, True, True, False, False], ["T.True"]),
     "pandas boolean": (pd.Series([True, False, True, True, False, False], dtype="boolean"), ["T.True"]),
-    "numpy bool": (np.array([True, False, True, True, False, False]), ["T.True"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("column", "names"), CATEGORIES.values(), ids=CATEGORIES)
 def test_text_and_truth_are_categories_without_being_told(column, names):
-    got, X, _ = encode("y ~ g", {"y": [1.0, 2, 3, 5, 8, 2], "g": column})
+    got, X, _ = encode("y ~ g", SIX | {"g": column})
     assert list(got) == ["Intercept", *(f"g[{name}]" for name in names)]
     values = column.to_pylist() if isinstance(column, pa.Array) else list(column)
     if names[0][0] == "T":
@@ -274,48 +234,40 @@ def test_text_and_truth_are_categories_without_being_told(column, names):
 @pytest.mark.parametrize("make", [np.int8, np.float32, np.uint64, float, str], ids=lambda v: v.__name__)
 def test_numbers_are_numbers_until_told_otherwise(make):
     k = [3, 1, 2, 10, 1, 3]
-    names, X, _ = encode("y ~ C(k)", {"y": [1.0, 2, 3, 5, 8, 2], "k": [make(v) for v in k]})
+    names, X, _ = encode("y ~ C(k)", SIX | {"k": [make(v) for v in k]})
     order = sorted(make(v) for v in set(k))  # numbers by size, text by letters
     assert list(names) == ["Intercept", *(f"C(k)[T.{level}]".replace(".0]", "]") for level in order[1:])]
     assert X[:, 1:].tolist() == [[float(make(v) == level) for level in order[1:]] for v in k]
     if make is not str:
-        assert encode("y ~ k", {"y": [1.0, 2, 3, 5, 8, 2], "k": np.array(k, dtype=make)})[1][:, 1].tolist() == k
+        assert encode("y ~ k", SIX | {"k": np.array(k, dtype=make)})[1][:, 1].tolist() == k
 
 
-@pytest.mark.parametrize(
-    ("term", "names", "first"),
-    [
-        ("C(g, Treatment)", ["T.b", "T.c"], [1, 0]),
-        ("C(g, Treatment())", ["T.b", "T.c"], [1, 0]),
-        ('C(g, Treatment("b"))', ["T.a", "T.c"], [0, 0]),
-        ('C(g, contr.treatment("c"))', ["T.a", "T.b"], [0, 1]),
-        ("C(g, Sum)", ["S.a", "S.b"], [0, 1]),
-        ('C(g, levels=["c", "b", "a"])', ["T.b", "T.a"], [1, 0]),
-        ('C(g, Sum, levels=["c", "b", "a"])', ["S.c", "S.b"], [0, 1]),
-        ('C(g, levels=["c", "b", "a", "d"])', ["T.b", "T.a", "T.d"], [1, 0, 0]),
-        ("factor(g)", ["T.b", "T.c"], [1, 0]),
-    ],
-)
+BY_HAND = [
+    ("C(g, Treatment)", ["T.b", "T.c"], [1, 0]), ("C(g, Treatment())", ["T.b", "T.c"], [1, 0]),
+    ('C(g, Treatment("b"))', ["T.a", "T.c"], [0, 0]), ('C(g, contr.treatment("c"))', ["T.a", "T.b"], [0, 1]),
+    ("C(g, Sum)", ["S.a", "S.b"], [0, 1]), ('C(g, levels=["c", "b", "a"])', ["T.b", "T.a"], [1, 0]),
+    ('C(g, Sum, levels=["c", "b", "a"])', ["S.c", "S.b"], [0, 1]),
+    ('C(g, levels=["c", "b", "a", "d"])', ["T.b", "T.a", "T.d"], [1, 0, 0]), ("factor(g)", ["T.b", "T.c"], [1, 0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("term", "names", "first"), BY_HAND)
 def test_contrasts_and_levels_by_hand(term, names, first):
-    got, X, _ = encode(f"y ~ {term}", {"y": [1.0, 2, 3, 5, 8, 2], "g": LETTERS})
+    got, X, _ = encode(f"y ~ {term}", SIX)
     assert [name.rpartition("[")[2][:-1] for name in got[1:]] == names
     assert X[0, 1:].tolist() == first  # of level b
 
 
-@pytest.mark.parametrize(
-    ("term", "told"),
-    [
-        ('C(g, levels=["a", "b"])', "'c'"),
-        ("C(g, levels=[])", "'b'"),
-        ('C(g, levels=["a", "b", "c", "c"])', "levels"),
-        ('C(g, Treatment("zz"))', "zz"),
-        ('C(g, Sum("b"))', "Sum"),
-        ("C(g, Poly(scores=[1, 2]))", "Poly"),
-    ],
-)
+MISFITS = [
+    ('C(g, levels=["a", "b"])', "'c'"), ("C(g, levels=[])", "'b'"), ('C(g, levels=["a", "b", "c", "c"])', "levels"),
+    ('C(g, Treatment("zz"))', "zz"), ('C(g, Sum("b"))', "Sum"), ("C(g, Poly(scores=[1, 2]))", "Poly"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("term", "told"), MISFITS)
 def test_levels_that_do_not_fit_are_refused(term, told):
     with pytest.raises(BetahatError) as refusal:
-        encode(f"y ~ {term}", {"y": [1.0, 2, 3, 5, 8, 2], "g": LETTERS})
+        encode(f"y ~ {term}", SIX)
     assert told in str(refusal.value)
     assert "row -1" not in str(refusal.value)
 
@@ -334,16 +286,16 @@ def test_an_unseen_level_names_column_level_row_and_the_known_ones():
         assert all(word in str(refusal.value) for word in told)
 
 
-@pytest.mark.parametrize(
-    ("new", "told"),
-    [
-        ({"x": ["1", "2"], "g": ["u", "v"], "t": [True, False]}, "Column 'x' holds text"),
-        ({"x": [1.0, 2.0], "g": [1, 2], "t": [True, False]}, "Column 'g' holds numbers"),
-        ({"x": [1.0, 2.0], "g": ["u", "v"], "t": ["yes", "no"]}, "Column 't' holds text"),
-        ({"X": [1.0, 2.0], "g": ["u", "v"], "t": [True, False]}, "Did you mean 'X'?"),
-        ({"x": [1.0, np.inf], "g": ["u", "v"], "t": [True, False]}, "'x' is inf at row 1"),
-    ],
-)
+NEW = [
+    ({"x": ["1", "2"], "g": ["u", "v"], "t": [True, False]}, "Column 'x' holds text"),
+    ({"x": [1.0, 2.0], "g": [1, 2], "t": [True, False]}, "Column 'g' holds numbers"),
+    ({"x": [1.0, 2.0], "g": ["u", "v"], "t": ["yes", "no"]}, "Column 't' holds text"),
+    ({"X": [1.0, 2.0], "g": ["u", "v"], "t": [True, False]}, "Did you mean 'X'?"),
+    ({"x": [1.0, np.inf], "g": ["u", "v"], "t": [True, False]}, "'x' is inf at row 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("new", "told"), NEW)
 def test_a_new_table_that_does_not_fit_is_refused(new, told):
     with pytest.raises(BetahatError) as refusal:
         replay(learn("y ~ x + g + t", TABLE), new)
@@ -367,22 +319,12 @@ def test_an_empty_new_table_gives_no_rows():
 # ── missing values, offsets, the point ───────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [
-        pd.DataFrame(
-            {"y": [1.0, None, 3, 4, 5], "x": [1.0, 2, np.nan, 4, 5], "g": ["a", "b", "a", None, "b"], "other": None}
-        ),
-        pl.DataFrame({"y": [1.0, None, 3, 4, 5], "x": [1.0, 2, float("nan"), 4, 5], "g": ["a", "b", "a", None, "b"]}),
-        {
-            "y": pd.array([1, None, 3, 4, 5], "Int64"),
-            "x": [1.0, 2.0, None, 4.0, 5.0],
-            "g": pd.Categorical(["a", "b", "a", None, "b"]),
-        },
-        pa.table({"y": [1.0, None, 3, 4, 5], "x": [1.0, 2, float("nan"), 4, 5], "g": ["a", "b", "a", None, "b"]}),
-    ],
-    ids=["pandas", "polars", "dict", "arrow"],
-)
+GAP = {"y": [1.0, None, 3, 4, 5], "x": [1.0, 2, float("nan"), 4, 5], "g": ["a", "b", "a", None, "b"]}
+NULLABLE = {"y": pd.array([1, None, 3, 4, 5], "Int64"), "x": [1.0, 2.0, None, 4, 5], "g": pd.Categorical(GAP["g"])}
+GAPS = [pd.DataFrame(GAP).assign(other=None), pl.DataFrame(GAP, strict=False), pa.table(GAP), NULLABLE]
+
+
+@pytest.mark.parametrize("frame", GAPS, ids=["pandas", "polars", "arrow", "nullable"])
 def test_rows_with_a_missing_value_are_left_out_and_counted(frame):
     design, tally = learn("y ~ x + g", frame), Tally()
     (batch,) = design.batches(Source.of(frame), tally=tally)
@@ -392,10 +334,9 @@ def test_rows_with_a_missing_value_are_left_out_and_counted(frame):
 
 
 def test_no_complete_row_is_a_letter_that_counts():
-    with pytest.raises(DesignError) as refusal:
+    told = r"all 3 have a missing value.\n.*'y' is missing in 2, 'x' is missing in 1"
+    with pytest.raises(DesignError, match=told):
         learn("y ~ x + g", {"y": [1.0, None, None], "x": [None, 1.0, 2.0], "g": ["a", "b", "c"]})
-    assert "all 3 have a missing value" in str(refusal.value)
-    assert "'y' is missing in 2, 'x' is missing in 1" in str(refusal.value)
 
 
 def test_offsets_add_up_and_take_no_column():
@@ -411,89 +352,52 @@ def test_the_point_is_every_other_column():
     assert learn("y ~ . - z", TABLE).names == ("Intercept", "x", "g[T.v]", "g[T.w]", "t[T.True]", "k")
 
 
-@pytest.mark.parametrize(
-    "term", ["x", "log(x)", "center(x)", "scale(x)", "poly(x, 2)", "offset(x)", "bs(x, df=4)", "x:g"]
-)
+INFINITE = ["x", "log(x)", "center(x)", "scale(x)", "poly(x, 2)", "offset(x)", "bs(x, df=4)", "x:g"]
+
+
+@pytest.mark.parametrize("term", INFINITE)
 def test_an_infinite_number_is_named_with_its_own_row(term):
     """Also where a mean has spread it over the whole column."""
     with pytest.raises(BatchError, match=r"row 2\b"):
         encode(f"y ~ {term} + g", {"y": [1.0, 2, 3, 4, 5, 7], "x": [1.0, 2, np.inf, 4, 5, 6], "g": list("aabbcc")})
 
 
-@pytest.mark.parametrize(
-    ("formula", "error", "told"),
-    [
-        ("y ~ wieght", DesignError, "no column 'wieght' in a dict of columns"),
-        ("y ~ X", DesignError, "Did you mean 'x'?"),
-        ("y ~ log(g)", DesignError, "'log(g)' needs numbers"),
-        ("g ~ x", DesignError, "The response 'g' needs numbers"),
-        ("y ~ one", DesignError, "Column 'one' has the single level 'same'"),
-        ("y ~ day", DesignError, "dates, times"),
-        ("C(y) ~ x", BetahatError, "C(y)"),
-        ("y ~ 0", FormulaError, "no term"),
-        ("y ~ offset(bs(x, df=4))", BetahatError, "bs(x, df=4)"),
-        ("y ~ bs(x, df=2)", DesignError, "'df' must be greater than 3"),
-    ],
-)
+UNFIT = [
+    ("y ~ wieght", DesignError, "no column 'wieght' in a dict of columns"),
+    ("y ~ X", DesignError, "Did you mean 'x'?"), ("y ~ log(g)", DesignError, "'log(g)' needs numbers"),
+    ("g ~ x", DesignError, "The response 'g' needs numbers"),
+    ("y ~ one", DesignError, "Column 'one' has the single level 'same'"), ("y ~ day", DesignError, "dates, times"),
+    ("C(y) ~ x", BetahatError, "C(y)"), ("y ~ 0", FormulaError, "no term"),
+    ("y ~ offset(bs(x, df=4))", BetahatError, "bs(x, df=4)"),
+    ("y ~ bs(x, df=2)", DesignError, "'df' must be greater than 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "error", "told"), UNFIT)
 def test_a_table_that_does_not_fit_the_formula_is_refused(formula, error, told):
     with pytest.raises(error) as refusal:
         encode(formula, TABLE | {"one": ["same"] * N, "day": np.array(["2020-01-01"] * N, "datetime64[ms]")})
     assert told in str(refusal.value)
 
 
-def test_a_table_without_rows_is_refused():
-    with pytest.raises(SourceError, match="has no rows"):
-        learn("y ~ x", pd.DataFrame({"y": [], "x": []}, dtype=float))
-
-
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-PLAIN = ["log", "C", "I", "poly", "scale", "exp", "np", "offset", "x1"]
-ODD = [
-    "two words",
-    "키 (cm)",
-    "it's",
-    'say "hi"',
-    "a.b",
-    "a^b",
-    "a+b",
-    "1a",
-    "{z}",
-    "True",
-    "if",
-    "1",
-    "_",
-    "column_0_",
-    "a_b",
-]
+NAMES = [
+    "log", "C", "I", "poly", "scale", "exp", "np", "offset", "x1", "two words", "키 (cm)", "it's", 'say "hi"', "a.b",
+    "a^b", "a+b", "1a", "1", "{z}", "_", "column_0_", "a_b",
+]  # fmt: skip
+SHAPES = [
+    "{}", "log({})", "{}:g", "I({} ** 2) + {}", "scale({}) + log(x)", "poly({}, 2) + I(x + {})", "offset({})", "C({})",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PLAIN + ODD)
-@pytest.mark.parametrize(
-    "shape",
-    [
-        "{}",
-        "log({})",
-        "{}:g",
-        "I({} ** 2) + {}",
-        "scale({}) + log(x)",
-        "poly({}, 2) + I(x + {})",
-        "offset({}) + x",
-        "C({})",
-    ],
-)
+@pytest.mark.parametrize(("name", "shape"), [*product(NAMES, SHAPES), *product(["True", "if"], ["{}", "I(x + {})"])])
 def test_a_columns_name_does_not_matter(name, shape):
     """Whatever a column is called, X is that of the same formula with a plain name; functions stay functions."""
-    table = {
-        "y": [1.0, 2, 3, 5, 8, 2],
-        "x": [2.0, 1, 3, 5, 4, 4],
-        "g": LETTERS,
-        "q": [1.0, 2, 2, 3, 3, 1],
-        "a b": [9.0] * 6,
-    }
-    formula = f"y ~ {shape}"
-    plain, X, _ = encode(formula.format(*["q"] * 2), table)
-    names, same, _ = encode(formula.format(*[f"`{name}`"] * 2), {name if k == "q" else k: v for k, v in table.items()})
+    table = SIX | {"x": [2.0, 1, 3, 5, 4, 4], "q": [1.0, 2, 2, 3, 3, 1], "a b": [9.0] * 6}
+    plain, X, _ = encode(f"y ~ {shape}".format(*["q"] * 2), table)
+    table[name] = table.pop("q")
+    names, same, _ = encode(f"y ~ {shape}".format(*[f"`{name}`"] * 2), table)
     assert np.array_equal(X, same)
     assert len(names) == len(plain)
 

@@ -48,7 +48,7 @@ def letter(call, error: type[BetahatError], words) -> str:
     assert caught.type is error, caught.value
     text = str(caught.value)
     assert text.startswith(caught.value.what)
-    assert "Why:" in text or "Next:" in text or "should be" in text, text
+    assert any(sign in text for sign in ("Why:", "Next:", "should be", "must be")), text
     for word in words:
         assert word in text, f"{word!r} is not in:\n{text}"
     return text
@@ -88,7 +88,6 @@ FORMULAS = [
     ("weight ~ (height", FormulaError, ["'weight ~ (height'", "does not parse"]),
     ("weight ~", FormulaError, ["right side"]),
     ("weight", FormulaError, ["no response"]),
-    ("~ height", FormulaError, ["no response"]),
     ("", FormulaError, ["empty"]),
     ("weight ~ 0", FormulaError, ["no term"]),
     ("1 ~ height", FormulaError, ["'1'"]),
@@ -99,15 +98,10 @@ FORMULAS = [
     ("weight ~ lgo(height)", FormulaError, ["'lgo'", "Did you mean 'log'?"]),
     ("weight ~ np.log(height)", FormulaError, ["'np.log(height)'", "without 'np'"]),
     ("weight ~ I(height.__class__)", FormulaError, ["height.__class__", "reach into objects"]),
-    ("weight ~ {height.sum()}", FormulaError, ["height.sum()"]),
     ("weight ~ lambda", FormulaError, ["'lambda'", "a word of a program"]),
     ("weight ~ I(lambda x: x)", FormulaError, ["lambda x: x"]),
-    ("weight ~ (lambda: 1)()", FormulaError, ["lambda"]),
     ("weight ~ I([h for h in height])", FormulaError, ["comprehensions"]),
-    ("weight ~ I(h for h in height)", FormulaError, ["comprehensions"]),
-    ("weight ~ I(height if group else 1)", FormulaError, ["I(height if group else 1)"]),
     ("weight ~ height[0]", FormulaError, ["'height[0]'", "brackets"]),
-    ("weight ~ I('text')", FormulaError, ["text"]),
     ("weight ~ I(height > 3)", FormulaError, ["height > 3", "comparisons"]),
     ("weight ~ I(9**9**9**9 * height)", FormulaError, ["astronomically large"]),
     ("weight ~ poly(height, degree=group)", FormulaError, ["degree=group", "plain number"]),
@@ -115,8 +109,6 @@ FORMULAS = [
     ("sex ~ height", DesignError, ["'sex'", "text", "numbers"]),
     ("weight ~ log(sex)", DesignError, ["'log(sex)'", "'sex'", "text"]),
     ("weight ~ log(height - 1)", BatchError, ["log(height - 1)", "-inf", "row 0", "height = 1"]),
-    ("weight ~ sqrt(group - 2)", BatchError, ["sqrt(group - 2)", "nan", "row 0", "group = 1"]),
-    ("log(weight - 8.1) ~ height", BatchError, ["nan", "row 0", "weight = 2.1"]),
     ("weight ~ height + offset(log(height - 1))", BatchError, ["-inf", "row 0", "height = 1"]),
     ("weight ~ I(1 / (group - 3))", BatchError, ["inf", "row 2", "group = 3"]),
     ('weight ~ C(sex, Treatment("x"))', DesignError, ["sex", "x"]),
@@ -143,54 +135,33 @@ def test_letter_on_levels_given_by_hand_speaks_of_no_model_and_no_row_minus_one(
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 NOTHING = [None] * N
+HALVES = {"weight": [1.0, 2.0, 3.0, None, None, None], "height": [None, None, None, 1.0, 2.0, 3.0]}
+SHORT = {"y": [1.0, 2.0, 4.0], "a": [1.0, 5.0, 2.0], "b": [3.0, 1.0, 1.0], "c": [0.0, 2.0, 7.0]}
+H, INF = "weight ~ height", float("inf")
+# fmt: off
 TABLES = {
-    "constant response": ("weight ~ height", {"weight": [3.0] * N}, {}, FitError, ["'weight'", " 3 ", "6 rows"]),
-    "response of zeros, no intercept": ("weight ~ 0 + height", {"weight": [0.0] * N}, {}, FitError, ["'weight'", "0"]),
-    "all missing": ("weight ~ height", {"weight": NOTHING}, {}, DesignError, ["6", "'weight' is missing in 6"]),
+    "constant response": (H, {"weight": [3.0] * N}, {}, FitError, ["'weight'", " 3 ", "6 rows"]),
+    "zeros, no intercept": ("weight ~ 0 + height", {"weight": [0.0] * N}, {}, FitError, ["'weight'", "0"]),
+    "all missing": (H, {"weight": NOTHING}, {}, DesignError, ["6", "'weight' is missing in 6"]),
     "one or the other missing": (
-        "weight ~ height",
-        {"weight": [1.0, 2.0, 3.0, None, None, None], "height": [None, None, None, 1.0, 2.0, 3.0]},
-        {},
-        DesignError,
-        ["all 6", "'weight' is missing in 3", "'height' is missing in 3"],
-    ),
-    "fewer rows than coefficients": (
-        "y ~ a + b + c",
-        {"y": [1.0, 2.0, 4.0], "a": [1.0, 5.0, 2.0], "b": [3.0, 1.0, 1.0], "c": [0.0, 2.0, 7.0]},
-        {},
-        FitError,
-        ["3 rows", "4 coefficients"],
-    ),
-    "infinity": ("weight ~ height", {"height": [1, 2, 3, float("inf"), 5, 6]}, {}, BatchError, ["'height'", "row 3"]),
-    "infinite response": ("weight ~ height", {"weight": [1, 2, 3, 4, float("-inf"), 6]}, {}, BatchError, ["row 4"]),
+        H, HALVES, {}, DesignError, ["all 6", "'weight' is missing in 3", "'height' is missing in 3"]),
+    "fewer rows than coefficients": ("y ~ a + b + c", SHORT, {}, FitError, ["3 rows", "4 coefficients"]),
+    "infinity": (H, {"height": [1, 2, 3, INF, 5, 6]}, {}, BatchError, ["'height'", "row 3"]),
+    "infinite response": (H, {"weight": [1, 2, 3, 4, -INF, 6]}, {}, BatchError, ["'weight'", "row 4"]),
     "one level": ("weight ~ sex", {"sex": ["f"] * N}, {}, DesignError, ["'sex'", "single level 'f'"]),
     "one level of numbers": ("weight ~ C(group)", {"group": [7] * N}, {}, DesignError, ["'group'", "7"]),
-    "no such weights": ("weight ~ height", {}, {"weights": "hight"}, DesignError, ["'hight'", "'height'"]),
-    "text as weights": ("weight ~ height", {}, {"weights": "sex"}, DesignError, ["weights=", "'sex'", "text"]),
-    "text as offset": ("weight ~ height", {}, {"offset": "sex"}, DesignError, ["offset=", "'sex'", "text"]),
-    "negative weight": (
-        "weight ~ height",
-        {"w": [1.0, -2.5, 1.0, 1.0, 1.0, 1.0]},
-        {"weights": "w"},
-        BatchError,
-        ["row 1", "-2.5"],
-    ),
-    "weights all zero": ("weight ~ height", {"w": [0] * N}, {"weights": "w"}, BatchError, ["6 weights are zero"]),
+    "no such weights": (H, {}, {"weights": "hight"}, DesignError, ["'hight'", "'height'"]),
+    "text as weights": (H, {}, {"weights": "sex"}, DesignError, ["weights=", "'sex'", "text"]),
+    "text as offset": (H, {}, {"offset": "sex"}, DesignError, ["offset=", "'sex'", "text"]),
+    "negative weight": (H, {"w": [1, -2.5, 1, 1, 1, 1]}, {"weights": "w"}, BatchError, ["row 1", "-2.5"]),
+    "weights all zero": (H, {"w": [0] * N}, {"weights": "w"}, BatchError, ["6 weights are zero"]),
     "missing, to be refused": (
-        "weight ~ height",
-        {"height": [1.0, None, 3.0, 4.0, None, 6.0]},
-        {"missing": "raise"},
-        DesignError,
-        ["2 rows", "missing='drop'"],
-    ),
+        H, {"height": [1, None, 3, 4, None, 6]}, {"missing": "raise"}, DesignError, ["2 rows", "missing='drop'"]),
     "collinear, to be refused": (
-        "weight ~ height + twice",
-        {"twice": [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]},
-        {"collinear": "raise"},
-        FitError,
-        ["twice = 2·height", "collinear='drop'"],
-    ),
+        H + " + twice", {"twice": [2.0 * h for h in TABLE["height"]]}, {"collinear": "raise"}, FitError,
+        ["twice = 2·height", "collinear='drop'"]),
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -317,13 +288,6 @@ def test_files_of_one_list_that_differ(second, words, door, tmp_path):
         refused(["fit", str(tmp_path / "*.csv"), "weight ~ height"], [*words, "a.csv"], tmp_path)
 
 
-def test_a_file_name_is_only_suggested_when_it_is_near(tmp_path):
-    (tmp_path / "cars.csv").write_text(TEXT)
-    letter(lambda: bh.fit("y ~ x", tmp_path / "crs.csv"), SourceError, ["Did you mean", "cars.csv"])
-    # The folder's name, which all its files share, says nothing about what was meant.
-    assert "Did you mean" not in letter(lambda: bh.fit("y ~ x", tmp_path / "flights.csv"), SourceError, ["flights.csv"])
-
-
 # ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 HOLE = np.where(np.arange(N) == 4, np.nan, Y)
@@ -383,12 +347,3 @@ def test_n_against_n_by_1_is_refused_in_the_loss_and_flattened_at_the_door():
     column = torch.tensor(Y)[:, None]
     letter(lambda: bh.Squared()(column, torch.tensor(Y)), BatchError, ["(6, 1)", "(6,)", "6 × 6"])
     assert bh.fit(X, column).params.equals(bh.fit(X, Y).params)  # the same rows, to the last bit
-
-
-def test_an_error_survives_a_pickle():
-    """Worker processes send their errors home in one."""
-    with pytest.raises(DesignError) as caught:
-        bh.fit("wieght ~ height", TABLE)
-    back = pickle.loads(pickle.dumps(caught.value))
-    assert type(back) is DesignError
-    assert str(back) == str(caught.value)

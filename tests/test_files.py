@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import betahat as bh
 from betahat import errors, files
 from betahat.source import Source
+from test_errors import letter
 
 N = 50
 RNG = np.random.default_rng(20261122)
@@ -117,6 +118,14 @@ def test_no_chunk_is_larger_than_promised_and_rows_keep_their_order(tmp_path, mo
 def test_a_file_without_an_ending_is_known_by_its_first_bytes(form, tmp_path):
     shutil.copy(write(tmp_path / f"t.{form}"), tmp_path / "part-00000")
     assert whole(tmp_path / "part-00000") == TABLE.to_pydict()
+
+
+def test_a_file_name_is_only_suggested_when_it_is_near(tmp_path):
+    (tmp_path / "cars.csv").write_text("x,y\n1,2\n")
+    letter(lambda: Source.of(tmp_path / "crs.csv"), errors.SourceError, ["Did you mean", "cars.csv"])
+    # The folder's name, which all its files share, says nothing about what was meant.
+    told = letter(lambda: Source.of(tmp_path / "flights.csv"), errors.SourceError, ["flights.csv"])
+    assert "Did you mean" not in told
 
 
 # ── many files ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -155,6 +155,16 @@ def test_adam_walks_as_torch_does():
         np.testing.assert_allclose(step.after, W.detach(), rtol=1e-11, atol=1e-12)  # g/√g² makes more of a rounding
 
 
+def test_the_trace_as_a_table():
+    fit = bh.fit(FORMULA, FRAME, update="descent", epochs=4)
+    frame = fit.trace.to_frame()
+    assert list(frame) == ["epoch", "rows", "loss", *fit.terms, *(f"gradient {term}" for term in fit.terms)]
+    assert frame["loss"].tolist() == [step.loss for step in fit.trace]
+    assert frame[list(fit.terms)].iloc[-1].tolist() == fit.coef.tolist()
+    assert frame.filter(like="gradient").to_numpy().tolist() == [step.gradient.tolist() for step in fit.trace]
+    assert frame["loss"].is_monotonic_decreasing
+
+
 def test_a_descent_on_its_way_says_how_far_it_is():
     fit = bh.fit(FORMULA, FRAME, update="descent", lr=0.01, epochs=5)
     distance = apart(fit)

@@ -25,8 +25,8 @@ from betahat import inference
 from betahat.errors import BatchError, BetahatError, BetahatWarning, DesignError, OptionError, SourceError
 from test_errors import letter, refused, write_csv
 
-# Reason for 1e-9: statsmodels solves by the pseudo-inverse, which is not scaled: its own error is near ε κ, and κ² in the
-# covariance: with the units drawn here κ is up to 1e3, so 2e-16 · 1e6. Ours is smaller: see test_reference_lm.py.
+# Reason for 1e-9: statsmodels solves by the pseudo-inverse of columns as they are: its error is near ε κ, and ε κ² in
+# the covariance. With the units drawn here κ is up to 1e3, so 2e-16 · 1e6. Ours is smaller: see test_reference_lm.py.
 TOLERANCE = 1e-9
 
 

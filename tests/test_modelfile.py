@@ -12,7 +12,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +67,7 @@ FORMULAS = [
     "y ~ poly(x, 2):city + x^2",
     "y ~ x + offset(2 * log(x)) + I(2 * x)",  # with a dropped term
     "flag ~ z",
+    "y ~ poly(x, 47)",  # as many coefficients as rows: unknown numbers come back, too
 ]
 
 
@@ -126,12 +126,6 @@ def test_array_models_come_back_bit_for_bit(intercept, tmp_path):
         assert list(back.predict(given_)) == list(fit.predict(given_))
 
 
-def test_infinite_and_unknown_numbers_come_back(tmp_path):
-    for table in ({"x": [1.0, 2.0], "y": [0.0, 1.0]}, {"x": [1.0, 2.0, 3.0], "y": [0.0, 1.0, 2.0]}):
-        fit = bh.fit("y ~ x", table)
-        equal(bh.load(saved(fit, tmp_path)), fit)
-
-
 def test_another_process_predicts_the_same(tmp_path):
     fit = bh.fit("y ~ bs(x, df=5) + city", FRAME)
     path = saved(fit, tmp_path)
@@ -183,8 +177,8 @@ def test_an_interrupted_save_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_a_saved_file_has_the_permissions_of_any_new_file(tmp_path):
-    (tmp_path / "other").write_text("")
-    assert saved(bh.fit("y ~ x", FRAME), tmp_path).stat().st_mode == (tmp_path / "other").stat().st_mode
+    (tmp_path / "other").touch()
+    assert saved(SMALL, tmp_path).stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_folder_that_is_not_there(tmp_path):
@@ -208,15 +202,6 @@ def _safetensors(text: str | None) -> bytes:
     return save_tensors({"a": torch.ones(3)}, None if text is None else {"betahat": text})
 
 
-def _torch(path: Path) -> None:
-    torch.save({"coef": torch.ones(3)}, path)
-
-
-def _zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.json", "{}")
-
-
 def _bytes(content: bytes):
     return lambda path: path.write_bytes(content)
 
@@ -224,16 +209,12 @@ def _bytes(content: bytes):
 FOREIGN = {
     "empty": (_bytes(b""), ["m.betahat"]),
     "random text": (_bytes(b"Dear reader, this is no model at all."), ["not a betahat model"]),
-    "a table": (_bytes(b"x,y\n1,2\n"), ["not a betahat model"]),
-    "JSON": (_bytes(b'{"format": 1, "coef": [1, 2]}'), ["not a betahat model"]),
     "a pickle": (_bytes(pickle.dumps(Bomb())), ["pickle", "can run code"]),
     "an old pickle": (_bytes(pickle.dumps(Bomb(), protocol=0)), ["not a betahat model"]),
     "a pickle behind a header": (_bytes(struct.pack("<Q", 2) + b"{}" + pickle.dumps(Bomb())), ["m.betahat"]),
-    "a torch archive": (_torch, ["torch.save archive"]),
-    "a zip": (_zip, ["m.betahat"]),
+    "a torch archive": (lambda path: torch.save({"coef": torch.ones(3)}, path), ["torch.save archive"]),
+    "a zip": (_bytes(b"PK\x05\x06" + bytes(18)), ["m.betahat"]),
     "other tensors": (_bytes(_safetensors(None)), ["without a betahat entry"]),
-    "an empty entry": (_bytes(_safetensors("{}")), ["m.betahat", "damaged"]),
-    "an entry that is a list": (_bytes(_safetensors("[1]")), ["m.betahat", "damaged"]),
     "an entry that is no JSON": (_bytes(_safetensors("{")), ["m.betahat", "damaged"]),
     "a newer format": (_bytes(_safetensors('{"format": 99}')), ["format 99", "formats up to 1", "upgrade"]),
     "nested without end": (_bytes(_safetensors("[" * 100_000)), ["m.betahat"]),

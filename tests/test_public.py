@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -221,6 +222,15 @@ def test_read_only_arrays_will_do():
     locked.flags.writeable = response.flags.writeable = False
     assert bh.fit(locked, response).params.tolist() == EXACT.params.tolist()  # to the last bit
     np.testing.assert_allclose(bh.fit(X[::-1], Y[::-1]).bse, EXACT.bse, rtol=1e-13)  # summed in another order
+
+
+def test_an_error_survives_a_pickle():
+    """Worker processes send their errors home in one."""
+    with pytest.raises(bh.errors.DesignError) as caught:
+        bh.fit("y ~ A", FRAME)
+    back = pickle.loads(pickle.dumps(caught.value))
+    assert type(back) is bh.errors.DesignError
+    assert str(back) == str(caught.value)
 
 
 def test_a_fit_is_frozen():

@@ -19,7 +19,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import betahat as bh
-from betahat import numerals, report
+from betahat import numerals
 
 N = 40
 HOSTILE = ["<script>alert(1)</script>", "a|b", "x_1", "50%", "a&b", "*stars*", "{braces}", "^~#$", "back\\slash", '"q"']
@@ -150,23 +150,13 @@ def test_what_the_text_states():
     table = pd.DataFrame({"x": [1.0, 2, 3, 4, 5, 6, None], "w": [1, 1, 2, 2, 0, 3, 1], "y": [2.0, 1, 4, 3, 6, 5, 7]})
     fit = bh.fit("y ~ x", table, weights="w")
     text = " ".join(str(fit).split())
-    for stated in (
-        "Least squares: y ~ x",
-        "5 used, 2 dropped",
-        "precisions",
-        "exact",
-        f"{numerals.number(fit.condition, 3)}, {int(fit.digits)} digits",
-        "classical, t on 3 df",
-        "float64, cpu",
-        "F(1, 3)",
-        "[.025",
-        ".975]",
-        "a pandas DataFrame",
-        "1 row dropped: a value was missing.",
-        "1 row dropped: the weight was zero.",
-        "AIC and BIC count the coefficients",
-        "step from the moments lands on the answer",
-    ):
+    statements = [
+        "Least squares: y ~ x", "5 used, 2 dropped", "precisions", "exact", "classical, t on 3 df", "float64, cpu",
+        f"{numerals.number(fit.condition, 3)}, {int(fit.digits)} digits", "F(1, 3)", "[.025", ".975]",
+        "a pandas DataFrame", "1 row dropped: a value was missing.", "1 row dropped: the weight was zero.",
+        "AIC and BIC count the coefficients", "step from the moments lands on the answer",
+    ]  # fmt: skip
+    for stated in statements:
         assert stated in text, stated
     assert "[.005" in str(fit.summary(level=0.99))
     for number in (fit.rsquared, fit.rsquared_adj, fit.fvalue, fit.sigma):
@@ -295,15 +285,9 @@ def test_tidy_and_glance_come_in_the_kind_that_went_in(make, kind):
     tidy, glance = (t if kind is pd.DataFrame else t.to_pandas() for t in (tidy, glance))
     assert tidy["term"].tolist() == ["Intercept", "x"]
     bounds = fit.conf_int(0.9)
-    for name, series in {
-        "estimate": fit.params,
-        "std_error": fit.bse,
-        "statistic": fit.tvalues,
-        "p_value": fit.pvalues,
-        "conf_low": bounds["lower"],
-        "conf_high": bounds["upper"],
-    }.items():
-        assert tidy[name].tolist() == series.tolist()
+    series = (fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"])
+    names = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")
+    assert {name: tidy[name].tolist() for name in names} == {n: s.tolist() for n, s in zip(names, series, strict=True)}
     row = glance.iloc[0]
     expected = (
         fit.rsquared,
@@ -367,11 +351,3 @@ def test_wrap_loses_nothing_and_keeps_to_its_width(text, width):
     lines = numerals.wrap(text, width, "  ")
     assert all(cell_len(line) <= width for line in lines)
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
-
-
-def test_latex_and_markdown_escapes():
-    assert (
-        report._tex("50% of a_b & {c}^2 ~ #1$") == r"50\% of a\_b \& \{c\}\textasciicircum{}2 \textasciitilde{} \#1\$"
-    )
-    assert report._tex("\\") == r"\textbackslash{}"
-    assert report._md("a|b*c_d`e[f]<g>\\") == r"a\|b\*c\_d\`e\[f\]\<g\>" + "\\\\"

@@ -61,7 +61,8 @@ class Design:
     @property
     def response(self) -> str:
         """The left side of the formula."""
-        return self.parsed.lhs
+        factor = self.parsed.factors[self.parsed.lhs]
+        return factor.columns[0] if factor.role == "column" else factor.expr
 
     @property
     def intercept(self) -> bool:
@@ -106,7 +107,7 @@ class Design:
                 levels.add(kept)
             for factor in parsed.factors.values():
                 if factor.learned:
-                    whole.setdefault(factor.expr, []).append(_present(table, factor))
+                    whole.setdefault(factor.expr, []).append(_present(table, factor, read - table.num_rows))
             if first is None and kept.num_rows:
                 first = kept
             if first is not None and not found and not any(f.learned for f in parsed.factors.values()):
@@ -147,7 +148,7 @@ class Design:
             if not kept.num_rows:
                 continue
             X = self._encode(kept, rows)
-            y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors.get(self.response))
+            y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
             weight = self._column(weights, weight_array, kept, rows, "weights")
             if weight is not None:
                 check_weights(weight, rows)
@@ -237,10 +238,9 @@ def _categorical(parsed: Parsed, kinds: dict[str, str], where: str) -> list[str]
     """The columns that are categories: said so by C(…), or text or truth values standing by themselves."""
     names: list[str] = []
     for expr, factor in parsed.factors.items():
-        if factor.role == "category":
+        bare = factor.role == "column" and expr != parsed.lhs and kinds[factor.columns[0]] in ("text", "truth")
+        if bare or factor.role == "category":
             names.append(factor.columns[0])
-        elif factor.role == "column" and expr != parsed.lhs and kinds[expr] in ("text", "truth"):
-            names.append(expr)
         else:
             bad = next((name for name in factor.columns if kinds[name] in ("text", "other")), None)
             if bad is not None:
@@ -260,10 +260,14 @@ def _check_levels(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
             raise errors.one_level(name, values[0])
 
 
-def _present(table: Any, factor: Factor) -> np.ndarray[Any, Any]:
+def _present(table: Any, factor: Factor, start: int) -> np.ndarray[Any, Any]:
     """The values (m, k) of a learned factor's columns where all of them are there; other columns do not matter."""
     here = col.complete(table, list(factor.columns))
-    return np.stack([col.numbers(table.column(name))[here] for name in factor.columns], axis=1)
+    rows = torch.from_numpy(np.flatnonzero(here)) + start
+    values = [col.numbers(table.column(name))[here] for name in factor.columns]
+    for name, column in zip(factor.columns, values, strict=True):
+        _finite(column, name, rows, table, None)  # one infinity would enter the mean of all
+    return np.stack(values, axis=1)
 
 
 def _finite(

@@ -9,14 +9,16 @@ This room is the only one that speaks to formulaic's materializers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula, ModelSpec
+from formulaic import ModelSpec, SimpleFormula
 from formulaic.errors import FormulaicError
 from formulaic.materializers import PandasMaterializer
 from formulaic.parser.types import Factor as FormulaicFactor
+from formulaic.parser.types import Term
 from formulaic.transforms import TRANSFORMS, encode_contrasts
 from formulaic.transforms.contrasts import PolyContrasts
 from formulaic.utils.cast import as_columns
@@ -24,6 +26,7 @@ from interface_meta import override
 
 from betahat import columns as col
 from betahat import errors
+from betahat.expressions import MARK
 from betahat.formula import Factor, Parsed
 
 
@@ -83,16 +86,20 @@ class Encoder:
         factors = [factor for expr, factor in parsed.factors.items() if parsed.on_right(expr)]
         #: columns that are nothing but categories, whose exact values pass as codes
         self.coded = {name for name in levels if not any(f.role == "number" and name in f.columns for f in factors)} - {
-            expr for expr, f in parsed.factors.items() if f.role == "column" and kinds[expr] == "number"
+            f.columns[0] for f in parsed.factors.values() if f.role == "column" and kinds[f.columns[0]] == "number"
         }
 
     def learn(self, factor: Factor, values: np.ndarray[Any, Any]) -> None:
         """Let the transforms of one factor learn from all its rows (m, k)."""
         if not len(values):
             raise errors.transform_failed(factor.expr, "its columns have no value at all")
-        frame = pd.DataFrame(dict(zip(factor.columns, values.T, strict=True)))
-        spec = self._spec(Formula(f"0 + {_braced(factor.expr)}"), encoders={})
-        matrix = self._materialize(frame, spec, factor.expr)
+        frame = pd.DataFrame({self._code(name): v for name, v in zip(factor.columns, values.T, strict=True)})
+        matrix = self._materialize(frame, self._spec([(factor.code,)], {}), factor.expr)
+        for state in matrix.model_spec.transform_state.values():
+            degree = max(state["norms2"]) if "norms2" in state else 0
+            if degree and len(np.unique(values, axis=0)) <= degree:
+                few = f"degree {degree} needs more than {degree} different values"
+                raise errors.transform_failed(factor.expr, few)
         self.transforms.update(matrix.model_spec.transform_state)
 
     def names(self, table: Any) -> tuple[str, ...]:
@@ -101,10 +108,12 @@ class Encoder:
 
     def matrix(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
         """X (n, p) of these rows, and its columns' names."""
-        names = [name for expr, f in self.parsed.factors.items() if self.parsed.in_terms(expr) for name in f.columns]
-        frame = pd.DataFrame({name: self._values(table, name, rows) for name in names}, index=range(table.num_rows))
-        matrix = self._materialize(frame, self._spec(self.parsed.rhs, self._encoders()), self.parsed.text)
-        return np.ascontiguousarray(matrix, dtype=np.float64), tuple(matrix.model_spec.column_names)
+        wanted = [name for expr, f in self.parsed.factors.items() if self.parsed.in_terms(expr) for name in f.columns]
+        columns = {self._code(name): self._values(table, name, rows) for name in dict.fromkeys(wanted)}
+        frame = pd.DataFrame(columns, index=range(table.num_rows))
+        matrix = self._materialize(frame, self._spec(self.parsed.codes, self._encoders()), self.parsed.text)
+        names = tuple(self._shown(name) for name in matrix.model_spec.column_names)
+        return np.ascontiguousarray(matrix, dtype=np.float64), names
 
     def response(self, table: Any) -> np.ndarray[Any, Any]:
         """The left side (n,); true and false count as 1 and 0."""
@@ -114,14 +123,23 @@ class Encoder:
         """A piece of arithmetic on these rows, as numbers (n,)."""
         factor = self.parsed.factors[expr]
         if factor.role == "column":
-            return col.numbers(table.column(expr))
-        frame = pd.DataFrame(
-            {name: col.numbers(table.column(name)) for name in factor.columns}, index=range(table.num_rows)
-        )
-        matrix = self._materialize(frame, self._spec(Formula(f"0 + {_braced(expr)}"), {}), expr)
+            return col.numbers(table.column(factor.columns[0]))
+        columns = {self._code(name): col.numbers(table.column(name)) for name in factor.columns}
+        frame = pd.DataFrame(columns, index=range(table.num_rows))
+        matrix = self._materialize(frame, self._spec([(factor.code,)], {}), expr)
         if matrix.shape[1] != 1:
             raise errors.transform_failed(expr, f"it makes {matrix.shape[1]} columns where one is needed")
         return np.asarray(matrix, dtype=np.float64)[:, 0]
+
+    def _code(self, column: str) -> str:
+        return f"{MARK}{self.parsed.columns.index(column)}{MARK}"
+
+    def _shown(self, name: str) -> str:
+        """A column of X under the user's own names: formulaic made it of codes."""
+        for factor in self.parsed.factors.values():
+            plain = factor.columns[0] if factor.role == "column" else factor.expr
+            name = name.replace(factor.code, plain)
+        return name
 
     def _values(self, table: Any, name: str, rows: Any) -> Any:
         column = table.column(name)
@@ -138,15 +156,21 @@ class Encoder:
         """What formulaic would learn of categories, said beforehand."""
         known: dict[str, Any] = {}
         for expr, factor in self.parsed.factors.items():
-            categorical = factor.role == "category" or (factor.role == "column" and self.kinds[expr] != "number")
+            categorical = factor.role == "category" or (
+                factor.role == "column" and self.kinds[factor.columns[0]] != "number"
+            )
             if categorical and self.parsed.in_terms(expr):
                 state = {"categories": list(self.levels[factor.columns[0]])}
-                known[expr] = (FormulaicFactor.Kind.CATEGORICAL, state)
+                known[factor.code] = (FormulaicFactor.Kind.CATEGORICAL, state)
         return known
 
-    def _spec(self, formula: Any, encoders: dict[str, Any]) -> Any:
+    def _spec(self, terms: Sequence[tuple[str, ...]], encoders: dict[str, Any]) -> Any:
+        """Make formulaic's spec of some terms, each the codes of its factors; ('1',) is the constant."""
+        methods = {"1": "literal"} | {f.code: "python" for f in self.parsed.factors.values()}
+        methods |= {f.code: "lookup" for f in self.parsed.factors.values() if f.role == "column"}
+        made = [Term([FormulaicFactor(code, eval_method=methods[code]) for code in codes]) for codes in terms]
         return ModelSpec(
-            formula=formula,
+            formula=SimpleFormula(made, _ordering="none"),
             output="numpy",
             na_action="ignore",
             transform_state=dict(self.transforms),
@@ -165,7 +189,3 @@ class Encoder:
             if "Contrasts.base" in detail:
                 detail = "the reference level of its contrast is not among the column's levels"
             raise errors.transform_failed(text, detail[:300]) from None
-
-
-def _braced(expr: str) -> str:
-    return "{" + expr + "}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from betahat.errors.letters import DesignError, FormulaError, OptionError, count, listing, nearest
+from betahat.errors.letters import DesignError, FormulaError, OptionError, clipped, count, listing, nearest
 
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,7 +51,7 @@ def option_not_for(what: str, where: str, remedy: str) -> OptionError:
 def formula_syntax(formula: str, detail: str) -> FormulaError:
     """Refuse a formula that does not parse."""
     return FormulaError(
-        f"The formula {formula!r} does not parse: {detail}",
+        f"The formula {clipped(formula)!r} does not parse: {clipped(detail, 300)}",
         remedy="a formula reads 'response ~ term + term', as in 'mpg ~ wt + C(cyl)'; "
         "names with spaces or signs stand in `backticks`",
     )
@@ -59,13 +59,15 @@ def formula_syntax(formula: str, detail: str) -> FormulaError:
 
 def formula_no_response(formula: str) -> FormulaError:
     """Refuse a formula without a left side."""
-    return FormulaError(f"The formula {formula!r} has no response.", remedy="write 'y ~ …' with the column to explain")
+    return FormulaError(
+        f"The formula {clipped(formula)!r} has no response.", remedy="write 'y ~ …' with the column to explain"
+    )
 
 
 def formula_many_responses(formula: str, responses: Sequence[str]) -> FormulaError:
     """Refuse several responses."""
     return FormulaError(
-        f"The formula {formula!r} has {len(responses)} responses: {listing(responses)}.",
+        f"The formula {clipped(formula)!r} has {len(responses)} responses: {clipped(listing(responses))}.",
         remedy="fit one at a time, or write I(a + b) ~ … if their sum is meant",
     )
 
@@ -73,7 +75,7 @@ def formula_many_responses(formula: str, responses: Sequence[str]) -> FormulaErr
 def formula_forbidden(part: str, formula: str, why: str, remedy: str = "") -> FormulaError:
     """Refuse a part of a formula that is code, not data arithmetic."""
     return FormulaError(
-        f"{part!r} may not stand in a formula (in {formula!r}).",
+        f"{clipped(part)!r} may not stand in a formula (in {clipped(formula)!r}).",
         why,
         remedy or "make the column in the table first, and use its name",
     )
@@ -82,7 +84,7 @@ def formula_forbidden(part: str, formula: str, why: str, remedy: str = "") -> Fo
 def unknown_function(name: str, formula: str, known: Sequence[str]) -> FormulaError:
     """Refuse a function that formulas do not know."""
     return FormulaError(
-        f"The function {name!r} is not known in formulas (in {formula!r}).",
+        f"The function {name!r} is not known in formulas (in {clipped(formula)!r}).",
         remedy=f"{nearest(name, known)}Known: {listing(known, 40)}. Anything else: make the column in the table first.",
     )
 
@@ -140,7 +142,7 @@ def one_level(column: str, level: object) -> DesignError:
 def bad_contrast(expr: str, formula: str, detail: str) -> FormulaError:
     """Refuse a contrast that cannot be made."""
     return FormulaError(
-        f"{expr!r} cannot be encoded (in {formula!r}): {detail}",
+        f"{clipped(expr)!r} cannot be encoded (in {clipped(formula)!r}): {detail}",
         remedy='write C(x), C(x, Treatment("level")), C(x, Sum), C(x, Helmert) or C(x, Poly)',
     )
 
@@ -148,7 +150,7 @@ def bad_contrast(expr: str, formula: str, detail: str) -> FormulaError:
 def transform_failed(expr: str, detail: str) -> DesignError:
     """Pass on why a transform could not be computed."""
     return DesignError(
-        f"{expr!r} cannot be computed: {detail}",
+        f"{clipped(expr)!r} cannot be computed: {detail}",
         remedy="check the columns that it uses, and its options; or make the column in the table first",
     )
 

@@ -80,6 +80,12 @@ def listing(names: Iterable[object], most: int = 8) -> str:
     return ", ".join(shown)
 
 
+def clipped(text: object, most: int = 120) -> str:
+    """Text for a sentence: as it is, or its beginning."""
+    whole = str(text)
+    return whole if len(whole) <= most else whole[:most] + "…"
+
+
 def nearest(name: str, known: Iterable[object], cutoff: float = 0.6) -> str:
     """'Did you mean …?' or an empty string."""
     spelled = {str(candidate).casefold(): str(candidate) for candidate in known}
