@@ -223,7 +223,9 @@ def test_an_offset_at_fit_and_prediction(table, tmp_path):
     run("fit", table, FORMULA, "--offset", "o", "--save", path)
     shown = run("predict", path, table, "--offset", "o").stdout.splitlines()[1:]
     assert [float(v) for v in shown] == bh.fit(FORMULA, table, offset="o").predict(table, offset="o").to_pylist()
-    refused(["predict", path, table], ["offset"], tmp_path)  # its absence would be taken for zero
+    assert [float(v) for v in run("predict", path, table).stdout.splitlines()[1:]] == [float(v) for v in shown]
+    without = write_csv(tmp_path / "without.csv", {"x": [1.0], "city": ["서울"]})
+    refused(["predict", path, without], ["offset", "'o'"], tmp_path)  # its absence would be taken for zero
 
 
 def test_describe_says_what_is_needed(model, tmp_path):

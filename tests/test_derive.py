@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import LECTURE, PROBLEMS, fractions
 
 from betahat import derive
 from betahat.batch import Batch
 from betahat.derive import Derivative, by_autograd, by_difference, by_formula, by_moments, chain
 from betahat.errors import BatchError
 from betahat.loss import Rows, Squared
+from tables import LECTURE, PROBLEMS, fractions
 
 F64 = torch.float64
 LOSS = Squared()
@@ -96,7 +96,7 @@ def test_moments_agree_with_the_formula(problem):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_differences_agree_as_far_as_differences_can(problem, dtype):
-    """A square has no third derivative, so all the error is rounding: n ε f / h, with h of the function's own choice."""
+    """A square has no third derivative, so all the error is rounding: n ε f / h, h the function's own."""
     W, batch = start(problem, dtype), problem.batch(dtype=dtype)
     got, formula = by_difference(W, batch, LOSS, curvature=True), by_formula(W, batch, LOSS, curvature=True)
     eps = torch.finfo(dtype).eps
@@ -136,7 +136,7 @@ def test_the_lectures_gradient():
 
 
 class Quartic:
-    """A loss with a curvature that varies, so that the chain rule is tried on more than a constant: (yhat − y)⁴ / 12."""
+    """A loss with a curvature that varies, to try the chain rule on more than a constant: (yhat − y)⁴ / 12."""
 
     name = "quartic"
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tables import EPS, PROBLEMS, fractions
 
 from betahat import derive
 from betahat.batch import Batch
 from betahat.errors import BatchError
 from betahat.moments import Moments
+from tables import EPS, PROBLEMS, fractions
 
 F64 = torch.float64
 
@@ -185,7 +185,7 @@ def test_merging_twice_doubles_the_sums_and_keeps_the_means():
 def test_merging_changes_neither_side():
     a, b = Moments.of(randn(9, 3)), Moments.of(randn(7, 3, seed=1))
     before = [(m.factor.clone(), m.mean.clone(), m.rows) for m in (a, b)]
-    a + b  # noqa: B018
+    a + b
     for m, (factor, mean, rows) in zip((a, b), before, strict=True):
         assert torch.equal(m.factor, factor)
         assert torch.equal(m.mean, mean)

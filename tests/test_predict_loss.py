@@ -1,4 +1,4 @@
-"""Steps 1 and 2: yhat = X W + offset; and the loss, whose slope and curvature are judged by torch and by differences."""
+"""Steps 1 and 2: yhat = X W + offset; and the loss, its slope and curvature judged by torch and by differences."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import LECTURE, PROBLEMS, fractions
 
 from betahat.batch import Batch
 from betahat.errors import BatchError, OptionError
 from betahat.loss import NAMES, Squared, named
 from betahat.predict import predict
+from tables import LECTURE, PROBLEMS, fractions
 
 F64 = torch.float64
 #: every loss object that has a name; a new one is tested by being in the map

@@ -322,7 +322,8 @@ def test_number(value, text):
     assert numerals.number(value) == text
 
 
-@given(value=st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False), digits=st.integers(3, 8))
+# Up to 1.7e308: above, rounding to a few digits may leave the range of floats.
+@given(value=st.floats(-1.7e308, 1.7e308, allow_subnormal=False), digits=st.integers(3, 8))
 def test_number_keeps_its_digits(value, digits):
     shown = numerals.number(value, digits)
     assert float(shown) == pytest.approx(value, rel=0.5000001 * 10 ** (1 - digits), abs=0)

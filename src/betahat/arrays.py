@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,6 +109,8 @@ class Columns:
     def _matrix(self, X: Any) -> torch.Tensor:
         names = self.names[self.intercept :]
         if not is_frame(X):
+            if isinstance(X, str | Path):
+                raise errors.wrong_shape("X", (), "an array or a table", "names are needed to find columns in a file")
             return as_matrix(X, "X")
         source = Source.of(X)
         chosen = names if self.named else source.names

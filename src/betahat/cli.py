@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,13 +46,13 @@ def _lettered(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="betahat")
 def main() -> None:
-    r"""Learn regression models, see every step of the learning, and report the result as a statistician would.
+    """Learn regression models, see every step of the learning, and report the result as a statistician would.
 
     \b
       betahat fit cars.csv "mpg ~ wt + C(cyl)" --save cars.betahat
       betahat predict cars.betahat new.csv --interval prediction
       betahat lecture
-    """
+    """  # noqa: D301
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ² or Hangul shows '?', not a traceback
@@ -102,8 +103,10 @@ def fit(
     "arr_delay ~ dep_delay + C(carrier)".
     """
     import betahat as bh
-    from betahat import inference
+    from betahat import errors, inference
 
+    if "~" in data and not Path(data).exists():
+        raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
     with _silent_progress(quiet):
         model = bh.fit(

@@ -98,7 +98,7 @@ class Design:
             if not kinds or "nothing" in kinds.values():
                 now = {name: col.kind(table.column(name).type) for name in needed}
                 kinds = {name: kinds[name] if kinds.get(name, "nothing") != "nothing" else now[name] for name in needed}
-                for name in _categorical(parsed, kinds, source.label):
+                for name in categorical(parsed, kinds):
                     found.setdefault(name, col.Levels(name))
             complete = col.complete(table, needed, gaps)
             read += table.num_rows
@@ -169,6 +169,7 @@ class Design:
         wanted = [name for f in self.predictors for name in f.columns]
         needed = _needed(self.parsed, source, [offset] if isinstance(offset, str) else [], wanted)
         offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
+        read = 0
         for start, table in _numbered(source.tables(needed)):
             for name in wanted:
                 if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
@@ -178,6 +179,9 @@ class Design:
             kept = table if complete.all() else table.filter(complete)
             X = self._encode(kept, rows) if kept.num_rows else torch.empty(0, len(self.names), dtype=torch.float64)
             yield Batch(X, None, None, self._offset(kept, rows, offset, offset_array), rows), table.num_rows
+            read = start + table.num_rows
+        if offset_array is not None and offset_array.shape[0] != read:
+            raise errors.different_rows("the table", read, "offset", offset_array.shape[0])
 
     @property
     def predictors(self) -> list[Factor]:
@@ -234,7 +238,7 @@ def _numbered(tables: Iterator[Any]) -> Iterator[tuple[int, Any]]:
         start += table.num_rows
 
 
-def _categorical(parsed: Parsed, kinds: dict[str, str], where: str) -> list[str]:
+def categorical(parsed: Parsed, kinds: dict[str, str]) -> list[str]:
     """The columns that are categories: said so by C(…), or text or truth values standing by themselves."""
     names: list[str] = []
     for expr, factor in parsed.factors.items():

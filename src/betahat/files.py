@@ -143,7 +143,7 @@ def _schema(path: str) -> Any:
         if shape == "Arrow":
             with _open_ipc(path) as reader:
                 return reader.schema
-        with pacsv.open_csv(path, parse_options=_separator(path)) as reader:
+        with pacsv.open_csv(_bytes(path), parse_options=_separator(path)) as reader:
             return reader.schema
 
 
@@ -225,10 +225,16 @@ def _separator(path: str) -> Any:
     return pacsv.ParseOptions(delimiter="\t" if ".tsv" in path.lower()[-7:] else ",", newlines_in_values=True)
 
 
+def _bytes(path: str) -> Any:
+    return pa.input_stream(path, compression="gzip") if path.lower().endswith(".gz") else path
+
+
 def _read_csv(path: str, wanted: list[str] | None) -> Iterator[Any]:
     convert = {"include_columns": wanted, "strings_can_be_null": True}
     if Path(path).stat().st_size <= _WHOLE_CSV and not path.lower().endswith(".gz"):
-        yield pacsv.read_csv(path, parse_options=_separator(path), convert_options=pacsv.ConvertOptions(**convert))
+        yield pacsv.read_csv(
+            _bytes(path), parse_options=_separator(path), convert_options=pacsv.ConvertOptions(**convert)
+        )
         return
     types = _csv_types(path, convert)
     yield from _stream_csv(path, convert, types)
@@ -237,7 +243,9 @@ def _read_csv(path: str, wanted: list[str] | None) -> Iterator[Any]:
 def _stream_csv(path: str, convert: dict[str, Any], types: dict[str, Any]) -> Iterator[Any]:
     options = pacsv.ConvertOptions(**convert, column_types=types)
     block = pacsv.ReadOptions(block_size=_BLOCK)
-    with pacsv.open_csv(path, read_options=block, parse_options=_separator(path), convert_options=options) as reader:
+    with pacsv.open_csv(
+        _bytes(path), read_options=block, parse_options=_separator(path), convert_options=options
+    ) as reader:
         for batch in reader:
             yield pa.Table.from_batches([batch])
 
@@ -251,13 +259,13 @@ def _csv_types(path: str, convert: dict[str, Any]) -> dict[str, Any]:
     """
     types: dict[str, Any] = {}
     wider = {pa.null(): pa.float64(), pa.int64(): pa.float64()}  # anything else that fails can only be text
-    with pacsv.open_csv(path, parse_options=_separator(path)) as reader:
+    with pacsv.open_csv(_bytes(path), parse_options=_separator(path)) as reader:
         header = reader.schema.names
     while True:
         options = pacsv.ConvertOptions(**convert, column_types=types)
         block = pacsv.ReadOptions(block_size=_BLOCK)
         with pacsv.open_csv(
-            path, read_options=block, parse_options=_separator(path), convert_options=options
+            _bytes(path), read_options=block, parse_options=_separator(path), convert_options=options
         ) as reader:
             found = {field.name: field.type for field in reader.schema}
             try:

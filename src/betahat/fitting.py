@@ -19,7 +19,7 @@ from torch import Tensor
 from betahat import derive, errors
 from betahat import update as updates
 from betahat.arrays import Columns
-from betahat.batch import Batch, Tally, as_column
+from betahat.batch import Batch, Tally, as_column, check_finite
 from betahat.design import Design
 from betahat.formula import parse
 from betahat.loss import Loss, named
@@ -48,6 +48,7 @@ class _Problem:
     batches: Callable[[Tally], Iterator[Batch]]
     label: str
     kind: str
+    offset: str | None  # the column given as offset=, or "" for an array
 
 
 def fit(
@@ -130,6 +131,8 @@ def fit(
                 "lr", "the exact update, which takes one step and needs no rate", "pass update='descent'"
             )
         method = replace(method, lr=lr)
+    if epochs is not None and isinstance(method, Exact):
+        raise errors.option_not_for("epochs", "the exact update, which takes one step", "pass update='descent'")
     problem = (
         _formula_problem(formula, data, weights, offset, intercept, missing)
         if isinstance(formula, str)
@@ -196,10 +199,13 @@ def _limit(update: Any, total: Moments, intercept: bool) -> float:
     return update.rate_limit(most) if isinstance(update, Descent) else 2 / most
 
 
-def _spectrum(total: Moments, intercept: bool) -> tuple[float, float]:
-    """The extreme eigenvalues of the mean loss's Hessian, 2 X'WX / Σw."""
-    k = total.mean.shape[0] - 2 + intercept
-    hessian = derive.by_moments(torch.zeros(k, dtype=torch.float64), total, intercept=intercept).mean().hessian
+def _spectrum(total: Moments, intercept: bool, free: Tensor | None = None) -> tuple[float, float]:
+    """The extreme eigenvalues of the mean loss's Hessian, 2 X'WX / Σw, over the `free` weights (p,)."""
+    p = total.mean.shape[0] - 2 + intercept
+    hessian = derive.by_moments(torch.zeros(p, dtype=torch.float64), total, intercept=intercept).mean().hessian
+    assert hessian is not None
+    if free is not None:
+        hessian = hessian[free][:, free]
     values = torch.linalg.eigvalsh(hessian)
     return float(values[0].clamp(min=0.0)), float(values[-1])
 
@@ -228,7 +234,7 @@ def _formula_problem(
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
-    return _Problem(design, batches, source.label, source.kind)
+    return _Problem(design, batches, source.label, source.kind, _offset_given(offset))
 
 
 def _array_problem(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None) -> _Problem:
@@ -248,7 +254,11 @@ def _array_problem(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | 
     def batches(tally: Tally) -> Iterator[Batch]:
         return columns.batches(X, y, weights=weights, offset=offset, tally=tally)
 
-    return _Problem(columns, batches, label, kind)
+    return _Problem(columns, batches, label, kind, _offset_given(offset))
+
+
+def _offset_given(offset: Any) -> str | None:
+    return offset if isinstance(offset, str) or offset is None else ""
 
 
 def _gather(problem: _Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Moments]:
@@ -282,10 +292,10 @@ def _check(problem: _Problem, total: Moments, tally: Tally) -> None:
         size = max(abs(float(least[j])), abs(float(most[j])))
         if size > _LARGEST or 0 < size < 1 / _LARGEST:
             raise errors.out_of_range(name, size)
-    if float(least[-1]) == float(most[-1]) and (design.intercept or float(least[-1]) == 0):
-        raise errors.constant_response(design.response, float(least[-1]), tally.used)
     if tally.used < p:
         raise errors.too_few_rows(tally.used, p)
+    if float(least[-1]) == float(most[-1]) and (design.intercept or float(least[-1]) == 0):
+        raise errors.constant_response(design.response, float(least[-1]), tally.used)
     if isinstance(design, Columns) and design.intercept and tally.used > 1:
         for j, name in enumerate(design.names[1:]):
             if float(least[j]) == float(most[j]):
@@ -314,6 +324,7 @@ def _start(problem: _Problem, start: Any) -> Tensor:
     if W.shape[0] != len(names):
         wanted = f"({len(names)},), one weight for each of {errors.listing(names)}"
         raise errors.wrong_shape("start", tuple(W.shape), wanted)
+    check_finite(W[None], [f"start, for {name!r}," for name in names], None)
     return W
 
 
@@ -323,16 +334,17 @@ def _answer(
     """Run the loop: one step for an exact update; for a descent as many as asked for, or until it has arrived."""
     intercept = problem.design.intercept
     names = problem.design.names[intercept:]
-    least, most = _spectrum(total, intercept)
-    limit = 2 / most if most > 0 else None
     if isinstance(update, Exact):
         exact = replace(update, names=names)
         W, solution, steps = learn(
             loss=loss, update=exact, batches=batches, W=W, epochs=1, total=total, intercept=intercept
         )
-        return _Answer(W, steps, exact, solution, solution.rss, limit=limit)
+        return _Answer(W, steps, exact, solution, solution.rss, limit=2 / _spectrum(total, intercept)[1])
 
     solution = solve(total, names=names, intercept=intercept)
+    free = solution.unscaled.diagonal() > 0  # (p,)
+    least, most = _spectrum(total, intercept, free)
+    limit = 2 / most
     if isinstance(update, Descent):
         update = update.with_rate_for(least, most)
         limit = update.rate_limit(most)
@@ -340,7 +352,6 @@ def _answer(
             warnings.warn(errors.rate_over_limit(update.lr, limit), stacklevel=3)
     variance = solution.rss / max(1, total.rows - solution.rank)
     scale = (variance * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
-    free = solution.unscaled.diagonal() > 0  # (p,)
     # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
     unit = torch.maximum(scale, 1e-10 * solution.coef.abs()).clamp(min=1e-300)  # (p,)
 
@@ -367,7 +378,8 @@ def _fit(
 ) -> Fit:
     solution, update = answer.solution, answer.update
     remarks = []
-    if answer.distance > _CLOSE:
+    stuck = len(answer.steps) > 0 and torch.equal(answer.steps[-1].before, answer.steps[-1].after)
+    if answer.distance > _CLOSE and not stuck:
         remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
     if tally.used == solution.rank:
         remarks.append(errors.no_freedom(tally.used))
@@ -387,6 +399,7 @@ def _fit(
         weighted=weighted,
         condition=solution.condition,
         digits=solution.digits,
+        offset_given=problem.offset,
         loss=loss.name,
         update=update.name,
         why=f"{update.name}: {reason}",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,13 +66,22 @@ def p_values(fit: Fit) -> pd.Series[float]:
 
 
 def _two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:
-    """P(|T| > |t|) as the incomplete beta function I(df / (df + t²); df/2, 1/2), which keeps its digits in the tail.
+    """P(|T| > |t|), which is P(F > t²) on 1 and df degrees of freedom."""
+    return _upper_tail(t**2, 1, df)
 
-    Abramowitz and Stegun 1964, 26.7.1.
+
+def _upper_tail(f: np.ndarray[Any, Any], df1: int, df2: int) -> np.ndarray[Any, Any]:
+    """P(F > f) as an incomplete beta function (Abramowitz and Stegun 1964, 26.6.2).
+
+    I(df2 / (df2 + df1 f); df2/2, df1/2) keeps its digits where f is large; where df1 f < df2 its argument is near one
+    and has none to give, so there the complement is taken, 1 − I(df1 f / (df2 + df1 f); df1/2, df2/2).
     """
-    if df <= 0:
-        return np.full(t.shape, np.nan)
-    return np.asarray(special.betainc(df / 2, 0.5, df / (df + t**2)))
+    if df2 <= 0:
+        return np.full(np.shape(f), np.nan)
+    with np.errstate(invalid="ignore"):
+        far = special.betainc(df2 / 2, df1 / 2, df2 / (df2 + df1 * f))
+        near = special.betaincc(df1 / 2, df2 / 2, df1 * f / (df2 + df1 * f))
+    return np.where(df1 * f < df2, near, far)
 
 
 def vcov(fit: Fit, kind: str = "classical") -> pd.DataFrame:
@@ -83,9 +94,9 @@ def vcov(fit: Fit, kind: str = "classical") -> pd.DataFrame:
 
 def quantile(level: float, df: int) -> float:
     """The factor of a two-sided interval of this level."""
-    if not isinstance(level, int | float) or not 0 < level < 1:
+    if not isinstance(level, Real) or not 0 < level < 1:
         raise errors.bad_level(level)
-    return float(-special.stdtrit(df, (1 - level) / 2)) if df > 0 else math.nan
+    return float(-special.stdtrit(df, (1 - float(level)) / 2)) if df > 0 else math.nan
 
 
 def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
@@ -104,8 +115,7 @@ def f_test(fit: Fit) -> tuple[float, float]:
     if fit.rss == 0:
         return math.inf, 0.0
     value = (fit.mss / fit.df_model) / fit.scale
-    a, b = fit.df_resid / 2, fit.df_model / 2
-    return value, float(special.betainc(a, b, fit.df_resid / (fit.df_resid + fit.df_model * value)))
+    return value, float(_upper_tail(np.asarray(value), fit.df_model, fit.df_resid))
 
 
 def log_likelihood(fit: Fit) -> float:
@@ -129,10 +139,14 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
     if interval is not None and interval not in INTERVALS:
         raise errors.unknown_option("interval", interval, INTERVALS)
     factor = quantile(level, fit.df_resid) if interval else math.nan
+    a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
+    data = Source.of(new) if a_table else new
+    if offset is None and fit.offset_given is not None:
+        offset = fit.offset_given
+        if not isinstance(data, Source) or offset not in data.names:
+            raise errors.offset_needed(offset)
     columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "lower": [], "upper": []}
-    missing = 0
-    data = Source.of(new) if fit.formula is not None else new
-    start = 0
+    missing = start = 0
     for batch, rows in fit.design.replay(data, offset=offset):
         center = batch.X @ fit.coef  # (n,)
         if batch.offset is not None:
@@ -149,7 +163,7 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
     if missing:
         warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
     out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
-    kind = data.kind if isinstance(data, Source) else _kind_of(new)
+    kind = data.kind if isinstance(data, Source) else "torch" if isinstance(new, Tensor) else "numpy"
     if not interval:
         return _vector(out["predicted"], kind, new)
     table = hand_out(out, kind)
@@ -163,12 +177,6 @@ def _leverage(fit: Fit, X: Tensor) -> Tensor:
     spread = fit.unscaled[fit.intercept :, fit.intercept :]  # (k, k)
     about = ((apart @ spread) * apart).sum(1) if k else X.new_zeros(X.shape[0])  # (n,)
     return about + (1 / fit.weight if fit.intercept else 0.0)
-
-
-def _kind_of(new: Any) -> str:
-    if is_frame(new):
-        return Source.of(new).kind
-    return "torch" if isinstance(new, Tensor) else "numpy"
 
 
 def _spread_out(values: Tensor, here: Tensor, rows: int) -> np.ndarray[Any, Any]:

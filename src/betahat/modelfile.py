@@ -9,7 +9,9 @@ beside its place and renamed, so a reader sees the old file or the new one, neve
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import struct
 import tempfile
@@ -23,18 +25,26 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from betahat import __version__, errors
+from betahat import columns as col
 from betahat.arrays import Columns
 from betahat.batch import Tally
-from betahat.design import Design
+from betahat.design import Design, categorical
 from betahat.encoding import Encoder
 from betahat.formula import parse
 from betahat.outcome import Fit
 from betahat.trace import Step, Trace
 
 FORMAT = 1
-_PLAIN = (
-    "weight", "rss", "mss", "rank", "log_weight", "weighted", "condition", "digits", "loss", "update", "why", "label",
-    "kind", "distance", "learning_rate", "learning_rate_limit",
+
+#: what a model file says of a fit besides its tensors: name → the kinds that it may be of
+_ENTRIES: dict[str, tuple[type, ...]] = {
+    "weight": (float,), "rss": (float,), "mss": (float,), "rank": (int,), "log_weight": (float,), "weighted": (bool,),
+    "condition": (float,), "digits": (float,), "loss": (str,), "update": (str,), "why": (str,), "label": (str,),
+    "kind": (str,), "distance": (float,), "learning_rate": (float, type(None)),
+    "learning_rate_limit": (float, type(None)), "offset_given": (str, type(None)),
+}  # fmt: skip
+_BROKEN = (
+    SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError,
 )  # fmt: skip
 
 
@@ -47,7 +57,7 @@ def save(fit: Fit, path: str | Path) -> None:
         "dropped": fit.dropped,
         "remarks": list(fit.remarks),
         "tally": {"read": fit.tally.read, "missing": fit.tally.missing, "weightless": fit.tally.weightless},
-        "fit": {name: getattr(fit, name) for name in _PLAIN},
+        "fit": {name: getattr(fit, name) for name in _ENTRIES},
         "steps": [[step.epoch, step.rows, step.loss] for step in fit.trace],
     }
     p = len(fit.terms)
@@ -55,13 +65,22 @@ def save(fit: Fit, path: str | Path) -> None:
         name: torch.stack([getattr(step, name) for step in fit.trace]) if len(fit.trace) else torch.empty(0, p)
         for name in ("gradient", "before", "after")
     }
-    tensors = {
-        "coef": fit.coef.contiguous(),
-        "unscaled": fit.unscaled.contiguous(),
-        "center": fit.center.contiguous(),
-        **stack,
-    }
-    write_whole(path, save_tensors(tensors, {"betahat": json.dumps(to_plain(meta), ensure_ascii=False)}))
+    tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(to_plain(meta), ensure_ascii=False)
+    bare = save_tensors(tensors, {"betahat": text})
+    write_whole(path, save_tensors(tensors, {"betahat": text, "sha256": _checksum(bare)}))
+
+
+def _checksum(content: bytes) -> str:
+    """Of everything in a model file that matters: the model's JSON, the tensors' names and shapes, their bytes."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    text = header.pop("__metadata__")["betahat"]
+    digest = hashlib.sha256(text.encode())
+    digest.update(json.dumps(header, sort_keys=True).encode())
+    digest.update(content[8 + length :])
+    return digest.hexdigest()
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -80,9 +99,11 @@ def write_whole(path: str | Path, content: bytes) -> None:
         os.umask(umask)
         os.chmod(beside, 0o666 & ~umask)
         os.replace(beside, target)
-    except OSError as problem:
+    except BaseException as problem:  # an interrupt, too, leaves nothing behind
         Path(beside).unlink(missing_ok=True)
-        raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
+        if isinstance(problem, OSError):
+            raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
+        raise
 
 
 def load(path: str | Path) -> Fit:
@@ -96,37 +117,67 @@ def load(path: str | Path) -> Fit:
     """
     file = Path(path)
     if not file.is_file():
-        raise errors.file_missing(
-            str(path), [p.name for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
-        )
+        beside = [p.name for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
+        raise errors.model_missing(str(path), beside)
     content = file.read_bytes()
     meta = _header(content, str(path))
-    if not isinstance(meta.get("format"), int) or meta["format"] > FORMAT:
-        raise errors.model_too_new(str(path), meta.get("format"), FORMAT)
+    version = meta.get("format")
+    if isinstance(version, int) and version > FORMAT and not isinstance(version, bool):
+        raise errors.model_too_new(str(path), version, FORMAT)
     try:
-        tensors = load_tensors(content)
-        design = _design_in(meta["design"])
-        p = len(design.names)
-        if tensors["coef"].shape != (p,) or tensors["unscaled"].shape != (p, p):
-            raise ValueError(f"it names {p} terms and holds {tuple(tensors['coef'].shape)} coefficients")
-        steps = tuple(
-            Step(int(epoch), int(rows), float(loss), tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
-            for i, (epoch, rows, loss) in enumerate(meta["steps"])
-        )
-        return Fit(
-            design=design,
-            coef=tensors["coef"],
-            unscaled=tensors["unscaled"],
-            center=tensors["center"],
-            tally=Tally(**meta["tally"]),
-            trace=Trace(design.names, steps),
-            dropped=meta["dropped"],
-            remarks=tuple(meta["remarks"]),
-            **{name: meta["fit"][name] for name in _PLAIN},
-        )
-    except (SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        if version != FORMAT or isinstance(version, bool):
+            raise ValueError(f"its format is {version!r}")
+        return _fit(meta, load_tensors(content))
+    except _BROKEN as problem:
         detail = problem.what if isinstance(problem, errors.BetahatError) else " ".join(str(problem).split())
         raise errors.model_damaged(str(path), detail[:200] or type(problem).__name__) from None
+
+
+def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
+    """Make the Fit again, with every entry checked to be of its kind."""
+    design = _design_in(meta["design"])
+    p, k = len(design.names), len(design.names) - design.intercept
+    shapes = {"coef": (p,), "unscaled": (p, p), "center": (k,)} | dict.fromkeys(
+        ("gradient", "before", "after"), (len(meta["steps"]), p)
+    )
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensors[name].shape)} instead of {shape}")
+    entries: dict[str, Any] = {}
+    for name, kinds in _ENTRIES.items():
+        value = meta["fit"][name]
+        value = float(value) if float in kinds and type(value) is int else value
+        if type(value) not in kinds or (isinstance(value, float) and math.isnan(value)):
+            raise ValueError(f"{name} is {value!r}")
+        entries[name] = value
+    if not (math.isfinite(entries["digits"]) and math.isfinite(entries["rss"]) and 0 <= entries["rank"] <= p):
+        raise ValueError("a number is out of its range")
+    dropped, remarks = _strings(meta["dropped"], dict), _strings(meta["remarks"], list)
+    if any(type(meta["tally"][name]) is not int for name in ("read", "missing", "weightless")):
+        raise ValueError("the rows are not counted in whole numbers")
+    steps = tuple(
+        Step(int(epoch), int(rows), float(loss), tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
+        for i, (epoch, rows, loss) in enumerate(meta["steps"])
+    )
+    return Fit(
+        design=design,
+        coef=tensors["coef"],
+        unscaled=tensors["unscaled"],
+        center=tensors["center"],
+        tally=Tally(**meta["tally"]),
+        trace=Trace(design.names, steps),
+        dropped=dropped,
+        remarks=tuple(remarks),
+        **entries,
+    )
+
+
+def _strings(value: Any, kind: type) -> Any:
+    """A list or a dict of strings, checked to be one."""
+    inside = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, kind) or any(not isinstance(item, str) for item in inside):
+        raise ValueError(f"{str(value)[:40]!r} stands where strings should")
+    return value
 
 
 def _header(content: bytes, path: str) -> dict[str, Any]:
@@ -141,12 +192,15 @@ def _header(content: bytes, path: str) -> dict[str, Any]:
         raise errors.model_damaged(path, "it ends before its header does")
     try:
         header = json.loads(content[8 : 8 + length])
-        text = header["__metadata__"]["betahat"]
-    except (ValueError, KeyError, TypeError):
+        text, kept = header["__metadata__"]["betahat"], header["__metadata__"].get("sha256")
+    except _BROKEN:
         raise errors.not_a_model(path, "it is a safetensors file without a betahat entry") from None
     try:
         meta = from_plain(json.loads(text))
-    except (ValueError, KeyError, TypeError) as problem:
+        newer = isinstance(meta, dict) and meta.get("format") not in (None, FORMAT)
+        if not newer and kept is not None and kept != _checksum(content):
+            raise ValueError("its content does not agree with its checksum")
+    except _BROKEN as problem:
         raise errors.model_damaged(path, str(problem)[:200]) from None
     if not isinstance(meta, dict):
         raise errors.model_damaged(path, "its entry is no table of values")
@@ -173,13 +227,20 @@ def _design_out(design: Any) -> dict[str, Any]:
 
 
 def _design_in(kept: dict[str, Any]) -> Design | Columns:
-    names = tuple(kept["names"])
+    names = tuple(_strings(kept["names"], list))
     if kept["kind"] == "columns":
-        return Columns(names, kept["response"], kept["intercept"], kept["named"])
+        return Columns(names, str(kept["response"]), bool(kept["intercept"]), bool(kept["named"]))
     parsed = parse(kept["canonical"], text=kept["text"])
-    encoder = Encoder(parsed, kept["kinds"], kept["levels"], frozenset(kept["ordered"]))
-    encoder.transforms = kept["transforms"]
-    return Design(parsed, names, kept["kinds"], kept["levels"], encoder.ordered, encoder.transforms, encoder)
+    kinds, levels, transforms = _strings(kept["kinds"], dict), kept["levels"], kept["transforms"]
+    if set(parsed.columns) - set(kinds) or any(kind not in col.WORDS for kind in kinds.values()):
+        raise ValueError("its columns and their kinds do not agree")
+    if set(categorical(parsed, kinds)) - set(levels) or any(not isinstance(v, list) for v in levels.values()):
+        raise ValueError("the levels of a category are missing")
+    if not isinstance(transforms, dict):
+        raise ValueError("what its transforms learned is missing")
+    encoder = Encoder(parsed, kinds, levels, frozenset(_strings(kept["ordered"], list)))
+    encoder.transforms = transforms
+    return Design(parsed, names, kinds, levels, encoder.ordered, encoder.transforms, encoder)
 
 
 # ── JSON for what JSON lacks: arrays, tuples, number keys, infinities ────────────────────────────────────────────

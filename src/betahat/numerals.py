@@ -23,8 +23,7 @@ def number(value: float, digits: int = DIGITS) -> str:
         return "∞" if value > 0 else "-∞"
     if value == 0:
         return "0"
-    rounded = float(f"{value:.{digits - 1}e}")
-    size = math.floor(math.log10(abs(rounded)))
+    size = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded number: 9.99999 is 10.000
     if -4 <= size < 7:
         return f"{value:.{max(0, digits - 1 - size)}f}"
     return f"{value:.{digits - 1}e}"

@@ -59,6 +59,8 @@ class Fit:
         Dropped term → the combination of earlier terms that it equals.
     condition, digits : float
         Condition number on the correlation scale; correct digits to be expected in the coefficients.
+    offset_given : str or None
+        The column that was passed as `offset=`, or "" for an array: prediction needs it, too.
     loss, update, why : str
         What was minimised, by which update, and why that one.
     distance : float
@@ -91,6 +93,7 @@ class Fit:
     trace: Trace
     label: str
     kind: str
+    offset_given: str | None = None
     distance: float = 0.0
     learning_rate: float | None = None
     learning_rate_limit: float | None = None
@@ -249,7 +252,8 @@ class Fit:
         level : float
             Between 0 and 1.
         offset : array (n,) or column name, optional
-            Needed when the fit was given `offset=`; offset(…) in a formula is replayed by itself.
+            Needed when the fit was given an array as `offset=`. The column that the fit was given is used by itself,
+            and offset(…) in a formula is replayed by itself.
 
         Returns
         -------

@@ -89,22 +89,27 @@ class Summary:
         tail = f"{(1 - self.level) / 2:.6g}".removeprefix("0"), f"{(1 + self.level) / 2:.6g}".removeprefix("0")
         return ["coef", "std. error", "t", "p", f"[{tail[0]}", f"{tail[1]}]"]
 
-    def rows(self, digits: int = 5) -> list[tuple[str, list[str] | str]]:
-        """Term and six texts; or term and the reason why it was dropped."""
+    def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
+        """Term and six texts, their points under each other if wanted; or term and the reason why it was dropped."""
         fit = self.fit
         bounds = inference.conf_int(fit, self.level)
         columns = [fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"]]
         kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
         coef, error, t, p, lower, upper = ([float(series.iloc[i]) for i in kept] for series in columns)
-        bounds_set = column(lower + upper, digits)  # together, so that both ends show the same decimals
-        cells = [
-            column(coef, digits),
-            column(error, digits),
-            aligned([t_value(v) for v in t]),
-            aligned([p_value(v) for v in p]),
-            bounds_set[: len(kept)],
-            bounds_set[len(kept) :],
-        ]
+        ts, ps = [t_value(v) for v in t], [p_value(v) for v in p]
+        if line_up:
+            ends = column(lower + upper, digits)  # together, so that both show the same decimals
+            cells = [
+                column(coef, digits),
+                column(error, digits),
+                aligned(ts),
+                aligned(ps),
+                ends[: len(t)],
+                ends[len(t) :],
+            ]
+        else:
+            numbers = [[number(v, digits) for v in values] for values in (coef, error, lower, upper)]
+            cells = [*numbers[:2], ts, ps, *numbers[2:]]
         by_term = {fit.terms[i]: [c[place] for c in cells] for place, i in enumerate(kept)}
         return [(t, f"dropped: equals {fit.dropped[t]}" if t in fit.dropped else by_term[t]) for t in fit.terms]
 
@@ -120,7 +125,7 @@ class Summary:
         if not fit.intercept:
             notes.append("Without an intercept R² and F are about zero, not about the mean.")
         if fit.dropped:
-            notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: what they say, earlier terms have said.")
+            notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: earlier terms say the same.")
         notes.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
         return [*notes, *fit.remarks]
 
@@ -145,12 +150,14 @@ class Summary:
             yield pad(a, half) + "  " + b
 
     def _table(self, width: int) -> Iterator[str]:
-        longest = min(28, max(cell_len(term) for term in self.fit.terms))  # a name up to this long costs digits
-        for digits in (5, 4, 3):
-            rows = self.rows(digits)
+        longest = min(
+            28, max(cell_len(term) for term in self.fit.terms)
+        )  # a name up to this long costs beauty or digits
+        gap = 2
+        for digits, line_up in ((5, True), (4, True), (5, False), (4, False)):
+            rows = self.rows(digits, line_up=line_up)
             columns = [[cells[i] for _, cells in rows if not isinstance(cells, str)] for i in range(6)]
             widths = [max(map(cell_len, [head, *texts])) for head, texts in zip(self.heads, columns, strict=True)]
-            gap = 2
             space = width - sum(widths) - gap * 6
             if space >= longest:
                 break

@@ -51,7 +51,7 @@ class Trace(Sequence[Step]):
     >>> import betahat as bh
     >>> fit = bh.fit([[-1.0], [0.0], [1.0]], [1.0, 2.0, 4.0], update="descent", lr=0.5, epochs=3)
     >>> [round(step.loss, 4) for step in fit.trace]
-    [7.0, 0.2222, 0.0802]
+    [7.0, 0.2222, 0.0741]
     """
 
     terms: tuple[str, ...]

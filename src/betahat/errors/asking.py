@@ -40,6 +40,15 @@ def swapped_arguments() -> OptionError:
     )
 
 
+def swapped_on_the_command_line() -> OptionError:
+    """Refuse a formula first and a table second on the command line."""
+    return OptionError(
+        "The formula stands first.",
+        "betahat fit takes the data first and the formula second",
+        'write betahat fit DATA "y ~ x"',
+    )
+
+
 def option_not_for(what: str, where: str, remedy: str) -> OptionError:
     """Refuse an option that has no meaning in this kind of call."""
     return OptionError(f"{what} does not go with {where}.", remedy=remedy)
@@ -110,6 +119,15 @@ def not_real(column: str, found: str) -> DesignError:
     """Refuse complex numbers and other things that are no real numbers."""
     return DesignError(
         f"{column!r} holds {found} numbers.", "a regression needs real ones", "take the real part or the modulus first"
+    )
+
+
+def offset_needed(column: str) -> DesignError:
+    """Refuse to predict without the offset that the fit was given."""
+    return DesignError(
+        f"The model was learned with offset={repr(column) if column else 'an array'}, and this prediction has none.",
+        "taken as zero it would shift every prediction",
+        f"give the new table a column {column!r}, or pass offset=" if column else "pass offset= with one value a row",
     )
 
 

@@ -128,6 +128,12 @@ def column_lengths(lengths: dict[str, int]) -> SourceError:
 # ── model files ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def model_missing(path: str, neighbors: Sequence[str] = ()) -> ModelFileError:
+    """Refuse a path where there is no model; `neighbors` are the models in its folder."""
+    guess = nearest(re.split(r"[/\\]", path)[-1], neighbors, 0.8)
+    return ModelFileError(f"There is no model file {path!r}.", remedy=f"{guess}Check the path and the folder.")
+
+
 def not_a_model(path: str, why: str) -> ModelFileError:
     """Refuse a file that holds no model."""
     return ModelFileError(f"{path!r} is not a betahat model.", why, "models are written by fit.save(…) or --save")
