@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
 
 from betahat import errors
@@ -133,10 +134,7 @@ def _lift(formula: str, text: str) -> tuple[str, list[str]]:
         if len(piece) > 1 and piece[0] == piece[-1] == "`":
             if len(piece) == 2:
                 raise errors.formula_syntax(text, "a pair of backticks holds no name: ``")
-            name = piece[1:-1]
-            if name not in lifted:
-                lifted.append(name)
-            out.append(f"{MARK}{lifted.index(name)}{MARK}")
+            out.append(f" {_token(piece[1:-1], lifted)} ")
         elif len(piece) > 1 and piece[0] == piece[-1] and piece[0] in "\"'":
             out.append(piece)
         else:
@@ -155,6 +153,15 @@ def _lift(formula: str, text: str) -> tuple[str, list[str]]:
     if re.search(r"[-+]{200}|\d{400}", re.sub(r"\s", "", plain)) or plain.count("~") > 5:
         raise errors.formula_syntax(text, "it has endless runs of signs or digits, or more than one '~'")
     return "".join(out), lifted
+
+
+def _token(name: str, lifted: list[str]) -> str:
+    """A column as one token of a formula: itself where it is a plain word, else ǁiǁ."""
+    if name.isidentifier() and not iskeyword(name) and MARK not in name:
+        return name
+    if name not in lifted:
+        lifted.append(name)
+    return f"{MARK}{lifted.index(name)}{MARK}"
 
 
 def _sides(written: str, formula: str, text: str, names: Names) -> tuple[Any, Any]:
@@ -177,9 +184,9 @@ def _sides(written: str, formula: str, text: str, names: Names) -> tuple[Any, An
                 trial.code(names.meant(str(token.token)))
             if str(token.token) in ("lambda", "for", "import", "if", "else"):
                 raise errors.formula_forbidden(str(token.token), text, "that is a word of a program, not of a formula")
-        if _cost(DefaultFormulaParser().get_ast(written)) > _MOST:
+        others = [_token(name, names.lifted) for name in names.available if name not in (left or ())]
+        if _cost(DefaultFormulaParser().get_ast(written), len(others)) > _MOST:
             raise errors.formula_syntax(text, f"it stands for more than {_MOST:,} terms")
-        others = [name for name in names.available if name not in (left or ())]
         context = {"__formulaic_variables_available__": others} if others else None
         sides = Formula(written, _context=context)
     except errors.BetahatError:
@@ -205,11 +212,13 @@ def _sides(written: str, formula: str, text: str, names: Names) -> tuple[Any, An
     return lhs, rhs
 
 
-def _cost(node: Any) -> float:
-    """An upper bound of the products that formulaic forms for a part of a formula."""
+def _cost(node: Any, dots: int) -> float:
+    """An upper bound of the products that formulaic forms for a part of a formula; '.' is so many columns."""
     if not hasattr(node, "operator"):
-        return 1
-    costs = [_cost(child) for child in node.args]
+        return dots if str(getattr(node, "token", "")) == "." else 1
+    costs = [_cost(child, dots) for child in node.args]
+    if node.operator.symbol == ".":
+        return dots
     symbol = node.operator.symbol
     if symbol in ("*", ":", "/", "%in%") and len(costs) == 2:
         return costs[0] * costs[1] + (sum(costs) if symbol != ":" else 0)
