@@ -9,6 +9,7 @@ This room is the only one that speaks to formulaic's materializers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -177,8 +178,7 @@ class Encoder:
             encoder_state=encoders,
         )
 
-    @staticmethod
-    def _materialize(frame: pd.DataFrame, spec: Any, text: str) -> Any:
+    def _materialize(self, frame: pd.DataFrame, spec: Any, text: str) -> Any:
         try:
             with np.errstate(all="ignore"):  # what is not finite is found, and named, afterwards
                 return _Materializer(frame, context=_CONTEXT).get_model_matrix(spec)
@@ -186,6 +186,7 @@ class Encoder:
             raise
         except (FormulaicError, ValueError, TypeError, KeyError, ArithmeticError, np.linalg.LinAlgError) as problem:
             detail = " ".join(str(problem).replace("`", "'").split())
+            detail = re.sub(f"{MARK}(\\d+){MARK}", lambda match: self.parsed.columns[int(match.group(1))], detail)
             if "Contrasts.base" in detail:
                 detail = "the reference level of its contrast is not among the column's levels"
             raise errors.transform_failed(text, detail[:300]) from None

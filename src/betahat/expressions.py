@@ -113,6 +113,8 @@ def describe(expr: str, names: Names, text: str) -> Factor:
         if isinstance(node, ast.Call) and _name(node.func) == "offset" and len(node.args) == 1 and not node.keywords:
             node = node.args[0]
         safe = reader.number(node)
+        if not reader.columns:
+            raise reader.refuse("it names no column", "the intercept is there by itself; '0 +' removes it")
         return reader.factor(safe, "number")
     except RecursionError:
         raise errors.formula_syntax(text, "it is nested too deeply") from None

@@ -100,6 +100,8 @@ def parse(formula: str, available: Sequence[str] | None = None, *, text: str | N
             continue
         terms.append(":".join("1" if p is None else _written(p) for p in pieces))
         codes.append(tuple("1" if p is None else p.code for p in pieces))
+    if any(MARK in column for column in names.columns):  # that '.' stands for
+        raise errors.formula_forbidden(MARK, text, "betahat uses that sign itself", "rename the column")
     intercept = "1" in terms
     right = ([] if intercept else ["0"]) + terms + [f"offset({inner})" for inner in offsets]
     return Parsed(
@@ -127,6 +129,9 @@ def _written(factor: Factor) -> str:
 
 def _lift(formula: str, text: str) -> tuple[str, list[str]]:
     """Names in backticks replaced by ǁiǁ; R's ``^`` and ``%in%`` by ``**`` and ``:``; all of it outside quotes."""
+    for sign, why in (("\0", "that sign has no meaning in a formula"), (MARK, "betahat uses that sign itself")):
+        if sign in formula:
+            raise errors.formula_forbidden(sign, text, why, "rename the column or the level")
     lifted: list[str] = []
     out: list[str] = []
     plain = ""
@@ -140,11 +145,8 @@ def _lift(formula: str, text: str) -> tuple[str, list[str]]:
         else:
             plain += piece
             out.append(re.sub(r"%\s*in\s*%", ":", piece.replace("^", "**")))
-    for sign, detail in (("`", "a backtick ` is never closed"), (MARK, f"{MARK} may stand in backticks only")):
-        if sign in plain:
-            raise errors.formula_syntax(text, detail)
-    if "\0" in formula:
-        raise errors.formula_forbidden("\0", text, "that sign has no meaning in a formula")
+    if "`" in plain:
+        raise errors.formula_syntax(text, "a backtick ` is never closed")
     depth = 0
     for character in plain:
         depth += (character in "([{") - (character in ")]}")
