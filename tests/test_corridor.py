@@ -14,7 +14,7 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design", "arrays",
-    "predict", "loss", "penalty", "moments", "derive", "update", "trace", "outcome", "progress", "fitting", "training",
+    "predict", "loss", "penalty", "moments", "derive", "update", "trace", "outcome", "progress", "problem", "fitting", "training",
     "inference", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
     "cli",
 ]  # fmt: skip
@@ -62,7 +62,7 @@ def broken(room: str, source: str) -> list[str]:
         return []
     if room not in ORDER:
         return [
-            f"the room {room!r} has no place yet: add it to ORDER in tests/test_corridor.py and to shared/design.md"
+            f"the room {room!r} has no place yet: add it to ORDER in tests/test_corridor.py and to docs/house.md"
         ]
     complaints = []
     for name in imports(ast.parse(source)):

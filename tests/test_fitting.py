@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import betahat as bh
-from betahat import fitting
+from betahat import fitting, problem
 from betahat.errors import BetahatWarning, FitError
 from betahat.update import Adam, Descent, Exact
 
@@ -200,7 +200,7 @@ def test_batches_that_are_not_kept_are_read_again_each_epoch(tmp_path, monkeypat
     FRAME.to_parquet(tmp_path / "t.parquet", row_group_size=9)
     kept = bh.fit(FORMULA, tmp_path / "t.parquet", update="descent", epochs=12)
     reads = []
-    source = fitting.Source
+    source = problem.Source
     monkeypatch.setattr(source, "tables", lambda self, *a, _real=source.tables: reads.append(1) or _real(self, *a))
     monkeypatch.setattr(fitting, "_KEEP", 0)
     again = bh.fit(FORMULA, tmp_path / "t.parquet", update="descent", epochs=12)

@@ -43,6 +43,17 @@ def _lettered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+_form = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "html", "json"]),
+    default="text",
+    help="Form of the summary.",
+    show_default=True,
+)
+_level = click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="betahat")
 def main() -> None:
@@ -70,16 +81,9 @@ def main() -> None:
 @click.option("--epochs", type=click.IntRange(min=1), help="Steps of a descent; as many as it takes when left out.")
 @click.option("--collinear", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
 @click.option("--missing", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
-@click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
+@_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "markdown", "latex", "html", "json"]),
-    default="text",
-    help="Form of the summary.",
-    show_default=True,
-)
+@_form
 @click.option("--quiet", is_flag=True, help="No remarks and no progress.")
 @_lettered
 def fit(
@@ -163,15 +167,8 @@ def predict(
 
 @main.command()
 @click.argument("model")
-@click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "markdown", "latex", "html", "json"]),
-    default="text",
-    help="Form of the summary.",
-    show_default=True,
-)
+@_level
+@_form
 @_lettered
 def describe(model: str, level: float, form: str) -> None:
     """Print what a saved MODEL is: its summary, and the columns that it needs."""

@@ -1,7 +1,9 @@
 """Fitting: the only loop. Predict, loss, derive, update, until the update has nothing left to do.
 
-fit = bh.fit("mpg ~ wt + C(cyl)", "cars.parquet")
-fit = bh.fit(X, y, update="descent", epochs=100)
+    fit = bh.fit("mpg ~ wt + C(cyl)", "cars.parquet")
+    fit = bh.fit(X, y, update="descent", epochs=100)
+
+The four calls stand together in `learn`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +21,12 @@ from betahat import derive, errors
 from betahat import update as updates
 from betahat.arrays import Columns
 from betahat.batch import Batch, Tally, as_column, check_finite
-from betahat.design import Design
-from betahat.formula import parse
 from betahat.loss import Loss, named
 from betahat.moments import Moments
 from betahat.outcome import Fit
 from betahat.predict import predict
+from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
-from betahat.source import Source, is_frame
 from betahat.trace import Step, Trace
 from betahat.update.descent import Descent
 from betahat.update.exact import Exact, Solution, solve
@@ -38,17 +37,6 @@ _CLOSE = 1e-6  # standard errors from the solution at which descent has arrived:
 _PATIENCE = 10_000  # epochs that descent may take to arrive when none are asked for
 _LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million such numbers are still floats
 _KEEP = 20_000_000  # numbers (160 MB) up to which descent keeps its batches in memory between epochs
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """What `fit` was given, brought into one shape."""
-
-    design: Any
-    batches: Callable[[Tally], Iterator[Batch]]
-    label: str
-    kind: str
-    offset: str | None  # the column given as offset=, or "" for an array
 
 
 def fit(
@@ -134,9 +122,9 @@ def fit(
     if epochs is not None and isinstance(method, Exact):
         raise errors.option_not_for("epochs", "the exact update, which takes one step", "pass update='descent'")
     problem = (
-        _formula_problem(formula, data, weights, offset, intercept, missing)
+        of_formula(formula, data, weights, offset, intercept, missing)
         if isinstance(formula, str)
-        else (_array_problem(formula, data, weights, offset, intercept))
+        else (of_arrays(formula, data, weights, offset, intercept))
     )
 
     tally = Tally()
@@ -210,58 +198,10 @@ def _spectrum(total: Moments, intercept: bool, free: Tensor | None = None) -> tu
     return float(values[0].clamp(min=0.0)), float(values[-1])
 
 
-# ── from what was given to one shape ─────────────────────────────────────────────────────────────────────────────
+# ── the first pass ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _formula_problem(
-    formula: str, data: Any, weights: Any, offset: Any, intercept: bool | None, missing: str
-) -> _Problem:
-    if isinstance(data, str) and "~" in data and not Path(data).exists():
-        raise errors.swapped_arguments()
-    if intercept is not None:
-        raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
-    source = Source.of(data)
-    parsed = parse(formula, source.names)
-    extra = [given for given in (weights, offset) if isinstance(given, str)]
-    columns = list(dict.fromkeys([*parsed.columns, *extra]))
-    if all(name in source.names for name in columns):
-        source = source.kept(columns)
-    design = Design.learn(parsed, source, extra)
-
-    def batches(tally: Tally) -> Iterator[Batch]:
-        for batch in design.batches(source, weights=weights, offset=offset, tally=tally):
-            if missing == "raise" and tally.missing:
-                raise errors.missing_values(tally.missing, source.label)
-            yield batch
-
-    return _Problem(design, batches, source.label, source.kind, _offset_given(offset))
-
-
-def _array_problem(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None) -> _Problem:
-    if isinstance(y, str):
-        if is_frame(X) or isinstance(X, Path | list):
-            raise errors.swapped_arguments()
-        raise errors.wrong_shape("y", (), "(n,), an array", "for a formula write bh.fit('y ~ x', table)")
-    for name, given in (("weights", weights), ("offset", offset)):
-        if isinstance(given, str):
-            raise errors.option_not_for(f"{name}={given!r}", "arrays, which have no columns", "pass an array (n,)")
-    if y is None:
-        raise errors.wrong_shape("y", (), "(n,), an array", "pass the response as the second argument")
-    columns = Columns.of(X, y, intercept is not False)
-    kind = Source.of(X).kind if is_frame(X) else ("torch" if isinstance(X, Tensor) else "numpy")
-    label = {"torch": "tensors", "numpy": "arrays"}.get(kind, "a frame")
-
-    def batches(tally: Tally) -> Iterator[Batch]:
-        return columns.batches(X, y, weights=weights, offset=offset, tally=tally)
-
-    return _Problem(columns, batches, label, kind, _offset_given(offset))
-
-
-def _offset_given(offset: Any) -> str | None:
-    return offset if isinstance(offset, str) or offset is None else ""
-
-
-def _gather(problem: _Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Moments]:
+def _gather(problem: Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Moments]:
     """The first pass: count the rows and gather the moments; keep the batches if they are small and needed again."""
     total: Moments | None = None
     kept: list[Batch] | None = [] if keep else None
@@ -283,7 +223,7 @@ def _gather(problem: _Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Mo
     return lambda: problem.batches(Tally()), total
 
 
-def _check(problem: _Problem, total: Moments, tally: Tally) -> None:
+def _check(problem: Problem, total: Moments, tally: Tally) -> None:
     """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
     design = problem.design
     p = len(design.names)
@@ -318,7 +258,7 @@ class _Answer:
     limit: float | None = None  # of the learning rate
 
 
-def _start(problem: _Problem, start: Any) -> Tensor:
+def _start(problem: Problem, start: Any) -> Tensor:
     names = problem.design.names
     W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
     if W.shape[0] != len(names):
@@ -329,7 +269,7 @@ def _start(problem: _Problem, start: Any) -> Tensor:
 
 
 def _answer(
-    problem: _Problem, loss: Loss, update: Any, batches: Batches, total: Moments, epochs: int | None, W: Tensor
+    problem: Problem, loss: Loss, update: Any, batches: Batches, total: Moments, epochs: int | None, W: Tensor
 ) -> _Answer:
     """Run the loop: one step for an exact update; for a descent as many as asked for, or until it has arrived."""
     intercept = problem.design.intercept
@@ -374,7 +314,7 @@ def _answer(
 
 
 def _fit(
-    problem: _Problem, loss: Loss, answer: _Answer, reason: str, total: Moments, tally: Tally, *, weighted: bool
+    problem: Problem, loss: Loss, answer: _Answer, reason: str, total: Moments, tally: Tally, *, weighted: bool
 ) -> Fit:
     solution, update = answer.solution, answer.update
     remarks = []

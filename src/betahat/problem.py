@@ -1,0 +1,91 @@
+"""Problem: what `fit` was given, brought into one shape: a design, and batches that can be asked for again.
+
+problem = of_formula("mpg ~ wt", cars, …)       # or of_arrays(X, y, …)
+for batch in problem.batches(Tally()): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from betahat import errors
+from betahat.arrays import Columns
+from betahat.batch import Batch, Tally
+from betahat.design import Design
+from betahat.formula import parse
+from betahat.source import Source, is_frame
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What `fit` was given, brought into one shape.
+
+    Attributes
+    ----------
+    design : Design or Columns
+    batches : callable
+        From a Tally to a fresh pass over the rows; the tally counts them.
+    label, kind : str
+        What the data are called, and what they are.
+    offset : str or None
+        The column given as `offset=`, or "" for an array.
+    """
+
+    design: Any
+    batches: Callable[[Tally], Iterator[Batch]]
+    label: str
+    kind: str
+    offset: str | None
+
+
+def of_formula(formula: str, data: Any, weights: Any, offset: Any, intercept: bool | None, missing: str) -> Problem:
+    """A formula and a table: the design is learned, which may read the table once."""
+    if isinstance(data, str) and "~" in data and not Path(data).exists():
+        raise errors.swapped_arguments()
+    if intercept is not None:
+        raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
+    source = Source.of(data)
+    parsed = parse(formula, source.names)
+    extra = [given for given in (weights, offset) if isinstance(given, str)]
+    columns = list(dict.fromkeys([*parsed.columns, *extra]))
+    if all(name in source.names for name in columns):
+        source = source.kept(columns)
+    design = Design.learn(parsed, source, extra)
+
+    def batches(tally: Tally) -> Iterator[Batch]:
+        for batch in design.batches(source, weights=weights, offset=offset, tally=tally):
+            if missing == "raise" and tally.missing:
+                raise errors.missing_values(tally.missing, source.label)
+            yield batch
+
+    return Problem(design, batches, source.label, source.kind, _offset_given(offset))
+
+
+def of_arrays(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None) -> Problem:
+    """X and y: the columns are named."""
+    if isinstance(y, str):
+        if is_frame(X) or isinstance(X, Path | list):
+            raise errors.swapped_arguments()
+        raise errors.wrong_shape("y", (), "(n,), an array", "for a formula write bh.fit('y ~ x', table)")
+    for name, given in (("weights", weights), ("offset", offset)):
+        if isinstance(given, str):
+            raise errors.option_not_for(f"{name}={given!r}", "arrays, which have no columns", "pass an array (n,)")
+    if y is None:
+        raise errors.wrong_shape("y", (), "(n,), an array", "pass the response as the second argument")
+    columns = Columns.of(X, y, intercept is not False)
+    kind = Source.of(X).kind if is_frame(X) else ("torch" if isinstance(X, Tensor) else "numpy")
+    label = {"torch": "tensors", "numpy": "arrays"}.get(kind, "a frame")
+
+    def batches(tally: Tally) -> Iterator[Batch]:
+        return columns.batches(X, y, weights=weights, offset=offset, tally=tally)
+
+    return Problem(columns, batches, label, kind, _offset_given(offset))
+
+
+def _offset_given(offset: Any) -> str | None:
+    return offset if isinstance(offset, str) or offset is None else ""
