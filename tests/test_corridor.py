@@ -14,9 +14,9 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design", "arrays",
-    "predict", "loss", "penalty", "moments", "derive", "update", "trace", "outcome", "progress", "problem", "fitting", "training",
-    "inference", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
-    "cli",
+    "predict", "loss", "penalty", "moments", "derive", "update", "trace", "outcome", "progress", "problem", "fitting",
+    "training", "inference", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator",
+    "lecture", "lab", "cli",
 ]  # fmt: skip
 SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same
 #: rooms that may look up another room by its name when a method is called: the map itself, and Fit's methods
@@ -61,9 +61,7 @@ def broken(room: str, source: str) -> list[str]:
     if room == "__init__":
         return []
     if room not in ORDER:
-        return [
-            f"the room {room!r} has no place yet: add it to ORDER in tests/test_corridor.py and to docs/house.md"
-        ]
+        return [f"the room {room!r} has no place yet: add it to ORDER in tests/test_corridor.py and to docs/house.md"]
     complaints = []
     for name in imports(ast.parse(source)):
         if name == "import_module":

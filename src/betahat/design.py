@@ -10,6 +10,7 @@ whole stream before any row is encoded, so the chunks a table comes in never cha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,9 @@ from betahat.batch import Batch, Tally, as_column, check_weights
 from betahat.encoding import Encoder
 from betahat.formula import Factor, Parsed
 from betahat.source import Source
+
+_MOST_COLUMNS = 5_000  # of a term: more would be a table of zeros that no memory holds
+_ELEMENTS = 1 << 23  # numbers of a batch, 64 MB
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class Design:
         return bool(self.parsed.offsets)
 
     @classmethod
-    def learn(cls, parsed: Parsed, source: Source, extra: Sequence[str] = ()) -> Design:
-        """Learn the encodings of a formula from a source.
+    def learn(cls, parsed: Parsed, source: Source, extra: Sequence[str] = (), *, weights: Any = None) -> Design:
+        """Learn the encodings of a formula from a source; rows of weight zero teach nothing.
 
         The source is read to its end only when there is something to learn from all of it; `extra` are columns that
         are needed besides the formula's (weights, offset), whose missing values drop a row as well.
@@ -91,7 +95,7 @@ class Design:
         found: dict[str, col.Levels] = {}
         whole: dict[str, list[np.ndarray[Any, Any]]] = {}
         gaps = dict.fromkeys(needed, 0)
-        first, read = None, 0
+        first, read, weightless = None, 0, 0
         for table in source.tables(needed):
             if table.num_rows == 0:
                 continue
@@ -101,28 +105,34 @@ class Design:
                 for name in categorical(parsed, kinds):
                     found.setdefault(name, col.Levels(name))
             complete = col.complete(table, needed, gaps)
+            weighty = _weighty(weights, table, read)
+            weightless += int((complete & ~weighty).sum())
+            complete &= weighty
             read += table.num_rows
             kept = table if complete.all() else table.filter(complete)
             for levels in found.values():
                 levels.add(kept)
             for factor in parsed.factors.values():
                 if factor.learned:
-                    whole.setdefault(factor.expr, []).append(_present(table, factor, read - table.num_rows))
+                    whole.setdefault(factor.expr, []).append(_present(table, factor, weighty, read - table.num_rows))
             if first is None and kept.num_rows:
                 first = kept
             if first is not None and not found and not any(f.learned for f in parsed.factors.values()):
                 break
         if read == 0:
             raise errors.no_rows(source.label, source.names)
+        if first is None and weightless:
+            raise errors.weights_all_zero(weightless)
         if first is None:
             raise errors.nothing_left(read, gaps, source.label)
         levels_of = {name: levels.ordered_values(_given(parsed, name)) for name, levels in found.items()}
         _check_levels(parsed, levels_of)
+        _check_size(parsed, levels_of)
         encoder = Encoder(parsed, kinds, levels_of, frozenset(n for n, v in found.items() if v.is_ordered))
         for factor in parsed.factors.values():
             if factor.learned:
                 encoder.learn(factor, np.concatenate(whole[factor.expr]))
-        names = encoder.names(first)
+        names = encoder.names(first.slice(0, 64))
         if not names:
             raise errors.formula_syntax(parsed.text, "it leaves no term at all")
         return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder)
@@ -138,25 +148,23 @@ class Design:
         needed = _needed(self.parsed, source, named)
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
         offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
-        for table in source.tables(needed):
+        for table in self._cut(source.tables(needed)):
             start = tally.read
             tally.read += table.num_rows
             complete = col.complete(table, needed)
-            rows = torch.from_numpy(np.flatnonzero(complete)) + start
-            kept = table if complete.all() else table.filter(complete)
-            tally.missing += table.num_rows - kept.num_rows
-            if not kept.num_rows:
+            used = complete & _weighty(weights, table, start)
+            tally.missing += int((~complete).sum())
+            tally.weightless += int((complete & ~used).sum())
+            if not used.any():
                 continue
+            rows = torch.from_numpy(np.flatnonzero(used)) + start
+            kept = table if used.all() else table.filter(used)
             X = self._encode(kept, rows)
             y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
             weight = self._column(weights, weight_array, kept, rows, "weights")
             if weight is not None:
                 check_weights(weight, rows)
-            whole = Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows)
-            batch = whole.without_weightless()
-            tally.weightless += whole.n - batch.n
-            if batch.n:
-                yield batch
+            yield Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows)
         for name, array in (("weights", weight_array), ("offset", offset_array)):
             if array is not None and array.shape[0] != tally.read:
                 raise errors.different_rows("the table", tally.read, name, array.shape[0])
@@ -170,7 +178,7 @@ class Design:
         needed = _needed(self.parsed, source, [offset] if isinstance(offset, str) else [], wanted)
         offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
         read = 0
-        for start, table in _numbered(source.tables(needed)):
+        for start, table in _numbered(self._cut(source.tables(needed))):
             for name in wanted:
                 if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
                     raise errors.kind_changed(name, col.WORDS[now], col.WORDS[self.kinds[name]])
@@ -182,6 +190,13 @@ class Design:
             read = start + table.num_rows
         if offset_array is not None and offset_array.shape[0] != read:
             raise errors.different_rows("the table", read, "offset", offset_array.shape[0])
+
+    def _cut(self, tables: Iterator[Any]) -> Iterator[Any]:
+        """Tables with few enough rows that their X is no larger than a batch may be."""
+        step = max(64, _ELEMENTS // len(self.names))
+        for table in tables:
+            for start in range(0, table.num_rows, step):
+                yield table.slice(start, step)
 
     @property
     def predictors(self) -> list[Factor]:
@@ -264,9 +279,29 @@ def _check_levels(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
             raise errors.one_level(name, values[0])
 
 
-def _present(table: Any, factor: Factor, start: int) -> np.ndarray[Any, Any]:
+def _check_size(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
+    """Refuse a term that would be more columns than a dense table should have."""
+    for term, codes in zip(parsed.terms, parsed.codes, strict=True):
+        factors = [factor for factor in parsed.factors.values() if factor.code in codes and factor.role != "number"]
+        columns = math.prod(len(levels.get(factor.columns[0], [0])) for factor in factors)
+        if columns > _MOST_COLUMNS:
+            raise errors.too_many_levels(term, columns, _MOST_COLUMNS)
+
+
+def _weighty(weights: Any, table: Any, start: int) -> np.ndarray[Any, Any]:
+    """Which rows (n,) have a weight other than zero; negative and missing ones are found when the rows are used."""
+    if weights is None:
+        return np.ones(table.num_rows, dtype=bool)
+    if isinstance(weights, str):
+        column = table.column(weights)
+        return col.numbers(column) != 0 if col.kind(column.type) in ("number", "truth") else np.ones(len(column), bool)
+    values = as_column(weights, "weights")[start : start + table.num_rows].numpy()
+    return np.concatenate([values != 0, np.ones(table.num_rows - len(values), dtype=bool)])
+
+
+def _present(table: Any, factor: Factor, weighty: np.ndarray[Any, Any], start: int) -> np.ndarray[Any, Any]:
     """The values (m, k) of a learned factor's columns where all of them are there; other columns do not matter."""
-    here = col.complete(table, list(factor.columns))
+    here = col.complete(table, list(factor.columns)) & weighty
     rows = torch.from_numpy(np.flatnonzero(here)) + start
     values = [col.numbers(table.column(name))[here] for name in factor.columns]
     for name, column in zip(factor.columns, values, strict=True):

@@ -36,6 +36,8 @@ CONTRASTS = ("Helmert", "Poly", "Sum", "Treatment")
 _DOTTED = ("contr.helmert", "contr.poly", "contr.sum", "contr.treatment")
 KNOWN = (*CATEGORY, "I", *PLAIN, *LEARNED, "offset")
 
+_MOST_COLUMNS = 1000  # of one transform
+
 MARK = "ǁ"  # U+01C1, a letter to Python and to nobody's table: our names for columns are ǁ0ǁ, ǁ1ǁ, …
 
 
@@ -194,6 +196,11 @@ class _Reader:
             raise self.refuse(f"{name}(…) takes one argument")
         first = self.number(node.args[0])
         self.learned |= name in LEARNED
+        sizes = [*node.args[1:2], *(option.value for option in node.keywords if option.arg in ("df", "degree"))]
+        if any(isinstance(held := self.value(size), int) and held > _MOST_COLUMNS for size in sizes):
+            raise self.refuse(
+                f"more than {_MOST_COLUMNS:,} columns of one variable say nothing", "choose a smaller number"
+            )
         rest = [self.constant(extra) for extra in node.args[1:]]
         named = []
         for keyword in node.keywords:

@@ -93,6 +93,10 @@ def parse(formula: str, available: Sequence[str] | None = None, *, text: str | N
         if marked and len(term.factors) > 1:
             told = ":".join(names.restored(factor.expr) for factor in term.factors)
             raise errors.formula_forbidden(told, text, "an offset stands alone; it has no interactions")
+        if any(f.eval_method.value == "literal" for f in term.factors) and str(term) != "1":
+            raise errors.formula_syntax(
+                text, f"a number scales a term in {names.restored(str(term))!r}; write I(…) for it"
+            )
         pieces = [None if f.eval_method.value == "literal" else read(f) for f in term.factors]
         factors |= {piece.expr: piece for piece in pieces if piece is not None and piece.expr not in factors}
         if marked and pieces[0] is not None:

@@ -55,7 +55,7 @@ def of_formula(formula: str, data: Any, weights: Any, offset: Any, intercept: bo
     columns = list(dict.fromkeys([*parsed.columns, *extra]))
     if all(name in source.names for name in columns):
         source = source.kept(columns)
-    design = Design.learn(parsed, source, extra)
+    design = Design.learn(parsed, source, extra, weights=weights)
 
     def batches(tally: Tally) -> Iterator[Batch]:
         for batch in design.batches(source, weights=weights, offset=offset, tally=tally):

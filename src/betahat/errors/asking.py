@@ -148,6 +148,15 @@ def kind_changed(column: str, found: str, learned: str) -> DesignError:
     )
 
 
+def too_many_levels(term: str, columns: int, most: int) -> DesignError:
+    """Refuse a category with more levels than a dense table can hold."""
+    return DesignError(
+        f"{clipped(term)!r} would make {columns:,} columns; at most {most:,} are made of one term.",
+        "it names rows rather than groups them (an identifier, a date, a free text)",
+        "leave it out, or make a coarser column first",
+    )
+
+
 def one_level(column: str, level: object) -> DesignError:
     """Refuse a categorical column with a single level."""
     return DesignError(
