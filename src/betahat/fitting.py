@@ -28,6 +28,7 @@ from betahat.predict import predict
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
 from betahat.trace import Step, Trace
+from betahat.update.careful import SMALL, refine
 from betahat.update.descent import Descent
 from betahat.update.exact import Exact, Solution, solve
 
@@ -103,7 +104,7 @@ def fit(
     >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.1, 3.9, 6.1, 7.9]})
     >>> fit.params.round(4).to_dict()
     {'Intercept': 0.1, 'x': 1.96}
-    >>> fit.why
+    >>> fit.why.partition(";")[0]
     'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
     """
     for what, given, known in (("collinear", collinear, ["drop", "raise"]), ("missing", missing, ["drop", "raise"])):
@@ -128,9 +129,9 @@ def fit(
     )
 
     tally = Tally()
-    batches, total = _gather(problem, tally, keep=not isinstance(method, Exact))
+    kept, total = _gather(problem, tally, SMALL if isinstance(method, Exact) else _KEEP)
     _check(problem, total, tally)
-    answer = _answer(problem, chosen, method, batches, total, epochs, _start(problem, start))
+    answer = _answer(problem, chosen, method, kept, total, epochs, _start(problem, start))
     if answer.solution.dropped and collinear == "raise":
         raise errors.collinear_terms(answer.solution.dropped)
     return _fit(problem, chosen, answer, reason, total, tally, weighted=weights is not None)
@@ -201,10 +202,10 @@ def _spectrum(total: Moments, intercept: bool, free: Tensor | None = None) -> tu
 # ── the first pass ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _gather(problem: Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Moments]:
-    """The first pass: count the rows and gather the moments; keep the batches if they are small and needed again."""
+def _gather(problem: Problem, tally: Tally, most: int) -> tuple[list[Batch] | None, Moments]:
+    """The first pass: count the rows and gather the moments; keep the batches if they hold at most so many numbers."""
     total: Moments | None = None
-    kept: list[Batch] | None = [] if keep else None
+    kept: list[Batch] | None = []
     size = 0
     for batch in watched(problem.batches(tally), tally, problem.label):
         part = derive.moments(batch, intercept=problem.design.intercept)
@@ -212,15 +213,12 @@ def _gather(problem: Problem, tally: Tally, *, keep: bool) -> tuple[Batches, Mom
         if kept is not None:
             size += batch.X.numel()
             kept.append(batch)
-            kept = kept if size <= _KEEP else None
+            kept = kept if size <= most else None
     if total is None:
         if tally.weightless:
             raise errors.weights_all_zero(tally.weightless)
         raise errors.no_rows(problem.label)
-    if kept is not None:
-        memory = kept
-        return lambda: iter(memory), total
-    return lambda: problem.batches(Tally()), total
+    return kept, total
 
 
 def _check(problem: Problem, total: Moments, tally: Tally) -> None:
@@ -269,19 +267,36 @@ def _start(problem: Problem, start: Any) -> Tensor:
 
 
 def _answer(
-    problem: Problem, loss: Loss, update: Any, batches: Batches, total: Moments, epochs: int | None, W: Tensor
+    problem: Problem,
+    loss: Loss,
+    update: Any,
+    kept: list[Batch] | None,
+    total: Moments,
+    epochs: int | None,
+    W: Tensor,
 ) -> _Answer:
     """Run the loop: one step for an exact update; for a descent as many as asked for, or until it has arrived."""
+
+    def batches() -> Iterator[Batch]:
+        return problem.batches(Tally()) if kept is None else iter(kept)
+
+    def corrected(solution: Solution) -> Solution:
+        small = kept is not None and sum(batch.X.numel() for batch in kept) <= SMALL
+        return refine(solution, total, kept, intercept=intercept) if kept and small else solution
+
     intercept = problem.design.intercept
     names = problem.design.names[intercept:]
     if isinstance(update, Exact):
         exact = replace(update, names=names)
-        W, solution, steps = learn(
+        _, solution, steps = learn(
             loss=loss, update=exact, batches=batches, W=W, epochs=1, total=total, intercept=intercept
         )
-        return _Answer(W, steps, exact, solution, solution.rss, limit=2 / _spectrum(total, intercept)[1])
+        solution = corrected(solution)
+        steps[-1] = replace(steps[-1], after=solution.coef)
+        limit = 2 / _spectrum(total, intercept)[1]
+        return _Answer(solution.coef, steps, exact, solution, solution.rss, limit=limit)
 
-    solution = solve(total, names=names, intercept=intercept)
+    solution = corrected(solve(total, names=names, intercept=intercept))
     free = solution.unscaled.diagonal() > 0  # (p,)
     least, most = _spectrum(total, intercept, free)
     limit = 2 / most
@@ -318,6 +333,12 @@ def _fit(
 ) -> Fit:
     solution, update = answer.solution, answer.update
     remarks = []
+    why = f"{update.name}: {reason}"
+    digits = solution.digits
+    if isinstance(update, Exact) and solution.refined:
+        why += "; roundings were then corrected from the rows, in doubled precision"
+    elif not isinstance(update, Exact):
+        digits = min(digits, _shared_digits(answer.W, solution.coef))
     stuck = len(answer.steps) > 0 and torch.equal(answer.steps[-1].before, answer.steps[-1].after)
     if answer.distance > _CLOSE and not stuck:
         remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
@@ -338,11 +359,11 @@ def _fit(
         log_weight=total.log_weight,
         weighted=weighted,
         condition=solution.condition,
-        digits=solution.digits,
+        digits=digits,
         offset_given=problem.offset,
         loss=loss.name,
         update=update.name,
-        why=f"{update.name}: {reason}",
+        why=why,
         trace=Trace(tuple(problem.design.names), tuple(answer.steps)),
         label=problem.label,
         kind=problem.kind,
@@ -352,3 +373,10 @@ def _fit(
         dropped=solution.dropped,
         remarks=tuple(remarks),
     )
+
+
+def _shared_digits(W: Tensor, solution: Tensor) -> float:
+    """Decimal digits that weights (p,) share with the least-squares solution, the worst of them."""
+    gaps = (W - solution).abs() / solution.abs().clamp(min=torch.finfo(torch.float64).tiny)
+    gaps = gaps[(solution != W) & (solution != 0)]
+    return float((-gaps.log10()).clamp(min=0.0).min()) if len(gaps) else 15.9

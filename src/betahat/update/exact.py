@@ -49,6 +49,8 @@ class Solution:
         The means of the explaining columns, the intercept not counted; zeros without an intercept.
     dropped : dict
         Dropped term → the combination of earlier terms that it equals, in words.
+    refined : bool
+        Whether roundings were corrected from the rows (see `careful`).
     """
 
     coef: Tensor
@@ -60,6 +62,7 @@ class Solution:
     digits: float
     center: Tensor
     dropped: dict[str, str] = field(default_factory=dict)
+    refined: bool = False
 
 
 @dataclass(frozen=True)
