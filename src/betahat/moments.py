@@ -21,7 +21,7 @@ from torch import Tensor
 from betahat import errors
 
 _ELEMENTS = 1 << 20  # numbers of a chunk, 8 MB: what is centred at a time
-_BLOCK = 1 << 14  # numbers of a block, 128 kB of float64: what is factorised at a time, within the nearest cache
+_BLOCK = 1 << 12  # numbers of a block, 32 kB: what is factorised at a time, too little for LAPACK to wake threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def _triangle(rows: Tensor) -> Tensor:
     array = rows.numpy()
     while array.shape[0] > 2 * block:
         whole = array.shape[0] // block * block
-        # Stacked, NumPy takes the blocks one by one; on so small a block LAPACK is not tempted to use threads.
+        # Stacked, NumPy takes the blocks one by one, each within the nearest cache.
         factors = np.asarray(np.linalg.qr(array[:whole].reshape(-1, block, q), mode="r")).reshape(-1, q)
         array = np.concatenate([factors, array[whole:]])
     if array.shape[0] < q:
