@@ -15,18 +15,11 @@ import pytest
 import betahat as bh
 from reference_cases import LINEAR, ROOT, Case, column_of, load
 
-# Reason for 1e-10: conditions on the correlation scale are below 100 here, so float64 keeps some 13 digits; R's stored
-# numbers have 12 to 17. What is left is room for other BLAS libraries.
+# Reason for 1e-10: ours are right to some 15 digits on all of these, Longley included; R's stored numbers have 12 to 17,
+# and functions of them (p-values in the tail) lose a few. What is left is room for other BLAS libraries.
 TOLERANCE = 1e-10
-# Longley's columns are 5e9 : 1 from collinear as they stand, and no more than this is promised for them. Found on
-# 2026-11-22: 1e-13 for everything but intervals, 2e-11 for those (mpmath: R's are right to 1e-14).
-LONGLEY = 1e-7
 # Below this p is compared absolutely: float64 has fewer than 53 bits from 2.2e-308 on, and scipy's betainc less still.
 TINY = 1e-300
-
-
-def tolerance(case: Case) -> float:
-    return LONGLEY if case.name == "lm_longley" else TOLERANCE
 
 
 @cache
@@ -49,7 +42,7 @@ def agree(case: Case, ours, theirs, what: str) -> None:
     np.testing.assert_allclose(
         np.asarray(ours, dtype=float),
         np.asarray(theirs, dtype=float),
-        rtol=tolerance(case),
+        rtol=TOLERANCE,
         err_msg=f"{case.name}: {what}",
     )
 
@@ -168,7 +161,7 @@ def test_covariance(case, fit):
     theirs = np.array(case.r["vcov"]["data"])
     scale = np.sqrt(np.outer(theirs.diagonal(), theirs.diagonal()))
     # Relative to the standard errors: a covariance near zero is the rest of a cancellation.
-    np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=tolerance(case))
+    np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=TOLERANCE)
     assert (ours == ours.T).all()  # symmetric to the last bit, as what is made of it (Cholesky, eigh) takes for granted
 
 
