@@ -14,8 +14,8 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design", "arrays",
-    "predict", "loss", "penalty", "moments", "doubled", "derive", "update", "trace", "outcome", "progress", "problem", "fitting",
-    "training", "inference", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator",
+    "predict", "loss", "penalty", "moments", "doubled", "derive", "update", "trace", "outcome", "progress", "problem",
+    "fitting", "training", "inference", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator",
     "lecture", "lab", "cli",
 ]  # fmt: skip
 SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same

@@ -15,8 +15,8 @@ import pytest
 import betahat as bh
 from reference_cases import LINEAR, ROOT, Case, column_of, load
 
-# Reason for 1e-10: ours are right to some 15 digits on all of these, Longley included; R's stored numbers have 12 to 17,
-# and functions of them (p-values in the tail) lose a few. What is left is room for other BLAS libraries.
+# Reason for 1e-10: ours are right to some 15 digits on all of these, Longley included; R's stored numbers have 12 to
+# 17, and functions of them (p-values in the tail) lose a few. What is left is room for other BLAS libraries.
 TOLERANCE = 1e-10
 # Below this p is compared absolutely: float64 has fewer than 53 bits from 2.2e-308 on, and scipy's betainc less still.
 TINY = 1e-300
