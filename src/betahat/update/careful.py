@@ -146,17 +146,19 @@ def _augmented(rows: _Rows, b: Doubled, c: Array) -> tuple[Doubled, Doubled, flo
     """
     x = Doubled.of(np.zeros((rows.A.shape[1], c.shape[1])))
     r = b
-    size = last = np.inf
+    last = np.inf
     for _ in range(_ROUNDS):
         f = b - r - rows.apply(x)  # (n, m)
         g = Doubled.of(c) - rows.gather(r)  # (r, m)
         dx = rows.solve(rows.gather(f) - g)  # (r, m)
-        r = r + f - rows.apply(Doubled.of(dx))
+        change = rows.apply(Doubled.of(dx))  # (n, m)
+        r = r + f - change
         x = x + Doubled.of(dx)
         size = float(np.max(np.abs(dx) / np.maximum(np.abs(x.high), np.finfo(np.float64).tiny), initial=0.0))
-        if size <= _ENOUGH or not size < last / 2:
+        norm = float(np.linalg.norm(change.high))
+        if size <= _ENOUGH or not norm < last / 2:
             break
-        last = size
+        last = norm
     return x, r, size
 
 

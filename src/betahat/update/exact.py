@@ -22,6 +22,7 @@ from betahat.derive import Derivative
 from betahat.moments import Moments
 
 _EPS = torch.finfo(torch.float64).eps
+_ROUNDING = 8.0  # backward error of the blocked factorisation in ε; 1 is exceeded in 2 of 100 random problems
 _NOISE = 16.0  # roundings of a stored column that its remainder must exceed to count as information
 
 
@@ -124,15 +125,18 @@ def solve(moments: Moments, *, names: tuple[str, ...], intercept: bool) -> Solut
     spread[torch.tensor(kept, dtype=torch.long)[:, None], kept] = (product + product.T) / 2
     spread /= scale[:, None] * scale
     mss = float(torch.linalg.vector_norm(R[:, :k] @ slopes + R[:, k]) ** 2)
-    condition, digits = _quality(upper, rhs, inverse, rss)
+    condition, wrong = _quality(upper, rhs, inverse, rss)  # (r,): what may be wrong in each slope
+    wrong = wrong / scale[kept]
+    digits = min([15.0, *(_digits(float(e), float(v)) for e, v in zip(wrong, slopes[kept], strict=True))])
     if not intercept:
         return Solution(slopes, spread, rss, mss, r, condition, digits, torch.zeros(k, dtype=R.dtype), aliases)
 
     high, low = moments.mean, moments.tail
     parts = torch.cat([high[k + 1 :], -high[k : k + 1], -high[:k] * slopes])  # (k + 2,): their sum is the intercept
     level = parts.sum() + (low[k + 1] - low[k] - low[:k] @ slopes)
-    digits = min(digits, _digits(_EPS * float(parts.abs().sum()), float(level)))  # what cancels costs digits
     means = high[:k] + low[:k]  # (k,)
+    carried = _EPS * float(parts.abs().sum()) + float(means[kept].abs() @ wrong)  # what cancels costs digits
+    digits = min(digits, _digits(carried, float(level)))
     unscaled = torch.empty(k + 1, k + 1, dtype=R.dtype)
     unscaled[1:, 1:] = spread
     unscaled[0, 1:] = unscaled[1:, 0] = -(spread @ means)
@@ -209,15 +213,15 @@ def _combination(parts: dict[str, float]) -> str:
     return text or "0"
 
 
-def _quality(upper: Tensor, rhs: Tensor, inverse: Tensor, rss: float) -> tuple[float, float]:
-    """Condition number on the correlation scale, and the digits left in the worst coefficient.
+def _quality(upper: Tensor, rhs: Tensor, inverse: Tensor, rss: float) -> tuple[float, Tensor]:
+    """Condition number on the correlation scale, and the error to be expected in each coefficient, (r,).
 
     A backward stable solution solves a problem whose columns x_k and response are off by ε ‖x_k‖ and ε ‖y‖. To first
     order coefficient j is then off by at most ε (‖a_j‖ (Σ |b_k| ‖x_k‖ + ‖y‖) + ‖r‖ Σ |C_jk| ‖x_k‖), where a_j is row j
     of the pseudo-inverse, C = (X'X)⁻¹ and r the residual (Higham 2002, section 20.1, by components).
     """
     if upper.shape[0] == 0:
-        return 1.0, 15.0
+        return 1.0, upper.new_zeros(0)
     norms = torch.linalg.vector_norm(upper, dim=0)  # (r,)
     values = torch.linalg.svdvals(upper / norms)
     condition = float(values[0] / values[-1])
@@ -225,8 +229,8 @@ def _quality(upper: Tensor, rhs: Tensor, inverse: Tensor, rss: float) -> tuple[f
     residual = rss**0.5
     whole = b.abs() @ norms + float(torch.linalg.vector_norm(rhs)) + residual
     rows = torch.linalg.vector_norm(inverse, dim=1)  # (r,): ‖a_j‖
-    errors = _EPS * (rows * whole + residual * ((inverse @ inverse.T).abs() @ norms))  # (r,)
-    return condition, min(_digits(float(e), float(v)) for e, v in zip(errors, b, strict=True))
+    errors = _ROUNDING * _EPS * (rows * whole + residual * ((inverse @ inverse.T).abs() @ norms))  # (r,)
+    return condition, errors
 
 
 def _digits(error: float, value: float) -> float:
