@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check clean
+.PHONY: run test check bench clean
 
 run: $(READY)
 	PATH="$(BIN):$$PATH" $(BIN)/python examples/main_job.py
@@ -21,6 +21,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest README.md README.ko.md docs
+
+# Ours beside the peers, in one run; R is used where Rscript is installed.
+bench: $(READY)
+	$(BIN)/python benchmarks/digits.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
