@@ -52,7 +52,7 @@ def file_wrong_kind(path: str, kind: str, found: str) -> SourceError:
     return SourceError(
         f"{path!r} is not a {kind} file.",
         f"its first bytes look like {found}",
-        "give the file the ending of what it is (.csv, .tsv, .parquet, .arrow); a spreadsheet must be saved as CSV first",
+        "give the file the ending of what it is (.csv, .tsv, .parquet, .arrow); save a spreadsheet as CSV first",
     )
 
 
