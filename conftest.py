@@ -40,7 +40,7 @@ def run_console(example: Example) -> str | None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for piece in re.split(r"^\$ ", str(example.parsed), flags=re.MULTILINE)[1:]:
         command, _, expected = piece.partition("\n")
-        done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True)
         found = (done.stdout + done.stderr).rstrip()
         if not same_output(expected.rstrip(), found):
             return f"$ {command}\nprints\n{found}\nand not\n{expected.rstrip()}"

@@ -24,9 +24,8 @@ def write() -> None:
         raise SystemExit("The flights come with the extra 'examples': pip install 'betahat[examples]'")
     flights = pd.read_csv(Path(package.submodule_search_locations[0]) / "data" / "flights.csv.zip")
     OUTPUT.mkdir(exist_ok=True)
-    few = (
-        flights.loc[flights["carrier"].isin(["UA", "AA", "DL"]), ["dep_delay", "distance", "carrier", "origin"]].dropna().iloc[:5]
-    )
+    columns = ["dep_delay", "distance", "carrier", "origin"]
+    few = flights.loc[flights["carrier"].isin(["UA", "AA", "DL"]), columns].dropna().iloc[:5]
     for path, table in ((FLIGHTS, flights), (NEW, few)):
         beside = path.with_suffix(".part")
         table.to_parquet(beside, index=False)
