@@ -87,7 +87,7 @@ class Summary:
     def heads(self) -> list[str]:
         """The names of the coefficient table's columns."""
         tail = f"{(1 - self.level) / 2:.6g}".removeprefix("0"), f"{(1 + self.level) / 2:.6g}".removeprefix("0")
-        return ["coef", "std. error", "t", "p", f"[{tail[0]}", f"{tail[1]}]"]
+        return ["coef", "std err", "t", "p", f"[{tail[0]}", f"{tail[1]}]"]
 
     def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
         """Term and six texts, their points under each other if wanted; or term and the reason why it was dropped."""
@@ -150,11 +150,9 @@ class Summary:
             yield pad(a, half) + "  " + b
 
     def _table(self, width: int) -> Iterator[str]:
-        longest = min(
-            28, max(cell_len(term) for term in self.fit.terms)
-        )  # a name up to this long costs beauty or digits
-        gap = 2
-        for digits, line_up in ((5, True), (4, True), (5, False), (4, False)):
+        # A name of up to 28 cells is worth some beauty, then some digits, then some air between the columns.
+        longest = min(28, max(cell_len(term) for term in self.fit.terms))
+        for digits, line_up, gap in ((5, True, 2), (4, True, 2), (5, False, 2), (4, False, 2), (4, False, 1)):
             rows = self.rows(digits, line_up=line_up)
             columns = [[cells[i] for _, cells in rows if not isinstance(cells, str)] for i in range(6)]
             widths = [max(map(cell_len, [head, *texts])) for head, texts in zip(self.heads, columns, strict=True)]
