@@ -252,6 +252,7 @@ REFUSED = [
     ({"missing": "keep"}, OptionError, ["missing='keep'", "drop, raise"]),
     ({"lr": 0.1}, OptionError, ["lr", "exact", "update='descent'"]),
     ({"epochs": 5}, OptionError, ["epochs", "exact", "update='descent'"]),
+    ({"update": "descent", "epochs": 10**20}, OptionError, ["epochs=100000000000000000000", "100,000"]),
     ({"update": "descent", "lr": -1.0}, OptionError, ["lr=-1.0", "positive"]),
     ({"update": "descent", "lr": float("nan")}, OptionError, ["lr=nan", "positive"]),
     ({"update": "adam", "lr": float("inf")}, OptionError, ["lr=inf", "positive"]),

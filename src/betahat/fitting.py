@@ -36,6 +36,7 @@ Batches = Callable[[], Iterator[Batch]]
 
 _CLOSE = 1e-6  # standard errors from the solution at which descent has arrived: no printed digit depends on the rest
 _PATIENCE = 10_000  # epochs that descent may take to arrive when none are asked for
+_MOST_EPOCHS = 100_000  # some 100 MB of trace for a small model
 _LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million such numbers are still floats
 _KEEP = 20_000_000  # numbers (160 MB) up to which descent keeps its batches in memory between epochs
 
@@ -75,7 +76,8 @@ def fit(
     lr : float, optional
         The learning rate of a descent named by a string; when left out it is computed from the data's spectrum.
     epochs : int, optional
-        Exactly so many steps of descent; when left out, as many as it takes to arrive (at most 10,000).
+        Exactly so many steps of descent (at most 100,000: each is kept in the trace); when left out, as many as it
+        takes to arrive (at most 10,000).
     start : array (p,), optional
         The weights to start from; zeros when left out. An exact fit does not depend on it.
     intercept : bool, optional
@@ -120,6 +122,9 @@ def fit(
                 "lr", "the exact update, which takes one step and needs no rate", "pass update='descent'"
             )
         method = replace(method, lr=lr)
+    if epochs is not None and epochs > _MOST_EPOCHS:
+        wanted = f"at most {_MOST_EPOCHS:,}: every step is kept in the trace"
+        raise errors.bad_number("epochs", epochs, wanted)
     if epochs is not None and isinstance(method, Exact):
         raise errors.option_not_for("epochs", "the exact update, which takes one step", "pass update='descent'")
     problem = (
