@@ -213,7 +213,7 @@ def test_out(ending, table, model, tmp_path):
 def test_rows_that_cannot_be_predicted_are_blank_and_remarked(model, tmp_path):
     new = write_csv(tmp_path / "new.csv", {"x": [1.0, None, 3.0], "city": ["서울", "부산", None]})
     result = run("predict", model, new, "--interval", "confidence")
-    assert result.stdout.splitlines()[2:] == [",,", ",,"]
+    assert result.stdout.splitlines()[2:] == ["NA,NA,NA", "NA,NA,NA"]
     assert "remark: 2 rows with a missing value" in result.stderr
     assert run("predict", model, new, "--quiet").stderr == ""
 

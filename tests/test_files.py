@@ -294,7 +294,7 @@ def test_what_is_written_is_read_back_to_the_last_bit(name, tmp_path):
 
 def test_csv_leaves_out_what_is_missing():
     table = pa.table({"predicted": [1.5, math.nan, None], "lower": [math.nan, 2.0, 3.0]})
-    assert files.as_csv(table) == b"predicted,lower\n1.5,\n,2\n,3\n"
+    assert files.as_csv(table) == b"predicted,lower\n1.5,NA\nNA,2.0\nNA,3.0\n"
     assert files.as_csv(table.slice(0, 0)) == b"predicted,lower\n"
 
 

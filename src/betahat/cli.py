@@ -6,6 +6,7 @@ Results go to standard output, progress and remarks to standard error. Exit stat
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -32,6 +33,9 @@ def _lettered(command: Callable[..., None]) -> Callable[..., None]:
                 command(*args, **options)
         except BetahatError as problem:
             click.echo(f"betahat: {problem}", err=True)
+            sys.exit(1)
+        except BrokenPipeError:  # whoever read has gone; there is nobody to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except OSError as problem:
             click.echo(f"betahat: {problem}", err=True)
@@ -109,7 +113,7 @@ def fit(
     import betahat as bh
     from betahat import errors, inference
 
-    if "~" in data and not Path(data).exists():
+    if "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
     with _silent_progress(quiet):
@@ -150,9 +154,13 @@ def predict(
     import pyarrow as pa
 
     import betahat as bh
-    from betahat import files
+    from betahat import errors, files
 
     writer = None if out is None else files.writer(out)
+    if out is not None and any(
+        Path(out).exists() and Path(p).exists() and Path(out).samefile(p) for p in (data, model)
+    ):
+        raise errors.cannot_write(out, "it is what the prediction is made from")
     result = bh.load(model).predict(data, interval=interval, level=level, offset=offset)
     table = result if isinstance(result, pa.Table) else pa.table({"predicted": result})
     if out is None or writer is None:
@@ -189,6 +197,8 @@ def describe(model: str, level: float, form: str) -> None:
         levels = loaded.design.levels.get(name)
         what = "numbers" if levels is None else f"{len(levels)} levels: {errors.listing(levels, 12)}"
         click.echo(f"  {name}: {what}")
+    if loaded.offset_given is not None:
+        click.echo(f"  {loaded.offset_given or 'an array'}: the offset")
 
 
 @main.command()
@@ -204,7 +214,7 @@ def lecture(lang: str | None, as_json: bool) -> None:
     result = replay(lang)
     if as_json:
         click.echo(json.dumps(result.to_dict(), ensure_ascii=False, indent=2))
-    elif sys.stdout.isatty():
+    elif sys.stdout is not None and sys.stdout.isatty():
         from rich.console import Console
 
         Console().print(result)

@@ -66,12 +66,15 @@ def complete(table: Any, names: Sequence[str], gaps: dict[str, int] | None = Non
     return whole
 
 
-def plain(column: Any) -> Any:
+def plain(column: Any, name: str = "of a category") -> Any:
     """A categorical column as plain values: a dictionary decoded, dates and times as text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if kind(column.type) == "other":
-        column = column.cast(pa.string())
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowException:
+            raise errors.column_unreadable(name, f"values of type {column.type} have no names") from None
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
     return column
@@ -97,10 +100,10 @@ class Levels:
         if pa.types.is_dictionary(column.type) and not any(key.startswith(b"_PL_CATEGORICAL") for key in marks):
             self.is_ordered |= bool(column.type.ordered) and not any(key.startswith(b"_PL_ENUM") for key in marks)
             for chunk in column.chunks:
-                values = plain(pa.chunked_array([chunk.dictionary])).to_pylist()
+                values = plain(pa.chunked_array([chunk.dictionary]), self.name).to_pylist()
                 if values not in self.dictionaries:
                     self.dictionaries.append(values)
-        self.seen |= dict.fromkeys(plain(column).unique().to_pylist())
+        self.seen |= dict.fromkeys(plain(column, self.name).unique().to_pylist())
 
     def ordered_values(self, given: Sequence[Any] | None = None) -> list[Any]:
         """The levels seen: in the order given by hand, else as declared by the column, else sorted."""
@@ -119,7 +122,7 @@ class Levels:
 
 def codes(column: Any, levels: Sequence[Any], name: str, rows: Any) -> np.ndarray[Any, Any]:
     """The place (n,) of each value among the levels; an unseen level is an error that names it and its row."""
-    values = plain(column)
+    values = plain(column, name)
     if pa.types.is_null(values.type):
         values = values.cast(pa.array(list(levels)).type)
     try:

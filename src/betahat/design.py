@@ -133,6 +133,9 @@ class Design:
             if factor.learned:
                 encoder.learn(factor, np.concatenate(whole[factor.expr]))
         names = encoder.names(first.slice(0, 64))
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise errors.duplicate_columns(repeated, "The formula's design")
         if not names:
             raise errors.formula_syntax(parsed.text, "it leaves no term at all")
         return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.ipc as paipc
 import pyarrow.parquet as papq
@@ -54,6 +53,8 @@ def expand(given: str | Path | Sequence[str | Path]) -> list[str]:
             raise errors.empty_glob("[]")
         return paths
     text = str(given)
+    if not text.strip():
+        raise errors.file_missing(text)
     path = Path(text).expanduser()
     if path.is_dir():
         found = sorted(str(child) for child in path.iterdir() if child.is_file() and _ending(child.name))
@@ -291,11 +292,10 @@ def _column_at_fault(message: str, names: list[str]) -> str | None:
 
 
 def as_csv(table: Any) -> bytes:
-    """A table of numbers as CSV: every digit, and nothing where a value is missing."""
-    sink = pa.BufferOutputStream()
-    filled = pa.table({name: pc.if_else(pc.is_nan(table[name]), None, table[name]) for name in table.column_names})
-    pacsv.write_csv(filled, sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
-    return (",".join(table.column_names) + "\n").encode() + bytes(sink.getvalue())
+    """A table of numbers as CSV: every digit, and NA where a value is missing (a blank line would be no row at all)."""
+    columns = [table[name].to_pylist() for name in table.column_names]
+    lines = (",".join("NA" if v is None or v != v else repr(v) for v in row) for row in zip(*columns, strict=True))
+    return "\n".join([",".join(table.column_names), *lines, ""]).encode()
 
 
 def writer(path: str) -> Callable[[Any], bytes]:

@@ -306,9 +306,10 @@ def _answer(
     least, most = _spectrum(total, intercept, free)
     limit = 2 / most
     if isinstance(update, Descent):
+        asked = update.lr is not None
         update = update.with_rate_for(least, most)
         limit = update.rate_limit(most)
-        if update.lr >= limit:
+        if asked and update.lr >= limit:
             warnings.warn(errors.rate_over_limit(update.lr, limit), stacklevel=3)
     variance = solution.rss / max(1, total.rows - solution.rank)
     scale = (variance * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
@@ -345,7 +346,10 @@ def _fit(
     elif not isinstance(update, Exact):
         digits = min(digits, _shared_digits(answer.W, solution.coef))
     stuck = len(answer.steps) > 0 and torch.equal(answer.steps[-1].before, answer.steps[-1].after)
-    if answer.distance > _CLOSE and not stuck:
+    over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
+    if over:
+        remarks.append(str(errors.rate_over_limit(update.lr, answer.limit or 0.0)))
+    elif answer.distance > _CLOSE and not stuck:
         remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
     if tally.used == solution.rank:
         remarks.append(errors.no_freedom(tally.used))

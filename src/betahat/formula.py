@@ -189,7 +189,12 @@ def _sides(written: str, formula: str, text: str, names: Names) -> tuple[Any, An
             elif token.kind is not None and token.kind.value == "name":
                 trial.code(names.meant(str(token.token)))
             if str(token.token) in ("lambda", "for", "import", "if", "else"):
-                raise errors.formula_forbidden(str(token.token), text, "that is a word of a program, not of a formula")
+                raise errors.formula_forbidden(
+                    str(token.token),
+                    text,
+                    "that is a word of a program, not of a formula",
+                    "a column of that name stands in `backticks`; anything else is made in the table first",
+                )
         others = [_token(name, names.lifted) for name in names.available if name not in (left or ())]
         if _cost(DefaultFormulaParser().get_ast(written), len(others)) > _MOST:
             raise errors.formula_syntax(text, f"it stands for more than {_MOST:,} terms")

@@ -67,9 +67,17 @@ def save(fit: Fit, path: str | Path) -> None:
     }
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    target = Path(path)
+    if target.is_file() and target.stat().st_size and not _looks_like_a_model(target):
+        raise errors.cannot_write(str(path), "it is there already, and is no model")
     text = json.dumps(to_plain(meta), ensure_ascii=False)
     bare = save_tensors(tensors, {"betahat": text})
     write_whole(path, save_tensors(tensors, {"betahat": text, "sha256": _checksum(bare)}))
+
+
+def _looks_like_a_model(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(9)[8:] == b"{"
 
 
 def _checksum(content: bytes) -> str:
@@ -85,7 +93,9 @@ def _checksum(content: bytes) -> str:
 
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file beside its place and rename it, so that it is there whole or not at all."""
-    target = Path(path)
+    target = Path(path).resolve()  # a link is followed, not replaced
+    if target.exists() and not target.is_file():
+        raise errors.cannot_write(str(path), "it is no regular file")
     try:
         handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as problem:
@@ -97,7 +107,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)
+        os.chmod(beside, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask)
         os.replace(beside, target)
     except BaseException as problem:  # an interrupt, too, leaves nothing behind
         Path(beside).unlink(missing_ok=True)

@@ -45,7 +45,7 @@ class Problem:
 
 def of_formula(formula: str, data: Any, weights: Any, offset: Any, intercept: bool | None, missing: str) -> Problem:
     """A formula and a table: the design is learned, which may read the table once."""
-    if isinstance(data, str) and "~" in data and not Path(data).exists():
+    if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_arguments()
     if intercept is not None:
         raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
@@ -77,6 +77,11 @@ def of_arrays(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None)
             raise errors.option_not_for(f"{name}={given!r}", "arrays, which have no columns", "pass an array (n,)")
     if y is None:
         raise errors.wrong_shape("y", (), "(n,), an array", "pass the response as the second argument")
+    for name, given in (("y", y), ("weights", weights), ("offset", offset)):
+        a: Any = getattr(X, "index", None)
+        b: Any = getattr(given, "index", None)
+        if hasattr(a, "equals") and hasattr(b, "equals") and len(a) == len(b) and not a.equals(b):
+            raise errors.index_differs(name)
     columns = Columns.of(X, y, intercept is not False)
     kind = Source.of(X).kind if is_frame(X) else ("torch" if isinstance(X, Tensor) else "numpy")
     label = {"torch": "tensors", "numpy": "arrays"}.get(kind, "a frame")

@@ -164,7 +164,7 @@ class Summary:
         heads = "".join(" " * gap + pad(h, w, right=True) for h, w in zip(self.heads, widths, strict=True))
         yield " " * names + heads
         for term, cells in rows:
-            *over, last = wrap(term, names) if cell_len(term) <= names else _broken(term, names, width)
+            *over, last = (wrap(term, names) or [""]) if cell_len(term) <= names else _broken(term, names, width)
             yield from over
             if isinstance(cells, str):
                 yield from (
@@ -271,6 +271,7 @@ class Summary:
             "learning_rate": fit.learning_rate,
             "distance": _finite(fit.distance),
             "weights": "precisions" if fit.weighted else None,
+            "offset": fit.offset_given,
             "covariance": "classical",
             "level": self.level,
             "coefficients": coefficients,

@@ -77,6 +77,8 @@ class Source:
             return _from_mapping(data)
         if isinstance(data, pa.RecordBatchReader):
             return _from_stream(data)
+        if nw.dependencies.is_into_series(data):
+            raise errors.not_a_table(data)
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
         repeated = _repeated_names(data)
@@ -103,7 +105,7 @@ class Source:
             return self
         chunks = list(self.read(columns))
         if not chunks:
-            raise errors.no_rows(self.label, self.names)
+            raise errors.read_once(self.label)
         return _from_arrow(pa.concat_tables(chunks), self.kind, self.label)
 
 
@@ -233,6 +235,8 @@ def _arrow(values: Any) -> Any:
 
 def is_frame(data: Any) -> bool:
     """Whether something is a table with named columns rather than an array."""
+    if nw.dependencies.is_into_series(data) or isinstance(data, pa.Array | pa.ChunkedArray):
+        return False
     if isinstance(data, Source | Mapping | pa.RecordBatchReader | pa.RecordBatch) or nw.dependencies.is_into_dataframe(
         data
     ):

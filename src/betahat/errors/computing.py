@@ -39,6 +39,15 @@ def different_rows(first: str, a: int, second: str, b: int) -> BatchError:
     )
 
 
+def index_differs(name: str) -> BatchError:
+    """Refuse pandas data whose indexes do not agree: they would be matched by place."""
+    return BatchError(
+        f"X and {name} have different indexes.",
+        "rows of arrays are matched by place, and these labels say that the places differ",
+        f"align them first ({name}.loc[X.index]), or pass {name}.to_numpy() if the places are right",
+    )
+
+
 def negative_weight(value: float, row: int) -> BatchError:
     """Refuse a negative weight."""
     return BatchError(

@@ -113,8 +113,8 @@ def not_a_table(given: object) -> SourceError:
 def read_once(label: str) -> SourceError:
     """Refuse to read a stream a second time."""
     return SourceError(
-        f"{label} can be read only once, and it has been read.",
-        "a record-batch reader is used up by reading",
+        f"{label} can be read only once, and it gives no rows now.",
+        "a record-batch reader is used up by reading (or this one was empty)",
         "make a new reader, or pass a table or a path",
     )
 

@@ -7,7 +7,7 @@ One regression, written in six ways and learned in four steps: predict, loss, de
 lecture notebook printed has just been computed again on this machine, from scratch. The code you see is the code that
 ran.
 
-The notebook prints four decimals. A number rounded to four decimals stands foreverything within 0.00005 of it, so
+The notebook prints four decimals. A number rounded to four decimals stands for everything within 0.00005 of it, so
 ours gets a ✓ inside that band and a ✗ outside. (One last place of float32 is forgiven: processors add in different
 orders.)
 
