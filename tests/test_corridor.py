@@ -13,10 +13,10 @@ HOUSE = Path(betahat.__file__).parent
 
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
-    "errors", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design", "arrays",
-    "predict", "loss", "penalty", "moments", "doubled", "derive", "update", "trace", "outcome", "progress", "problem",
-    "fitting", "training", "inference", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator",
-    "lecture", "lab", "cli",
+    "errors", "threads", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design",
+    "arrays", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace", "outcome", "progress",
+    "problem", "roads", "learning", "fitting", "moments", "training", "inference", "diagnose", "numerals", "report",
+    "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli",
 ]  # fmt: skip
 SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same
 #: rooms that may look up another room by its name when a method is called: the map itself, and Fit's methods
@@ -160,7 +160,7 @@ def test_the_lecture_uses_public_names_only(path):
         ("from betahat.lecture.texts import wrap", []),
         ("import betahat as bh\nbh.fitting.learn", ["fitting"]),
         ("from betahat import fitting", ["fitting"]),
-        ("from betahat.moments import Moments", ["betahat.moments"]),
+        ("from betahat.sums import Sums", ["betahat.sums"]),
         ("import betahat.design", ["betahat.design"]),
     ],
 )

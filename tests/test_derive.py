@@ -86,11 +86,11 @@ def test_formula_against_fractions(problem):
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_moments_agree_with_the_formula(problem):
     W, batch = start(problem), problem.batch()
-    total = derive.moments(batch, intercept=problem.intercept)
+    total = derive.sums(batch, intercept=problem.intercept)
     got = by_moments(W, total, intercept=problem.intercept)
     # in norms instead of sums of absolute values, hence √n; and a factorisation's constant of some ten
     assert_alike(got, by_formula(W, batch, LOSS, curvature=True), W, batch, roundings=10 * len(batch.y) ** 0.5)
-    assert got.moments is total
+    assert got.sums is total
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
@@ -208,13 +208,13 @@ def test_a_sum_without_a_hessian_on_one_side_has_none():
 def test_moments_in_a_derivative_are_merged():
     W, parts = (
         start(LECTURE),
-        [derive.moments(LECTURE.batch(rows), intercept=True) for rows in (slice(30), slice(30, 100))],
+        [derive.sums(LECTURE.batch(rows), intercept=True) for rows in (slice(30), slice(30, 100))],
     )
     first, second = (by_moments(W, m, intercept=True) for m in parts)
     total = first + second
-    assert total.moments.rows == 100
+    assert total.sums.rows == 100
     assert_alike(total, by_formula(W, LECTURE.batch(), LOSS, curvature=True), W, LECTURE.batch(), roundings=100)
-    assert (total + by_formula(W, LECTURE.batch(), LOSS)).moments is None
+    assert (total + by_formula(W, LECTURE.batch(), LOSS)).sums is None
 
 
 @pytest.mark.parametrize("way", [by_formula, by_autograd, by_difference], ids=lambda way: way.__name__)

@@ -145,7 +145,8 @@ TABLES = {
     "all missing": (H, {"weight": NOTHING}, {}, DesignError, ["6", "'weight' is missing in 6"]),
     "one or the other missing": (
         H, HALVES, {}, DesignError, ["all 6", "'weight' is missing in 3", "'height' is missing in 3"]),
-    "fewer rows than coefficients": ("y ~ a + b + c", SHORT, {}, FitError, ["3 rows", "4 coefficients"]),
+    "fewer rows than coefficients": (
+        "y ~ a + b + c", SHORT, {"collinear": "raise"}, FitError, ["3 rows", "4 coefficients"]),
     "infinity": (H, {"height": [1, 2, 3, INF, 5, 6]}, {}, BatchError, ["'height'", "row 3"]),
     "infinite response": (H, {"weight": [1, 2, 3, 4, -INF, 6]}, {}, BatchError, ["'weight'", "row 4"]),
     "one level": ("weight ~ sex", {"sex": ["f"] * N}, {}, DesignError, ["'sex'", "single level 'f'"]),
@@ -311,7 +312,7 @@ ARRAYS = {
     "negative weight": ((X, Y), {"weights": [1, 1, 1, -0.5, 1, 1]}, BatchError, ["row 3", "-0.5"]),
     "weights all zero": ((X, Y), {"weights": np.zeros(N)}, BatchError, ["6 weights are zero"]),
     "weights by name": ((X, Y), {"weights": "w"}, OptionError, ["weights='w'", "no columns"]),
-    "fewer rows than coefficients": ((X[:2], Y[:2]), {}, FitError, ["2 rows", "3 coefficients"]),
+    "fewer rows than coefficients": ((X[:2], Y[:2]), {"collinear": "raise"}, FitError, ["2 rows", "3 coefficients"]),
     "a constant column": (
         (np.column_stack([X, np.full(N, 2.5)]), Y),
         {},

@@ -6,6 +6,7 @@ Coefficients and errors themselves are judged in test_inference.py and test_refe
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import betahat as bh
-from betahat import fitting, problem
+from betahat import problem
+from betahat.batch import Tally
 from betahat.errors import BetahatWarning, FitError
+from betahat.learning import learn
+from betahat.loss import Squared
 from betahat.update import Adam, Descent, Exact
+from betahat.update.choose import NAMES
 
 RNG = np.random.default_rng(7)
 N = 80
@@ -196,18 +201,6 @@ def test_a_rate_over_the_limit_warns_and_ends_in_an_error():
         bh.fit(FORMULA, FRAME, update="descent", lr=0.99 * LIMIT)  # below it nothing is said
 
 
-def test_batches_that_are_not_kept_are_read_again_each_epoch(tmp_path, monkeypatch):
-    FRAME.to_parquet(tmp_path / "t.parquet", row_group_size=9)
-    kept = bh.fit(FORMULA, tmp_path / "t.parquet", update="descent", epochs=12)
-    reads = []
-    source = problem.Source
-    monkeypatch.setattr(source, "tables", lambda self, *a, _real=source.tables: reads.append(1) or _real(self, *a))
-    monkeypatch.setattr(fitting, "_KEEP", 0)
-    again = bh.fit(FORMULA, tmp_path / "t.parquet", update="descent", epochs=12)
-    assert len(reads) >= 12  # once for each epoch
-    assert all(torch.equal(a.after, b.after) for a, b in zip(kept.trace, again.trace, strict=True))
-
-
 @pytest.mark.parametrize("update", ["exact", "descent"])
 def test_no_freedom_and_a_perfect_fit_are_remarked(update):
     two = bh.fit("y ~ x", {"x": [-1.0, 1.0], "y": [0.0, 1.0]}, update=update)
@@ -333,3 +326,124 @@ def test_sizes_whose_squares_leave_the_range_of_floats_are_refused_or_right(size
         np.testing.assert_allclose(fit.params, EXACT.params * size, rtol=1e-12)
         assert fit.rsquared == pytest.approx(EXACT.rsquared, rel=1e-12)
         assert str(fit)
+
+
+# ── frequencies, and terms that the data do not determine ────────────────────────────────────────────────────────
+
+
+def _repeated(frame, counts):
+    return frame.loc[frame.index.repeat(counts)].reset_index(drop=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(counts=st.lists(st.integers(0, 4), min_size=N, max_size=N), weighted=st.booleans(), seed=st.integers(0, 9))
+def test_frequency_k_is_the_row_k_times(counts, weighted, seed):
+    """Coefficients, standard errors, p-values, likelihood, degrees of freedom: all to 1e-12."""
+    rng = np.random.default_rng(seed)
+    counts = np.maximum(np.array(counts), np.arange(N) % 3 == seed % 3)
+    frame = FRAME.assign(k=counts, v=rng.uniform(0.5, 2, N))
+    weights = "v" if weighted else None
+    counted = bh.fit(FORMULA, frame, freq="k", weights=weights)
+    repeated = bh.fit(FORMULA, _repeated(frame, counts), weights=weights)
+    assert counted.nobs == repeated.nobs == counts.sum()
+    assert counted.df_resid == repeated.df_resid
+    assert counted.tally.weightless == (counts == 0).sum()
+    for name in ("params", "bse", "tvalues", "pvalues"):
+        np.testing.assert_allclose(getattr(counted, name), getattr(repeated, name), rtol=1e-11, atol=1e-300)
+    for name in ("rss", "llf", "aic", "bic", "rsquared", "rsquared_adj", "fvalue", "sigma"):
+        assert getattr(counted, name) == pytest.approx(getattr(repeated, name), rel=1e-12)
+
+
+def test_frequencies_for_arrays_are_the_same():
+    X, y = FRAME[["a", "b"]].to_numpy(dtype=float), FRAME["y"].to_numpy()
+    counts = np.arange(N) % 4
+    counted = bh.fit(X, y, freq=counts)
+    repeated = bh.fit(np.repeat(X, counts, axis=0), np.repeat(y, counts))
+    np.testing.assert_allclose(counted.bse, repeated.bse, rtol=1e-12)
+    np.testing.assert_allclose(counted.params, repeated.params, rtol=1e-12)
+    assert counted.nobs == counts.sum()
+    for bad in (counts - 1, counts + 0.5):
+        with pytest.raises(bh.BetahatError, match="whole numbers"):
+            bh.fit(X, y, freq=bad)
+
+
+def test_the_report_says_how_many_rows_the_rows_stand_for():
+    text = str(bh.fit(FORMULA, FRAME.assign(k=3), freq="k"))
+    assert f"{N} used for {3 * N}, 0 dropped" in text
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("wide", [False, True])
+def test_min_norm_is_the_pseudo_inverse(intercept, wide):
+    """numpy's, on centered columns where there is an intercept, as scikit-learn has it."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(12, 30)) if wide else rng.normal(size=(40, 3))
+    if not wide:
+        X = np.column_stack([X, X[:, 0] - 2 * X[:, 1], 3 * X[:, 2]])
+    y = rng.normal(size=len(X))
+    fit = bh.fit(X, y, intercept=intercept, collinear="min_norm")
+    A, b = (X - X.mean(0), y - y.mean()) if intercept else (X, y)
+    expected = np.linalg.pinv(A) @ b
+    slopes = fit.params.to_numpy()[int(intercept) :]
+    np.testing.assert_allclose(slopes, expected, atol=1e-12)
+    if intercept:
+        assert fit.params.iloc[0] == pytest.approx(y.mean() - X.mean(0) @ expected, abs=1e-12)
+    unscaled = fit.unscaled.numpy()[int(intercept) :, int(intercept) :]
+    np.testing.assert_allclose(unscaled, np.linalg.pinv(A.T @ A, rcond=1e-12), atol=1e-10)
+    assert fit.dropped == {}
+    assert fit.rank == np.linalg.matrix_rank(A) + intercept
+    assert "smallest sum of squares" in fit.remarks[0]
+    dropping = bh.fit(X, y, intercept=intercept)
+    np.testing.assert_allclose(dropping.predict(X), fit.predict(X), atol=1e-11)
+    assert dropping.rss == pytest.approx(fit.rss, abs=1e-20, rel=1e-9)
+
+
+def test_min_norm_changes_nothing_where_all_is_determined():
+    a, b = bh.fit(FORMULA, FRAME), bh.fit(FORMULA, FRAME, collinear="min_norm")
+    assert torch.equal(a.coef, b.coef)
+    assert a.remarks == b.remarks
+    with pytest.raises(bh.BetahatError, match="descent"):
+        bh.fit(FORMULA, FRAME, collinear="min_norm", update="descent")
+
+
+def test_more_columns_than_rows_drops_the_later_ones_as_r_does():
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(6, 9)), rng.normal(size=6)
+    fit = bh.fit(X, y)
+    assert list(fit.dropped) == ["x5", "x6", "x7", "x8"]
+    assert (fit.rank, fit.df_resid) == (6, 0)
+    assert "6 rows and as many coefficients" in " ".join(fit.remarks)
+    np.testing.assert_allclose(fit.predict(X), y, atol=1e-12)
+    assert " and " in bh.fit(rng.normal(size=(20, 25)), rng.normal(size=20)).dropped["x24"]  # of 20
+
+
+# ── descent from moments ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("how", [
+    {"update": "descent"}, {"update": "descent", "lr": 0.05}, {"update": "momentum", "lr": 0.02},
+    {"update": Descent(lr=0.02, momentum=0.8, nesterov=True)}, {"update": "adam", "lr": 0.1},
+    {"update": Descent(lr=0.02, momentum=0.8, dampening=0.3)},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("given", [{}, {"weights": "w"}, {"offset": "o"}, {"freq": "k"}], ids=str)
+def test_the_trace_from_moments_is_the_plain_loops(how, given):
+    """Loss, gradient and weights of every epoch, to 1e-9 relative; the plain loop is the twin."""
+    frame = FRAME.assign(k=np.arange(N) % 3 + 1)
+    fit = bh.fit("y ~ a + b", frame, epochs=100, **how, **given)
+    found = problem.of_formula(
+        "y ~ a + b", frame, given.get("weights"), given.get("offset"), given.get("freq"), None, "drop"
+    )
+    total = next(iter(found.sums(Tally())))
+    method = how["update"] if not isinstance(how["update"], str) else NAMES[how["update"]]
+    if fit.learning_rate is not None:
+        method = replace(method, lr=fit.learning_rate)
+    _, _, steps = learn(
+        loss=Squared(), update=method, batches=lambda: found.batches(Tally()),
+        W=torch.zeros(3, dtype=torch.float64), epochs=100, total=total, intercept=True,
+    )  # fmt: skip
+    scale = max(float(step.gradient.abs().max()) for step in steps)
+    for ours, plain in zip(fit.trace, steps, strict=True):
+        assert ours.loss == pytest.approx(plain.loss, rel=1e-9)
+        torch.testing.assert_close(ours.after, plain.after, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(ours.gradient, plain.gradient, rtol=1e-9, atol=1e-12 * scale)
+        assert ours.rows == plain.rows == total.rows

@@ -31,7 +31,7 @@ def hessian(problem):
 
 
 def gathered(problem):
-    return derive.moments(problem.batch(), intercept=problem.intercept)
+    return derive.sums(problem.batch(), intercept=problem.intercept, factor=True)
 
 
 def solved(problem, names=None):

@@ -13,12 +13,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from betahat import columns as col
 from betahat import errors
-from betahat.batch import Batch, Tally, as_column, as_matrix, check_finite, check_weights
+from betahat.batch import Batch, Tally, as_column, as_matrix, as_tensor, check_counts, check_finite, check_weights
 from betahat.source import CHUNK, Source, is_frame
+
+Vector = np.ndarray[Any, Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some rows of X and y as they are stored: views of the caller's arrays, neither widened nor checked.
+
+    Attributes
+    ----------
+    X : array (m, k)
+        Without a constant, of any real dtype and any strides.
+    y : array (m,)
+    weight, offset, count : array (m,) or None
+        As in `Batch`; rows of weight or count zero are not here.
+    rows : Tensor (m,)
+        Their places.
+    """
+
+    X: np.ndarray[Any, Any]
+    y: np.ndarray[Any, Any]
+    weight: Vector
+    offset: Vector
+    count: Vector
+    rows: torch.Tensor
+
+    def check(self, names: tuple[str, ...], response: str) -> None:
+        """Refuse the first value that is not finite, by its column and its row."""
+        for name, values in ((response, self.y), ("weights", self.weight), ("offset", self.offset)):
+            if values is not None:
+                check_finite(as_tensor(values, name)[:, None], [name], self.rows)
+        check_finite(as_tensor(self.X, "X"), list(names), self.rows)
 
 
 @dataclass(frozen=True)
@@ -50,7 +83,7 @@ class Columns:
         """Read the names off X and y."""
         response = getattr(y, "name", None)
         own = _frame_names(X)
-        names = own if own is not None else tuple(f"x{j}" for j in range(as_matrix(X, "X").shape[1]))
+        names = own if own is not None else tuple(f"x{j}" for j in range(_width(X)))
         if not names:
             raise errors.wrong_shape("X", tuple(getattr(X, "shape", ())), "(n, p), with at least one column")
         if "Intercept" in names and intercept:
@@ -58,73 +91,138 @@ class Columns:
         every = ("Intercept", *names) if intercept else names
         return cls(every, response if isinstance(response, str) and response else "y", intercept, own is not None)
 
-    def batches(
-        self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, tally: Tally | None = None
-    ) -> Iterator[Batch]:
-        """Stream X and y in chunks of rows, checked for shape, length and finiteness."""
+    def pieces(
+        self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
+    ) -> Iterator[Piece]:
+        """Stream X and y in chunks of rows, without a copy; shapes, lengths and weights are checked."""
         tally = Tally() if tally is None else tally
-        matrix = self._matrix(X)
-        if matrix.shape[0] == 0:
-            raise errors.no_rows("X")
-        given = {self.response: y, "weights": weights, "offset": offset}
-        vectors = {name: None if v is None else as_column(v, name) for name, v in given.items()}
-        for name, vector in vectors.items():
-            if vector is not None and vector.shape[0] != matrix.shape[0]:
-                raise errors.different_rows("X", matrix.shape[0], name, vector.shape[0])
-        for start in range(0, matrix.shape[0], CHUNK):
-            stop = min(start + CHUNK, matrix.shape[0])
+        given = {self.response: y, "weights": weights, "offset": offset, "freq": freq}
+        vectors = {name: None if v is None else _vector(v, name) for name, v in given.items()}
+        start = 0
+        for part in self._parts(X):
+            stop = start + len(part)
             rows = torch.arange(start, stop)
-            pieces = {name: None if v is None else v[start:stop] for name, v in vectors.items()}
-            for name, piece in pieces.items():
-                if piece is not None:
-                    check_finite(piece[:, None], [name], rows)
-            if pieces["weights"] is not None:
-                check_weights(pieces["weights"], rows)
-            block = self._block(matrix[start:stop], rows)
-            whole = Batch(block, pieces[self.response], pieces["weights"], pieces["offset"], rows)
-            batch = whole.without_weightless()
-            tally.read += whole.n
-            tally.weightless += whole.n - batch.n
-            if batch.n:
-                yield batch
+            y_, w, o, f = (None if v is None else v[start:stop] for v in vectors.values())
+            if y_ is not None and len(y_) == len(part):
+                for name, column, check in (("weights", w, check_weights), ("freq", f, check_counts)):
+                    if column is not None and len(column) == len(part):
+                        values = as_tensor(column, name)
+                        check_finite(values[:, None], [name], rows)
+                        check(values, rows)
+                tally.read += len(part)
+                there = _there(w, f, len(part))
+                if there is not None:
+                    tally.weightless += int((~there).sum())
+                    part, rows = part[there], rows[torch.from_numpy(there)]
+                    y_, w, o, f = (None if v is None else v[there] for v in (y_, w, o, f))
+                if len(part) and y_ is not None:
+                    yield Piece(part, y_, w, o, f, rows)
+            start = stop
+        if start == 0:
+            raise errors.no_rows("X")
+        for name, vector in vectors.items():
+            if vector is not None and len(vector) != start:
+                raise errors.different_rows("X", start, name, len(vector))
+
+    def batches(
+        self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
+    ) -> Iterator[Batch]:
+        """Stream X and y as batches: float64, with the constant, checked for finiteness."""
+        for piece in self.pieces(X, y, weights=weights, offset=offset, freq=freq, tally=tally):
+            piece.check(self.names[self.intercept :], self.response)
+            y_, w, o, f = (
+                None if v is None else as_tensor(v, "y") for v in (piece.y, piece.weight, piece.offset, piece.count)
+            )
+            yield Batch(self._with_constant(as_tensor(piece.X, "X")), y_, w, o, piece.rows, f)
 
     def replay(self, X: Any, *, offset: Any = None) -> Iterator[tuple[Batch, int]]:
         """Encode new rows for prediction, as `Design.replay` does."""
-        matrix = self._matrix(X)
-        wanted = len(self.names) - self.intercept
-        if matrix.shape[1] != wanted:
-            raise errors.wrong_shape("X", tuple(matrix.shape), f"(n, {wanted}), as when the model was learned")
+        names = self.names[self.intercept :]
         shift = None if offset is None else as_column(offset, "offset")
-        if shift is not None and shift.shape[0] != matrix.shape[0]:
-            raise errors.different_rows("X", matrix.shape[0], "offset", shift.shape[0])
-        for start in range(0, matrix.shape[0], CHUNK):
-            rows = torch.arange(start, min(start + CHUNK, matrix.shape[0]))
-            block = self._block(matrix[start : start + CHUNK], rows)
-            yield Batch(block, None, None, None if shift is None else shift[rows], rows), len(rows)
+        start = 0
+        for part in self._parts(X):
+            if part.shape[1] != len(names):
+                wanted = f"(n, {len(names)}), as when the model was learned"
+                raise errors.wrong_shape("X", np.shape(X) or part.shape, wanted)
+            rows = torch.arange(start, start + len(part))
+            matrix = as_tensor(part, "X")
+            check_finite(matrix, list(names), rows)
+            here = None if shift is None else shift[start : start + len(part)]
+            if here is not None and len(here) < len(part):
+                break
+            yield Batch(self._with_constant(matrix), None, None, here, rows), len(rows)
+            start += len(part)
+        if shift is not None and shift.shape[0] != start:
+            raise errors.different_rows("X", len(X) if hasattr(X, "__len__") else start, "offset", shift.shape[0])
 
-    def _block(self, part: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        check_finite(part, list(self.names[self.intercept :]), rows)
-        return torch.cat([part.new_ones(len(rows), 1), part], dim=1) if self.intercept else part
+    def _with_constant(self, part: torch.Tensor) -> torch.Tensor:
+        return torch.cat([part.new_ones(len(part), 1), part], dim=1) if self.intercept else part
 
-    def _matrix(self, X: Any) -> torch.Tensor:
+    def _parts(self, X: Any) -> Iterator[np.ndarray[Any, Any]]:
+        """X in chunks of rows (m, k), as it is stored."""
         names = self.names[self.intercept :]
         if not is_frame(X):
             if isinstance(X, str | Path):
                 raise errors.wrong_shape("X", (), "an array or a table", "names are needed to find columns in a file")
-            return as_matrix(X, "X")
+            matrix = _stored(X)
+            matrix = as_matrix(X, "X").numpy() if matrix is None else matrix
+            matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+            if matrix.ndim != 2:
+                as_matrix(X, "X")  # says what is wrong
+            for start in range(0, len(matrix), CHUNK):
+                yield matrix[start : start + CHUNK]
+            return
         source = Source.of(X)
         chosen = names if self.named else source.names
         for name in chosen:
             if name not in source.names:
                 raise errors.unknown_column(name, source.names, source.label)
-        parts = []
         for table in source.tables(chosen):
             for name in chosen:
                 if (found := col.kind(table.column(name).type)) not in ("number", "truth"):
                     raise errors.not_numeric(name, col.WORDS[found], "", "An array of numbers (or use a formula):")
-            values = [torch.from_numpy(col.numbers(table.column(name)).copy()) for name in chosen]
-            parts.append(torch.stack(values, dim=1))
-        return torch.cat(parts) if parts else torch.empty(0, len(chosen), dtype=torch.float64)
+            yield np.stack([col.numbers(table.column(name)) for name in chosen]).T
+
+
+def _stored(values: Any) -> np.ndarray[Any, Any] | None:
+    """Numbers as they are stored, without a copy; None where they must be converted to be numbers at all."""
+    if isinstance(values, torch.Tensor):
+        plain = values.layout == torch.strided and values.device.type == "cpu" and values.dtype in _PLAIN
+        return values.detach().numpy() if plain else None
+    if isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "fiub":
+        return values
+    return None
+
+
+def _width(X: Any) -> int:
+    """How many columns X has."""
+    stored = _stored(X)
+    if stored is None or stored.ndim not in (1, 2):
+        return as_matrix(X, "X").shape[1]
+    return 1 if stored.ndim == 1 else stored.shape[1]
+
+
+def _vector(values: Any, name: str) -> np.ndarray[Any, Any]:
+    """One column (n,) as it is stored where that is possible, else as float64."""
+    stored = _stored(values)
+    if stored is not None and stored.ndim == 1:
+        return stored
+    return as_column(values, name).numpy()
+
+
+def _there(weight: Vector, count: Vector, n: int) -> np.ndarray[Any, Any] | None:
+    """Which rows (n,) have a weight and a count; None when all have."""
+    there = np.ones(n, dtype=bool)
+    for values in (weight, count):
+        if values is not None and len(values) == n:
+            there &= values != 0
+    return None if there.all() else there
+
+
+_PLAIN = {
+    torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+    torch.bool,
+}  # fmt: skip
 
 
 def _frame_names(X: Any) -> tuple[str, ...] | None:

@@ -44,6 +44,8 @@ class Batch:
         The response; None when there is none, as in prediction.
     weight : Tensor (n,), float64, or None
         Precision weights, all positive; None means one for each row.
+    count : Tensor (n,), float64, or None
+        How many rows each row stands for, whole numbers, all positive; None means one each.
     offset : Tensor (n,), float64, or None
         A known part of the linear predictor; None means zero.
     rows : Tensor (n,), int64, or None
@@ -55,9 +57,12 @@ class Batch:
     weight: Tensor | None = None
     offset: Tensor | None = None
     rows: Tensor | None = None
+    count: Tensor | None = None
 
     @classmethod
-    def of(cls, X: Any, y: Any = None, *, weight: Any = None, offset: Any = None, rows: Any = None) -> Batch:
+    def of(
+        cls, X: Any, y: Any = None, *, weight: Any = None, offset: Any = None, rows: Any = None, count: Any = None
+    ) -> Batch:
         """Make a batch of anything array-like, checking shapes, lengths and finiteness.
 
         Raises
@@ -76,7 +81,7 @@ class Batch:
         start = None if rows is None else torch.as_tensor(rows, dtype=torch.int64)
         columns = {
             name: None if value is None else as_column(value, name)
-            for name, value in (("y", y), ("weights", weight), ("offset", offset))
+            for name, value in (("y", y), ("weights", weight), ("offset", offset), ("freq", count))
         }
         for name, column in columns.items():
             if column is not None and column.shape[0] != n:
@@ -87,19 +92,29 @@ class Batch:
                 check_finite(column[:, None], [name], start)
         if columns["weights"] is not None:
             check_weights(columns["weights"], start)
-        return cls(matrix, columns["y"], columns["weights"], columns["offset"], start)
+        if columns["freq"] is not None:
+            check_counts(columns["freq"], start)
+        return cls(matrix, columns["y"], columns["weights"], columns["offset"], start, columns["freq"])
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return self.X.shape[0]
 
+    @property
+    def mass(self) -> Tensor | None:
+        """How much each row counts in a sum, (n,): weight times count, or None where that is one."""
+        if self.weight is None or self.count is None:
+            return self.count if self.weight is None else self.weight
+        return self.weight * self.count
+
     def without_weightless(self) -> Batch:
-        """The batch without its rows of weight zero: weight zero equals row absent."""
-        if self.weight is None or bool((self.weight > 0).all()):
+        """The batch without its rows of weight or count zero: weight zero equals row absent."""
+        mass = self.mass
+        if mass is None or bool((mass > 0).all()):
             return self
-        kept = self.weight > 0  # (n,)
-        pick = [None if v is None else v[kept] for v in (self.y, self.weight, self.offset, self.rows)]
+        kept = mass > 0  # (n,)
+        pick = [None if v is None else v[kept] for v in (self.y, self.weight, self.offset, self.rows, self.count)]
         return Batch(self.X[kept], *pick)
 
 
@@ -195,3 +210,11 @@ def check_weights(weight: Tensor, rows: Tensor | None) -> None:
     if bool(negative.any()):
         i = int(negative.nonzero()[0, 0])
         raise errors.negative_weight(float(weight[i]), i if rows is None else int(rows[i]))
+
+
+def check_counts(count: Tensor, rows: Tensor | None) -> None:
+    """Refuse the first frequency that is negative or no whole number, by its row."""
+    bad = (count < 0) | (count != count.floor())
+    if bool(bad.any()):
+        i = int(bad.nonzero()[0, 0])
+        raise errors.bad_count(float(count[i]), i if rows is None else int(rows[i]))

@@ -77,13 +77,14 @@ def main() -> None:
 @click.argument("data")
 @click.argument("formula")
 @click.option("--weights", metavar="COLUMN", help="Column of precision weights; weight zero leaves a row out.")
+@click.option("--freq", metavar="COLUMN", help="Column of counts: how many equal rows each row stands for.")
 @click.option("--offset", metavar="COLUMN", help="Column added to the prediction with coefficient one.")
 @click.option(
     "--update", default="auto", metavar="NAME", help="auto, exact, descent, momentum or adam.", show_default=True
 )
 @click.option("--lr", type=float, metavar="RATE", help="Learning rate of a descent; chosen when left out.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Steps of a descent; as many as it takes when left out.")
-@click.option("--collinear", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
+@click.option("--collinear", default="drop", metavar="POLICY", help="drop, raise or min_norm.", show_default=True)
 @click.option("--missing", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
 @_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
@@ -94,6 +95,7 @@ def fit(
     data: str,
     formula: str,
     weights: str | None,
+    freq: str | None,
     offset: str | None,
     update: str,
     lr: float | None,
@@ -121,6 +123,7 @@ def fit(
             formula,
             data,
             weights=weights,
+            freq=freq,
             offset=offset,
             update=update,
             lr=lr,

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from betahat.batch import Batch
 from betahat.loss import Loss, Rows
-from betahat.moments import Moments
 from betahat.predict import predict
+from betahat.sums import Sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +35,15 @@ class Derivative:
         Sum of the weights: the number of rows when there are none.
     hessian : Tensor (p, p) or None
         Its second derivative in W, when asked for.
-    moments : Moments or None
-        Instead of all that, what least squares needs.
+    sums : Sums or None
+        What least squares needs instead of all that.
     """
 
     value: Tensor
     grad: Tensor
     weight: float
     hessian: Tensor | None = None
-    moments: Moments | None = None
+    sums: Sums | None = None
 
     def __add__(self, other: Derivative) -> Derivative:
         return Derivative(
@@ -51,13 +51,13 @@ class Derivative:
             self.grad + other.grad,
             self.weight + other.weight,
             None if self.hessian is None or other.hessian is None else self.hessian + other.hessian,
-            None if self.moments is None or other.moments is None else self.moments + other.moments,
+            None if self.sums is None or other.sums is None else self.sums + other.sums,
         )
 
     def mean(self) -> Derivative:
         """The same for the mean over rows instead of the sum."""
         hessian = None if self.hessian is None else self.hessian / self.weight
-        return Derivative(self.value / self.weight, self.grad / self.weight, 1.0, hessian, self.moments)
+        return Derivative(self.value / self.weight, self.grad / self.weight, 1.0, hessian, self.sums)
 
 
 #: the signature that the three ways share
@@ -88,7 +88,8 @@ def by_formula(W: Tensor, batch: Batch, loss: Loss, *, curvature: bool = False) 
 
 def chain(rows: Rows, batch: Batch, *, curvature: bool = False) -> Derivative:
     """The chain rule from slope (n,) and curvature (n,) to gradient (p,) and Hessian (p, p), for a linear model."""
-    w = torch.ones_like(rows.value) if batch.weight is None else batch.weight  # (n,)
+    mass = batch.mass
+    w = torch.ones_like(rows.value) if mass is None else mass  # (n,)
     hessian = batch.X.T @ (batch.X * (w * rows.curvature)[:, None]) if curvature else None  # (p, p)
     return Derivative((w * rows.value).sum(), batch.X.T @ (w * rows.slope), float(w.sum()), hessian)
 
@@ -128,38 +129,46 @@ def by_difference(W: Tensor, batch: Batch, loss: Loss, *, curvature: bool = Fals
     return Derivative(_total(base, batch, loss), (ups - downs) / (2 * h.diagonal()), _weight(batch), hessian)
 
 
-def moments(batch: Batch, *, intercept: bool) -> Moments:
-    """What a batch leaves behind for least squares: the moments of [X, offset, y], the constant column left out."""
-    y = _y(batch)
+def sums(batch: Batch, *, intercept: bool, factor: bool = False) -> Sums:
+    """What a batch leaves behind for least squares: the sums of [X, offset, y], the constant column left out."""
     X = batch.X[:, 1:] if intercept else batch.X
-    offset = torch.zeros_like(y) if batch.offset is None else batch.offset
-    return Moments.of(torch.cat([X, offset[:, None], y[:, None]], dim=1), batch.weight)  # (n, k + 2)
+    return Sums.of(X, [batch.offset, _y(batch)], weight=batch.weight, count=batch.count, factor=factor)  # k + 2 columns
 
 
-def by_moments(W: Tensor, total: Moments, *, intercept: bool) -> Derivative:
+def by_moments(W: Tensor, total: Sums, *, intercept: bool) -> Derivative:
     """Derive the squared loss of a linear model from moments alone: p² operations, however many rows there were.
 
-    With R the factor of [1, X, offset, y] about zero, the loss is ‖R v‖² for v = (W, 1, −1), its gradient 2 X'R v.
+    The residuals, y − yhat, are a combination −u of the columns [X, offset, y], u = (slopes, 1, −1), and the constant.
+    With C the cross-products about the means m and e = intercept + m'u, the mean residual with its sign changed,
+    the loss is u'Cu + Σw e² and its gradient 2 (C u + Σw e m), and 2 Σw e for the intercept.
     """
-    R = total.raw_factor  # (k + 2, k + 2)
+    first = int(intercept)
+    k = W.shape[0] - first
+    u = torch.cat([W[first:], W.new_tensor([1.0, -1.0])])  # (k + 2,)
+    center, C, R = total.center, total.cross, total.factor
+    apart = total.mean @ u + total.tail @ u + (W[0] if intercept else 0.0)
+    if R is None:
+        pull = C @ u  # (k + 2,)
+        value = (u @ pull).clamp(min=0.0)
+    else:
+        residual = R @ u  # (k + 2,): its norm is that of the residuals about their mean
+        pull, value = R.T @ residual, residual @ residual
+    grad = 2 * (pull[:k] + total.weight * apart * center[:k])
+    hessian = 2 * (C[:k, :k] + total.weight * torch.outer(center[:k], center[:k]))
     if intercept:
-        first = torch.cat([R.new_ones(1), total.mean + total.tail]) * total.weight**0.5  # (k + 3,)
-        below = torch.cat([R.new_zeros(R.shape[0], 1), total.factor], dim=1)  # (k + 2, k + 3)
-        R = torch.cat([first[None], below])  # (k + 3, k + 3)
-    p = W.shape[0]
-    v = torch.cat([W, W.new_tensor([1.0, -1.0])])  # (p + 2,)
-    residual = R @ v  # (p + 2,): its norm is that of the residuals
-    hessian = 2 * R[:, :p].T @ R[:, :p]
-    return Derivative(residual @ residual, 2 * R[:, :p].T @ residual, total.weight, hessian, total)
+        level = 2 * total.weight * torch.cat([W.new_ones(1), center[:k]])  # (p,)
+        grad = torch.cat([(level[0] * apart)[None], grad])
+        hessian = torch.cat([level[None], torch.cat([level[1:, None], hessian], dim=1)])
+    return Derivative(value + total.weight * apart**2, grad, total.weight, hessian, total)
 
 
 def _total(W: Tensor, batch: Batch, loss: Loss) -> Tensor:
     value = loss(predict(W, batch), _y(batch)).value  # (n,)
-    return value.sum() if batch.weight is None else batch.weight @ value
+    return value.sum() if batch.mass is None else batch.mass @ value
 
 
 def _weight(batch: Batch) -> float:
-    return float(batch.n) if batch.weight is None else float(batch.weight.sum())
+    return float(batch.n) if batch.mass is None else float(batch.mass.sum())
 
 
 def _y(batch: Batch) -> Tensor:

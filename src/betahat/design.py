@@ -20,7 +20,7 @@ import torch
 
 from betahat import columns as col
 from betahat import errors
-from betahat.batch import Batch, Tally, as_column, check_weights
+from betahat.batch import Batch, Tally, as_column, check_counts, check_weights
 from betahat.encoding import Encoder
 from betahat.formula import Factor, Parsed
 from betahat.source import Source
@@ -79,11 +79,13 @@ class Design:
         return bool(self.parsed.offsets)
 
     @classmethod
-    def learn(cls, parsed: Parsed, source: Source, extra: Sequence[str] = (), *, weights: Any = None) -> Design:
+    def learn(
+        cls, parsed: Parsed, source: Source, extra: Sequence[str] = (), *, weights: Any = None, freq: Any = None
+    ) -> Design:
         """Learn the encodings of a formula from a source; rows of weight zero teach nothing.
 
         The source is read to its end only when there is something to learn from all of it; `extra` are columns that
-        are needed besides the formula's (weights, offset), whose missing values drop a row as well.
+        are needed besides the formula's (weights, freq, offset), whose missing values drop a row as well.
 
         Raises
         ------
@@ -105,7 +107,7 @@ class Design:
                 for name in categorical(parsed, kinds):
                     found.setdefault(name, col.Levels(name))
             complete = col.complete(table, needed, gaps)
-            weighty = _weighty(weights, table, read)
+            weighty = _weighty(weights, table, read) & _weighty(freq, table, read)
             weightless += int((complete & ~weighty).sum())
             complete &= weighty
             read += table.num_rows
@@ -143,19 +145,20 @@ class Design:
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def batches(
-        self, source: Source, *, weights: Any = None, offset: Any = None, tally: Tally | None = None
+        self, source: Source, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
     ) -> Iterator[Batch]:
         """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted."""
         tally = Tally() if tally is None else tally
-        named = [v for v in (weights, offset) if isinstance(v, str)]
+        named = [v for v in (weights, offset, freq) if isinstance(v, str)]
         needed = _needed(self.parsed, source, named)
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
         offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
+        count_array = None if freq is None or isinstance(freq, str) else as_column(freq, "freq")
         for table in self._cut(source.tables(needed)):
             start = tally.read
             tally.read += table.num_rows
             complete = col.complete(table, needed)
-            used = complete & _weighty(weights, table, start)
+            used = complete & _weighty(weights, table, start) & _weighty(freq, table, start)
             tally.missing += int((~complete).sum())
             tally.weightless += int((complete & ~used).sum())
             if not used.any():
@@ -167,8 +170,11 @@ class Design:
             weight = self._column(weights, weight_array, kept, rows, "weights")
             if weight is not None:
                 check_weights(weight, rows)
-            yield Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows)
-        for name, array in (("weights", weight_array), ("offset", offset_array)):
+            count = self._column(freq, count_array, kept, rows, "freq")
+            if count is not None:
+                check_counts(count, rows)
+            yield Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows, count)
+        for name, array in (("weights", weight_array), ("offset", offset_array), ("freq", count_array)):
             if array is not None and array.shape[0] != tally.read:
                 raise errors.different_rows("the table", tally.read, name, array.shape[0])
 

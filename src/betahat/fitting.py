@@ -1,44 +1,36 @@
-"""Fitting: the only loop. Predict, loss, derive, update, until the update has nothing left to do.
+"""Fitting: `bh.fit`, from what the user gave to a Fit.
 
     fit = bh.fit("mpg ~ wt + C(cyl)", "cars.parquet")
     fit = bh.fit(X, y, update="descent", epochs=100)
 
-The four calls stand together in `learn`.
+What was given becomes a Problem, one pass gathers its sums, the loop of `learning` answers, and a Fit is made of that.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from betahat import derive, errors
+from betahat import errors
 from betahat import update as updates
 from betahat.arrays import Columns
-from betahat.batch import Batch, Tally, as_column, check_finite
+from betahat.batch import Tally, as_column, check_finite
+from betahat.learning import CLOSE, Answer, answered, stands_still
 from betahat.loss import Loss, named
-from betahat.moments import Moments
 from betahat.outcome import Fit
-from betahat.predict import predict
 from betahat.problem import Problem, of_arrays, of_formula
-from betahat.progress import watched
-from betahat.trace import Step, Trace
-from betahat.update.careful import SMALL, refine
+from betahat.roads import gather
+from betahat.sums import Sums
+from betahat.trace import Trace
 from betahat.update.descent import Descent
-from betahat.update.exact import Exact, Solution, solve
+from betahat.update.exact import Exact
 
-Batches = Callable[[], Iterator[Batch]]
-
-_CLOSE = 1e-6  # standard errors from the solution at which descent has arrived: no printed digit depends on the rest
-_PATIENCE = 10_000  # epochs that descent may take to arrive when none are asked for
 _MOST_EPOCHS = 100_000  # some 100 MB of trace for a small model
 _LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million such numbers are still floats
-_KEEP = 20_000_000  # numbers (160 MB) up to which descent keeps its batches in memory between epochs
 
 
 def fit(
@@ -47,6 +39,7 @@ def fit(
     *,
     weights: Any = None,
     offset: Any = None,
+    freq: Any = None,
     loss: str | Loss = "squared",
     update: Any = "auto",
     lr: float | None = None,
@@ -69,6 +62,9 @@ def fit(
         Precision weights: how much a row's squared residual counts. Zero is the same as leaving the row out.
     offset : column name or array (n,), optional
         A known part of the prediction, added with coefficient one (besides any ``offset(…)`` in the formula).
+    freq : column name or array (n,), optional
+        How many equal rows each row stands for: whole numbers. Frequency k is the same as the row k times over, for
+        the standard errors, too; zero is the same as leaving it out.
     loss : str or loss object
         "squared".
     update : str or update object
@@ -82,8 +78,9 @@ def fit(
         The weights to start from; zeros when left out. An exact fit does not depend on it.
     intercept : bool, optional
         For arrays only (True unless said otherwise); a formula says it itself (``- 1``).
-    collinear : {"drop", "raise"}
-        What to do with a term that equals a combination of earlier ones: drop and report it, as R does, or refuse.
+    collinear : {"drop", "raise", "min_norm"}
+        What to do with a term that equals a combination of earlier ones: drop and report it, as R does; refuse; or
+        keep all, choosing the slopes with the smallest sum of squares (the intercept is free).
     missing : {"drop", "raise"}
         For formulas: leave out rows with a missing value (and count them), or refuse. Arrays may hold none.
 
@@ -109,7 +106,10 @@ def fit(
     >>> fit.why.partition(";")[0]
     'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
     """
-    for what, given, known in (("collinear", collinear, ["drop", "raise"]), ("missing", missing, ["drop", "raise"])):
+    for what, given, known in (
+        ("collinear", collinear, ["drop", "raise", "min_norm"]),
+        ("missing", missing, ["drop", "raise"]),
+    ):
         if given not in known:
             raise errors.unknown_option(what, given, known)
     if epochs is not None and (not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1):
@@ -127,138 +127,42 @@ def fit(
         raise errors.bad_number("epochs", epochs, wanted)
     if epochs is not None and isinstance(method, Exact):
         raise errors.option_not_for("epochs", "the exact update, which takes one step", "pass update='descent'")
+    if collinear == "min_norm" and not isinstance(method, Exact):
+        raise errors.option_not_for("collinear='min_norm'", "a descent", "pass update='exact'")
     problem = (
-        of_formula(formula, data, weights, offset, intercept, missing)
+        of_formula(formula, data, weights, offset, freq, intercept, missing)
         if isinstance(formula, str)
-        else (of_arrays(formula, data, weights, offset, intercept))
+        else of_arrays(formula, data, weights, offset, freq, intercept)
     )
 
     tally = Tally()
-    kept, total = _gather(problem, tally, SMALL if isinstance(method, Exact) else _KEEP)
-    _check(problem, total, tally)
-    answer = _answer(problem, chosen, method, kept, total, epochs, _start(problem, start))
+    gathered = gather(problem, tally)
+    _check(problem, gathered.sums, tally, collinear)
+    answer = answered(problem, chosen, method, gathered, epochs, _start(problem, start), collinear)
     if answer.solution.dropped and collinear == "raise":
         raise errors.collinear_terms(answer.solution.dropped)
-    return _fit(problem, chosen, answer, reason, total, tally, weighted=weights is not None)
+    return _fit(problem, chosen, answer, reason, tally, collinear)
 
 
-# ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def learn(
-    *,
-    loss: Loss,
-    update: Any,
-    batches: Batches,
-    W: Tensor,
-    epochs: int,
-    total: Moments,
-    intercept: bool,
-    free: Tensor | None = None,
-    arrived: Callable[[Tensor], bool] | None = None,
-) -> tuple[Tensor, Any, list[Step]]:
-    """Repeat the four steps.
-
-    Returns the weights (p,), the update's memory, and one Step for each epoch. Weights that are not `free` (p,) stay
-    as they are; the loop stops early when `arrived(W)` says so.
-    """
-    memory = update.prepare(W)
-    steps: list[Step] = []
-    for epoch in range(1, epochs + 1):
-        if update.needs == "moments":
-            derivative = derive.by_moments(W, total, intercept=intercept)
-        else:
-            parts = None
-            for batch in batches():
-                yhat = predict(W, batch)  # step 1: (n,)
-                rows = loss(yhat, batch.y)  # type: ignore[arg-type]  # step 2: value, slope, curvature, (n,) each
-                part = derive.chain(rows, batch)  # step 3: grad (p,)
-                parts = part if parts is None else parts + part
-            assert parts is not None
-            derivative = parts
-        mean = derivative.mean() if free is None else replace(derivative, grad=derivative.grad * free).mean()
-        before = W
-        W, memory = update.step(W, mean, memory)  # step 4
-        steps.append(Step(epoch, total.rows, float(mean.value), mean.grad, before, W))
-        if not bool(torch.isfinite(W).all()) or not torch.isfinite(mean.value):
-            raise errors.diverged(epoch, getattr(update, "lr", float("nan")), _limit(update, total, intercept))
-        if arrived is not None and (arrived(W) or torch.equal(before, W)):
-            break
-    return W, memory, steps
-
-
-def _limit(update: Any, total: Moments, intercept: bool) -> float:
-    """The rate from which on this update diverges."""
-    most = _spectrum(total, intercept)[1]
-    return update.rate_limit(most) if isinstance(update, Descent) else 2 / most
-
-
-def _spectrum(total: Moments, intercept: bool, free: Tensor | None = None) -> tuple[float, float]:
-    """The extreme eigenvalues of the mean loss's Hessian, 2 X'WX / Σw, over the `free` weights (p,)."""
-    p = total.mean.shape[0] - 2 + intercept
-    hessian = derive.by_moments(torch.zeros(p, dtype=torch.float64), total, intercept=intercept).mean().hessian
-    assert hessian is not None
-    if free is not None:
-        hessian = hessian[free][:, free]
-    values = torch.linalg.eigvalsh(hessian)
-    return float(values[0].clamp(min=0.0)), float(values[-1])
-
-
-# ── the first pass ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _gather(problem: Problem, tally: Tally, most: int) -> tuple[list[Batch] | None, Moments]:
-    """The first pass: count the rows and gather the moments; keep the batches if they hold at most so many numbers."""
-    total: Moments | None = None
-    kept: list[Batch] | None = []
-    size = 0
-    for batch in watched(problem.batches(tally), tally, problem.label):
-        part = derive.moments(batch, intercept=problem.design.intercept)
-        total = part if total is None else total + part
-        if kept is not None:
-            size += batch.X.numel()
-            kept.append(batch)
-            kept = kept if size <= most else None
-    if total is None:
-        if tally.weightless:
-            raise errors.weights_all_zero(tally.weightless)
-        raise errors.no_rows(problem.label)
-    return kept, total
-
-
-def _check(problem: Problem, total: Moments, tally: Tally) -> None:
+def _check(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
     """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
     design = problem.design
-    p = len(design.names)
-    least, most = total.least, total.most
+    size, center = sums.size / sums.weight**0.5, sums.center  # (k + 2,)
     for j, name in enumerate([*design.names[design.intercept :], "offset", design.response]):
-        size = max(abs(float(least[j])), abs(float(most[j])))
-        if size > _LARGEST or 0 < size < 1 / _LARGEST:
-            raise errors.out_of_range(name, size)
-    if tally.used < p:
-        raise errors.too_few_rows(tally.used, p)
-    if float(least[-1]) == float(most[-1]) and (design.intercept or float(least[-1]) == 0):
-        raise errors.constant_response(design.response, float(least[-1]), tally.used)
+        if not float(size[j]) <= _LARGEST or 0 < float(size[j]) < 1 / _LARGEST:
+            raise errors.out_of_range(name, float(size[j]))
+    if collinear == "raise" and sums.rows < len(design.names):
+        raise errors.too_few_rows(sums.rows, len(design.names))
+    constant = sums.cross.diagonal() == 0  # (k + 2,): exactly, since a column is centered about a value of its own
+    if bool(constant[-1]) and (design.intercept or float(center[-1]) == 0):
+        raise errors.constant_response(design.response, float(center[-1]), sums.rows)
     if isinstance(design, Columns) and design.intercept and tally.used > 1:
         for j, name in enumerate(design.names[1:]):
-            if float(least[j]) == float(most[j]):
-                raise errors.constant_column(name, float(least[j]))
-
-
-# ── from the moments to a Fit ────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """Where the weights ended, beside where least squares lies."""
-
-    W: Tensor  # (p,)
-    steps: list[Step]
-    update: Any
-    solution: Solution
-    rss: float
-    distance: float = 0.0  # in standard errors
-    limit: float | None = None  # of the learning rate
+            if bool(constant[j]):
+                raise errors.constant_column(name, float(center[j]))
 
 
 def _start(problem: Problem, start: Any) -> Tensor:
@@ -271,88 +175,25 @@ def _start(problem: Problem, start: Any) -> Tensor:
     return W
 
 
-def _answer(
-    problem: Problem,
-    loss: Loss,
-    update: Any,
-    kept: list[Batch] | None,
-    total: Moments,
-    epochs: int | None,
-    W: Tensor,
-) -> _Answer:
-    """Run the loop: one step for an exact update; for a descent as many as asked for, or until it has arrived."""
-
-    def batches() -> Iterator[Batch]:
-        return problem.batches(Tally()) if kept is None else iter(kept)
-
-    def corrected(solution: Solution) -> Solution:
-        small = kept is not None and sum(batch.X.numel() for batch in kept) <= SMALL
-        return refine(solution, total, kept, intercept=intercept) if kept and small else solution
-
-    intercept = problem.design.intercept
-    names = problem.design.names[intercept:]
-    if isinstance(update, Exact):
-        exact = replace(update, names=names)
-        _, solution, steps = learn(
-            loss=loss, update=exact, batches=batches, W=W, epochs=1, total=total, intercept=intercept
-        )
-        solution = corrected(solution)
-        steps[-1] = replace(steps[-1], after=solution.coef)
-        limit = 2 / _spectrum(total, intercept)[1]
-        return _Answer(solution.coef, steps, exact, solution, solution.rss, limit=limit)
-
-    solution = corrected(solve(total, names=names, intercept=intercept))
-    free = solution.unscaled.diagonal() > 0  # (p,)
-    least, most = _spectrum(total, intercept, free)
-    limit = 2 / most
-    if isinstance(update, Descent):
-        asked = update.lr is not None
-        update = update.with_rate_for(least, most)
-        limit = update.rate_limit(most)
-        if asked and update.lr >= limit:
-            warnings.warn(errors.rate_over_limit(update.lr, limit), stacklevel=3)
-    variance = solution.rss / max(1, total.rows - solution.rank)
-    scale = (variance * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
-    # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-    unit = torch.maximum(scale, 1e-10 * solution.coef.abs()).clamp(min=1e-300)  # (p,)
-
-    def apart(W: Tensor) -> float:
-        return float(((W - solution.coef).abs() / unit)[free].max()) if bool(free.any()) else 0.0
-
-    W, _, steps = learn(
-        loss=loss,
-        update=update,
-        batches=batches,
-        W=W,
-        epochs=epochs or _PATIENCE,
-        total=total,
-        intercept=intercept,
-        free=free,
-        arrived=None if epochs else (lambda W: apart(W) < _CLOSE),
-    )
-    rss = float(derive.by_moments(W, total, intercept=intercept).value)
-    return _Answer(W, steps, update, solution, rss, apart(W), limit)
-
-
-def _fit(
-    problem: Problem, loss: Loss, answer: _Answer, reason: str, total: Moments, tally: Tally, *, weighted: bool
-) -> Fit:
-    solution, update = answer.solution, answer.update
-    remarks = []
-    why = f"{update.name}: {reason}"
+def _fit(problem: Problem, loss: Loss, answer: Answer, reason: str, tally: Tally, collinear: str) -> Fit:
+    solution, update, sums = answer.solution, answer.update, answer.sums
+    remarks, dropped = [], solution.dropped
+    if collinear == "min_norm" and dropped:
+        remarks.append(errors.chosen_by_norm(dropped))
+        dropped = {}
+    why = f"{update.name}: {reason}; {answer.road}"
     digits = solution.digits
-    if isinstance(update, Exact) and solution.refined:
-        why += "; roundings were then corrected from the rows, in doubled precision"
-    elif not isinstance(update, Exact):
+    if not isinstance(update, Exact):
+        why = f"{update.name}: {reason}; each epoch was computed from the moments, whatever the number of rows"
         digits = min(digits, _shared_digits(answer.W, solution.coef))
-    stuck = len(answer.steps) > 0 and torch.equal(answer.steps[-1].before, answer.steps[-1].after)
+    stuck = len(answer.steps) > 0 and stands_still(answer.steps[-1].before, answer.steps[-1].after)
     over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
     if over:
         remarks.append(str(errors.rate_over_limit(update.lr, answer.limit or 0.0)))
-    elif answer.distance > _CLOSE and not stuck:
+    elif answer.distance > CLOSE and not stuck:
         remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
-    if tally.used == solution.rank:
-        remarks.append(errors.no_freedom(tally.used))
+    if sums.rows == solution.rank:
+        remarks.append(errors.no_freedom(sums.rows))
     elif solution.rss <= 1e-30 * (solution.mss + solution.rss):  # as R's summary.lm
         remarks.append(errors.perfect_fit())
     return Fit(
@@ -360,13 +201,15 @@ def _fit(
         coef=answer.W,
         unscaled=solution.unscaled,
         center=solution.center,
-        weight=total.weight,
+        weight=sums.weight,
         rss=answer.rss,
         mss=solution.mss + (solution.rss - answer.rss),
         rank=solution.rank,
         tally=tally,
-        log_weight=total.log_weight,
-        weighted=weighted,
+        nobs=sums.rows,
+        log_weight=sums.log_weight,
+        weighted=problem.weighted,
+        counted=problem.counted,
         condition=solution.condition,
         digits=digits,
         offset_given=problem.offset,
@@ -379,7 +222,8 @@ def _fit(
         distance=answer.distance,
         learning_rate=getattr(update, "lr", None),
         learning_rate_limit=answer.limit,
-        dropped=solution.dropped,
+        spectrum=answer.spectrum,
+        dropped=dropped,
         remarks=tuple(remarks),
     )
 

@@ -41,7 +41,7 @@ _ENTRIES: dict[str, tuple[type, ...]] = {
     "weight": (float,), "rss": (float,), "mss": (float,), "rank": (int,), "log_weight": (float,), "weighted": (bool,),
     "condition": (float,), "digits": (float,), "loss": (str,), "update": (str,), "why": (str,), "label": (str,),
     "kind": (str,), "distance": (float,), "learning_rate": (float, type(None)),
-    "learning_rate_limit": (float, type(None)), "offset_given": (str, type(None)),
+    "learning_rate_limit": (float, type(None)), "offset_given": (str, type(None)), "nobs": (int,), "counted": (bool,),
 }  # fmt: skip
 _BROKEN = (
     SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError,
@@ -58,6 +58,7 @@ def save(fit: Fit, path: str | Path) -> None:
         "remarks": list(fit.remarks),
         "tally": {"read": fit.tally.read, "missing": fit.tally.missing, "weightless": fit.tally.weightless},
         "fit": {name: getattr(fit, name) for name in _ENTRIES},
+        "spectrum": fit.spectrum,
         "steps": [[step.epoch, step.rows, step.loss] for step in fit.trace],
     }
     p = len(fit.terms)
@@ -154,8 +155,9 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         if tensors[name].shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)} instead of {shape}")
     entries: dict[str, Any] = {}
+    older = {"nobs": meta["tally"]["read"] - meta["tally"]["missing"] - meta["tally"]["weightless"], "counted": False}
     for name, kinds in _ENTRIES.items():
-        value = meta["fit"][name]
+        value = (older | meta["fit"])[name]
         value = float(value) if float in kinds and type(value) is int else value
         if type(value) not in kinds or (isinstance(value, float) and math.isnan(value)):
             raise ValueError(f"{name} is {value!r}")
@@ -169,8 +171,12 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         Step(int(epoch), int(rows), float(loss), tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
         for i, (epoch, rows, loss) in enumerate(meta["steps"])
     )
+    extremes = meta.get("spectrum")
+    if extremes is not None and (len(extremes) != 2 or any(type(v) is not float for v in extremes)):
+        raise ValueError(f"its spectrum is {extremes!r}")
     return Fit(
         design=design,
+        spectrum=None if extremes is None else (extremes[0], extremes[1]),
         coef=tensors["coef"],
         unscaled=tensors["unscaled"],
         center=tensors["center"],

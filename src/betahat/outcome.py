@@ -52,9 +52,12 @@ class Fit:
         Coefficients that were estimated.
     tally : Tally
         Rows read, left out, used.
+    nobs : int
+        Rows used; with frequencies, the rows that they stand for.
     log_weight : float
         Σ log w, zero without weights.
-    weighted : bool
+    weighted, counted : bool
+        Whether there were `weights=`, and `freq=`.
     dropped : dict
         Dropped term → the combination of earlier terms that it equals.
     condition, digits : float
@@ -67,6 +70,8 @@ class Fit:
         How far the weights are from the least-squares solution, in standard errors of the farthest one.
     learning_rate, learning_rate_limit : float or None
         The rate used (None for an exact fit), and the rate from which on descent would diverge.
+    spectrum : (float, float) or None
+        The extreme eigenvalues of the mean loss's Hessian, over the weights that are free.
     trace : Trace
     label, kind : str
         What the data were called, and what they were.
@@ -83,6 +88,7 @@ class Fit:
     mss: float
     rank: int
     tally: Tally
+    nobs: int
     log_weight: float
     weighted: bool
     condition: float
@@ -97,6 +103,8 @@ class Fit:
     distance: float = 0.0
     learning_rate: float | None = None
     learning_rate_limit: float | None = None
+    spectrum: tuple[float, float] | None = None
+    counted: bool = False
     dropped: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -122,11 +130,6 @@ class Fit:
     def intercept(self) -> bool:
         """Whether there is one."""
         return bool(self.design.intercept)
-
-    @property
-    def nobs(self) -> int:
-        """Rows used."""
-        return self.tally.used
 
     @property
     def df_resid(self) -> int:

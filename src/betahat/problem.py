@@ -1,7 +1,8 @@
-"""Problem: what `fit` was given, brought into one shape: a design, and batches that can be asked for again.
+"""Problem: what `fit` was given, brought into one shape: a design, and rows that can be asked for again.
 
 problem = of_formula("mpg ~ wt", cars, …)       # or of_arrays(X, y, …)
 for batch in problem.batches(Tally()): ...
+for sums in problem.sums(Tally()): ...
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any
 
 from torch import Tensor
 
-from betahat import errors
-from betahat.arrays import Columns
+from betahat import derive, errors
+from betahat.arrays import Columns, Piece
 from betahat.batch import Batch, Tally
 from betahat.design import Design
 from betahat.formula import parse
 from betahat.source import Source, is_frame
+from betahat.sums import Sums
+from betahat.threads import in_order
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,56 @@ class Problem:
     design : Design or Columns
     batches : callable
         From a Tally to a fresh pass over the rows; the tally counts them.
+    pieces : callable or None
+        The same for arrays, as they are stored.
     label, kind : str
         What the data are called, and what they are.
     offset : str or None
         The column given as `offset=`, or "" for an array.
+    weighted, counted : bool
+        Whether there are `weights=`, and `freq=`.
+    rereadable : bool
+        False when the rows can be read only once.
+    numbers : int or None
+        How many numbers X holds, where that is known beforehand.
     """
 
     design: Any
     batches: Callable[[Tally], Iterator[Batch]]
     label: str
     kind: str
-    offset: str | None
+    offset: str | None = None
+    weighted: bool = False
+    counted: bool = False
+    rereadable: bool = True
+    numbers: int | None = None
+    pieces: Callable[[Tally], Iterator[Piece]] | None = None
+
+    def sums(
+        self,
+        tally: Tally,
+        *,
+        factor: bool = False,
+        through: Callable[[Iterator[Any]], Iterator[Any]] = lambda items: items,
+        as_batches: bool = False,
+    ) -> Iterator[Sums]:
+        """The sums of every chunk of rows, computed on all cores; `through` sees each chunk on its way."""
+        items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
+        return in_order(through(items), lambda item: self._sums_of(item, factor))
+
+    def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
+        if isinstance(item, Batch):
+            return derive.sums(item, intercept=self.design.intercept, factor=factor)
+        columns = [item.offset, item.y]
+        sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor)
+        if not bool(sums.cross.diagonal().isfinite().all() & sums.center.isfinite().all()):
+            item.check(self.design.names[self.design.intercept :], self.design.response)
+        return sums
 
 
-def of_formula(formula: str, data: Any, weights: Any, offset: Any, intercept: bool | None, missing: str) -> Problem:
+def of_formula(
+    formula: str, data: Any, weights: Any, offset: Any, freq: Any, intercept: bool | None, missing: str
+) -> Problem:
     """A formula and a table: the design is learned, which may read the table once."""
     if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_arguments()
@@ -51,33 +90,36 @@ def of_formula(formula: str, data: Any, weights: Any, offset: Any, intercept: bo
         raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
     source = Source.of(data)
     parsed = parse(formula, source.names)
-    extra = [given for given in (weights, offset) if isinstance(given, str)]
+    extra = [given for given in (weights, offset, freq) if isinstance(given, str)]
     columns = list(dict.fromkeys([*parsed.columns, *extra]))
     if all(name in source.names for name in columns):
         source = source.kept(columns)
-    design = Design.learn(parsed, source, extra, weights=weights)
+    design = Design.learn(parsed, source, extra, weights=weights, freq=freq)
 
     def batches(tally: Tally) -> Iterator[Batch]:
-        for batch in design.batches(source, weights=weights, offset=offset, tally=tally):
+        for batch in design.batches(source, weights=weights, offset=offset, freq=freq, tally=tally):
             if missing == "raise" and tally.missing:
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
-    return Problem(design, batches, source.label, source.kind, _offset_given(offset))
+    return Problem(
+        design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None
+    )
 
 
-def of_arrays(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None) -> Problem:
+def of_arrays(X: Any, y: Any, weights: Any, offset: Any, freq: Any, intercept: bool | None) -> Problem:
     """X and y: the columns are named."""
     if isinstance(y, str):
         if is_frame(X) or isinstance(X, Path | list):
             raise errors.swapped_arguments()
         raise errors.wrong_shape("y", (), "(n,), an array", "for a formula write bh.fit('y ~ x', table)")
-    for name, given in (("weights", weights), ("offset", offset)):
+    vectors = {"weights": weights, "offset": offset, "freq": freq}
+    for name, given in vectors.items():
         if isinstance(given, str):
             raise errors.option_not_for(f"{name}={given!r}", "arrays, which have no columns", "pass an array (n,)")
     if y is None:
         raise errors.wrong_shape("y", (), "(n,), an array", "pass the response as the second argument")
-    for name, given in (("y", y), ("weights", weights), ("offset", offset)):
+    for name, given in {"y": y, **vectors}.items():
         a: Any = getattr(X, "index", None)
         b: Any = getattr(given, "index", None)
         if hasattr(a, "equals") and hasattr(b, "equals") and len(a) == len(b) and not a.equals(b):
@@ -85,11 +127,19 @@ def of_arrays(X: Any, y: Any, weights: Any, offset: Any, intercept: bool | None)
     columns = Columns.of(X, y, intercept is not False)
     kind = Source.of(X).kind if is_frame(X) else ("torch" if isinstance(X, Tensor) else "numpy")
     label = {"torch": "tensors", "numpy": "arrays"}.get(kind, "a frame")
+    shape = getattr(X, "shape", None)
+    rereadable = Source.of(X).rereadable if is_frame(X) else True
 
     def batches(tally: Tally) -> Iterator[Batch]:
-        return columns.batches(X, y, weights=weights, offset=offset, tally=tally)
+        return columns.batches(X, y, weights=weights, offset=offset, freq=freq, tally=tally)
 
-    return Problem(columns, batches, label, kind, _offset_given(offset))
+    def pieces(tally: Tally) -> Iterator[Piece]:
+        return columns.pieces(X, y, weights=weights, offset=offset, freq=freq, tally=tally)
+
+    return Problem(
+        columns, batches, label, kind, _offset_given(offset), weights is not None, freq is not None,
+        rereadable=rereadable, numbers=None if shape is None else len(X) * len(columns.names), pieces=pieces,
+    )  # fmt: skip
 
 
 def _offset_given(offset: Any) -> str | None:

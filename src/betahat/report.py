@@ -51,9 +51,12 @@ class Summary:
     def left(self) -> list[tuple[str, str]]:
         """How it was fitted: label and value."""
         fit = self.fit
-        lines = [("Rows", f"{fit.nobs:,} used, {fit.tally.read - fit.nobs:,} dropped")]
+        used = f"{fit.tally.used:,} used" + (f" for {fit.nobs:,}" if fit.counted else "")
+        lines = [("Rows", f"{used}, {fit.tally.read - fit.tally.used:,} dropped")]
         if fit.weighted:
             lines.append(("Weights", "precisions"))
+        if fit.offset_given is not None:
+            lines.append(("Offset", fit.offset_given or "an array"))
         lines.append(
             ("Update", fit.update if fit.learning_rate is None else f"{fit.update}, {len(fit.trace):,} epochs")
         )
@@ -121,7 +124,8 @@ class Summary:
         if fit.tally.missing:
             notes.append(f"{errors.count(fit.tally.missing, 'row')} dropped: a value was missing.")
         if fit.tally.weightless:
-            notes.append(f"{errors.count(fit.tally.weightless, 'row')} dropped: the weight was zero.")
+            what = "frequency" if fit.counted and not fit.weighted else "weight"
+            notes.append(f"{errors.count(fit.tally.weightless, 'row')} dropped: the {what} was zero.")
         if not fit.intercept:
             notes.append("Without an intercept R² and F are about zero, not about the mean.")
         if fit.dropped:
@@ -271,6 +275,8 @@ class Summary:
             "learning_rate": fit.learning_rate,
             "distance": _finite(fit.distance),
             "weights": "precisions" if fit.weighted else None,
+            "frequencies": fit.counted,
+            "nobs": fit.nobs,
             "offset": fit.offset_given,
             "covariance": "classical",
             "level": self.level,

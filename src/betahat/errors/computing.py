@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from betahat.errors.letters import BatchError, BetahatWarning, DesignError, FitError, count
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -57,6 +59,23 @@ def negative_weight(value: float, row: int) -> BatchError:
     )
 
 
+def bad_count(value: float, row: int) -> BatchError:
+    """Refuse a frequency that counts nothing."""
+    return BatchError(
+        f"The frequency at row {row:,} is {value:g}.",
+        "freq= says how many equal rows a row stands for",
+        "frequencies must be whole numbers, zero or more; for precisions use weights=",
+    )
+
+
+def more_than_there_is(have: int, taken: int) -> FitError:
+    """Refuse to subtract more rows than were added."""
+    return FitError(
+        f"From the moments of {count(have, 'row')} the moments of {taken:,} cannot be taken away.",
+        remedy="subtract only what was added before",
+    )
+
+
 def weights_all_zero(rows: int) -> BatchError:
     """Refuse weights that leave no row."""
     return BatchError(f"All {rows:,} weights are zero, so no row is left.", remedy="give some row a positive weight")
@@ -64,8 +83,9 @@ def weights_all_zero(rows: int) -> BatchError:
 
 def out_of_range(name: str, size: float) -> FitError:
     """Refuse a column whose squares leave the range of floats."""
+    told = f"of a size of {size:.3g}" if math.isfinite(size) else "beyond 1e154"
     return FitError(
-        f"{name!r} has values of a size of {size:.3g}.",
+        f"{name!r} has values {told}.",
         "squares of numbers beyond 1e150 or below 1e-150 leave the range of float64",
         f"choose another unit for {name!r}",
     )
@@ -151,6 +171,15 @@ def stopped_early(epochs: int, distance: float) -> str:
 def no_freedom(rows: int) -> str:
     """Remark on a fit without residual degrees of freedom."""
     return f"{rows:,} rows and as many coefficients: the fit is exact and leaves nothing to judge its errors by."
+
+
+def chosen_by_norm(dropped: dict[str, str]) -> str:
+    """Remark on coefficients that the data do not determine."""
+    told = "; ".join(f"{term} = {how}" for term, how in dropped.items())
+    return (
+        f"Collinear terms: {told}. Of all slopes that predict the same, those with the smallest sum of squares were "
+        "chosen; their standard errors are those of that choice."
+    )
 
 
 def perfect_fit() -> str:

@@ -1,21 +1,27 @@
-"""Careful: least squares to the last digit, for rows that are at hand.
+"""Careful: least squares to the last digit, corrected from the rows themselves.
 
-    better = refine(solution, moments, batches, intercept=True)
+    better = refine(solution, sums, batches, intercept=True)      # rows that are at hand
+    better = polish(solution, sums, stream, intercept=True)       # rows that can be read again and again
 
-The solution from the moments' triangular factor has lost digits to the condition number. Here it is corrected until
-nothing changes: residuals are formed in doubled precision from the rows themselves, and the factor, good to a few
-digits at worst, turns them into corrections. What is solved is the augmented system (Björck 1967; Higham, Accuracy and
-Stability of Numerical Algorithms, 2002, chapter 20)
+The solution from a triangular factor has lost digits to the condition number. Here it is corrected until nothing
+changes: residuals are formed in doubled precision from the rows, and the factor, good to a few digits at worst, turns
+them into corrections.
+
+`refine` solves the augmented system (Björck 1967; Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter
+20)
 
     r + A x = b,   A' W r = 0,
 
 for residual r and coefficients x together, both kept in doubled precision; a correction costs two passes over the rows
 and gains about 16 − log10 κ digits. Standard errors come from the same system with the unit vectors on the right.
+
+`polish` keeps no residual: each round reads the stream once, x ← x + (R'R)⁻¹ A'W (b − A x), with b − A x and its
+products in doubled precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,8 +30,8 @@ import torch
 
 from betahat.batch import Batch
 from betahat.doubled import Array, Doubled
-from betahat.moments import Moments
-from betahat.update.exact import Solution
+from betahat.sums import Sums
+from betahat.update.exact import Solution, powers_of_two
 
 SMALL = 4_000_000  # numbers of X up to which a fit is refined
 _INVERSE = 4_000_000  # n r² up to which (X'WX)⁻¹ is refined as well; beyond, a few seconds would go into late digits
@@ -35,15 +41,49 @@ _ENOUGH = 2.0**-58  # of a coefficient: a correction below this cannot change it
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The rows that a fit rests on, scaled by powers of two so that nothing over- or underflows."""
+class _Near:
+    """(A'WA)⁻¹ to a few digits, from the triangular factor of the scaled columns that were kept."""
 
-    A: Array  # (n, r): the constant first, if there is one, then the columns that were kept
-    w: Array | None  # (n,)
-    center: Array  # (r,): means of the columns, zero for the constant
-    inverse: Array  # (r, r): of the triangular factor of the centred, weighted columns
+    kept: npt.NDArray[np.intp]  # (r,): the columns, the constant first if there is one
+    scale: Array  # (r,): powers of two, so that nothing over- or underflows
+    center: Doubled  # (r, 1): means of the scaled columns, zero for the constant
+    inverse: Array  # (r, r): of the triangular factor
     weight: float  # Σ w
     intercept: bool
+
+    @classmethod
+    def of(cls, solution: Solution, sums: Sums, scale: Array, *, intercept: bool) -> _Near:
+        kept = _kept(solution)
+        k = len(sums.mean) - 2
+        first = np.zeros(int(intercept))
+        means = [np.concatenate([first, v.numpy()[:k] * intercept]) for v in (sums.mean, sums.tail)]
+        inverse = np.linalg.inv(_factor(sums, kept, intercept) / scale)
+        center = Doubled(*((v[kept] / scale)[:, None] for v in means))
+        return cls(kept, scale, center, np.asarray(inverse), sums.weight, intercept)
+
+    def solve(self, q: Doubled, *, sharply: bool = False) -> Array:
+        """(A'WA)⁻¹ q, (r, m); `sharply` for q (r, 1) that has digits in it which only R⁻ᵀ q shows."""
+        if not self.intercept:
+            return np.asarray(self.inverse @ self._halfway(self.inverse, q, sharply))
+        first = Doubled(q.high[:1], q.low[:1])  # (1, m)
+        high, low = self.center.high[1:], self.center.low[1:]  # (r − 1, 1)
+        rest = Doubled(q.high[1:], q.low[1:]) - first.times(high) - first.times(low)  # (r − 1, m)
+        inverse = self.inverse[1:, 1:]
+        slopes = inverse @ self._halfway(inverse, rest, sharply)
+        return np.concatenate([first.rounded() / self.weight - high.T @ slopes, slopes])
+
+    @staticmethod
+    def _halfway(inverse: Array, q: Doubled, sharply: bool) -> Array:
+        """R⁻ᵀ q, (r, m): products of the factor's inverse cancel, so q must not be rounded before."""
+        return q.times(inverse).total().rounded()[:, None] if sharply else inverse.T @ q.rounded()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of the scaled columns that were kept."""
+
+    A: Array  # (n, r)
+    w: Array | None  # (n,)
 
     def apply(self, x: Doubled) -> Doubled:
         """A x, (n, m) for x (r, m)."""
@@ -60,28 +100,22 @@ class _Rows:
         parts = [v.times(self.A[:, j : j + 1]).total() for j in range(self.A.shape[1])]
         return Doubled(np.stack([p.high for p in parts]), np.stack([p.low for p in parts]))
 
-    def solve(self, q: Doubled) -> Array:
-        """(A'WA)⁻¹ q, (r, m), to a few digits, from the factor about the means."""
-        if not self.intercept:
-            return np.asarray(self.inverse @ (self.inverse.T @ q.rounded()))
-        first = Doubled(q.high[:1], q.low[:1])  # (1, m)
-        rest = Doubled(q.high[1:], q.low[1:]) - first.times(self.center[1:, None])  # (r − 1, m)
-        inverse = self.inverse[1:, 1:]
-        slopes = inverse @ (inverse.T @ rest.rounded())
-        return np.concatenate([first.rounded() / self.weight - self.center[1:] @ slopes, slopes])
+
+def _kept(solution: Solution) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(solution.unscaled.diagonal().numpy() > 0)
 
 
-def refine(solution: Solution, moments: Moments, batches: Sequence[Batch], *, intercept: bool) -> Solution:
+def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercept: bool) -> Solution:
     """Correct a solution until its coefficients are right to the last digit.
 
     Parameters
     ----------
     solution : Solution
         Whose dropped terms stay dropped.
-    moments : Moments
-        That it was solved from.
+    sums : Sums
+        That it was solved from, with their factor.
     batches : sequence of Batch
-        The rows that the moments are of.
+        The rows that the sums are of.
     intercept : bool
         Whether the first column of X is the constant.
 
@@ -92,54 +126,102 @@ def refine(solution: Solution, moments: Moments, batches: Sequence[Batch], *, in
         them; as it was, when the corrections do not shrink.
     """
     X, y = _joined(batches, "X"), _joined(batches, "y")  # (n, p), (n,)
-    weight = None if batches[0].weight is None else _joined(batches, "weight")
+    weight = None if batches[0].mass is None else _joined(batches, "mass")
     offset = None if batches[0].offset is None else _joined(batches, "offset")
-    kept = np.flatnonzero(solution.unscaled.diagonal().numpy() > 0)
+    kept = _kept(solution)
     scale = _powers_of_two(np.abs(X[:, kept]).max(0))  # (r,)
     unit = float(_powers_of_two(np.abs(y).max(keepdims=True))[0])
     target = Doubled.of(y / unit)
     if offset is not None:
         target = target - Doubled.of(offset / unit)
-    means = np.concatenate([np.zeros(int(intercept)), solution.center.numpy()])  # (p,)
-    rows = _Rows(
-        A=X[:, kept] / scale,
-        w=weight,
-        center=means[kept] / scale,
-        inverse=np.asarray(np.linalg.inv(_factor(moments, kept, intercept) / scale), dtype=np.float64),
-        weight=moments.weight,
-        intercept=intercept,
-    )
+    near = _Near.of(solution, sums, scale, intercept=intercept)
+    rows = _Rows(X[:, kept] / scale, weight)
     # The coefficients are the solution for (b, 0); minus row j of (X'WX)⁻¹ is the solution for (0, unit vector j).
     r = len(kept)
     errors_too = X.shape[0] * r**2 <= _INVERSE
     wanted = 1 + (r if errors_too else 0)
     b = Doubled(*(np.column_stack([part, np.zeros((len(part), wanted - 1))]) for part in target))  # (n, m)
     c = np.column_stack([np.zeros(r), np.eye(r)[:, : wanted - 1]])  # (r, m)
-    x, residuals, left = _augmented(rows, b, c)
+    x, residuals, left = _augmented(rows, near, b, c)
     if not left < _GIVEN_UP:
         return solution
 
-    coef, unscaled = np.zeros(X.shape[1]), solution.unscaled
+    unscaled = solution.unscaled
     solved = x.rounded()  # (r, m)
-    coef[kept] = solved[:, 0] / scale * unit
     residual = Doubled(residuals.high[:, 0], residuals.low[:, 0])
     rss = float(_weighed(residual.square(), weight).rounded()) * unit**2
-    mss = _explained(Doubled.of(y / unit) - residual, weight, moments.weight, intercept) * unit**2
+    mss = _explained(Doubled.of(y / unit) - residual, weight, sums.weight, intercept) * unit**2
     if errors_too:
         inverse = np.zeros((X.shape[1], X.shape[1]))
         inverse[np.ix_(kept, kept)] = -(solved[:, 1:] + solved[:, 1:].T) / 2 / scale[:, None] / scale
         unscaled = torch.from_numpy(inverse)
-    digits = min(15.9, -float(np.log10(max(left, 1e-16))))
+    coef = _spread(solved[:, 0] / scale * unit, kept, X.shape[1])
     return replace(
-        solution, coef=torch.from_numpy(coef), unscaled=unscaled, rss=rss, mss=mss, digits=digits, refined=True
+        solution, coef=coef, unscaled=unscaled, rss=rss, mss=mss, digits=_gained(left), sharp=15.0, refined=True
     )
+
+
+def polish(solution: Solution, sums: Sums, stream: Callable[[], Iterator[Batch]], *, intercept: bool) -> Solution:
+    """Correct the coefficients of a solution from a stream that can be read again, one pass for each round.
+
+    Parameters and result are those of `refine`, but that (X'WX)⁻¹ stays as the factor gave it.
+    """
+    kept, p = _kept(solution), len(solution.coef)
+    size = sums.size / sums.weight**0.5  # (k + 2,)
+    sizes = torch.cat([size.new_ones(1), size[:-2]]) if intercept else size[:-2]  # (p,)
+    scale = powers_of_two(sizes).numpy()[kept]  # (r,)
+    unit = float(powers_of_two(size[-1:]))
+    near = _Near.of(solution, sums, scale, intercept=intercept)
+    x = Doubled.of((solution.coef.numpy()[kept] * scale / unit)[:, None])  # (r, 1)
+    last = rss = remains = np.inf
+    rate = min(1.0, 64 * np.finfo(np.float64).eps * solution.condition)  # by which a round shrinks what is wrong
+    for _ in range(_ROUNDS):
+        pull, squares = Doubled.of(np.zeros((len(kept), 1))), Doubled.of(np.zeros(1))
+        for batch in stream():
+            mass = None if batch.mass is None else batch.mass.numpy()
+            rows = _Rows(batch.X.numpy()[:, kept] / scale, mass)
+            target = Doubled.of(batch.y.numpy()[:, None] / unit)  # type: ignore[union-attr]
+            if batch.offset is not None:
+                target = target - Doubled.of(batch.offset.numpy()[:, None] / unit)
+            residual = target - rows.apply(x)  # (m, 1)
+            pull = pull + rows.gather(residual)
+            squares = squares + _weighed(residual.square(), None if mass is None else mass[:, None])
+        rss = float(squares.rounded()[0])
+        dx = near.solve(pull, sharply=True)  # (r, 1)
+        left = float(np.max(np.abs(dx) / np.maximum(np.abs(x.high), np.finfo(np.float64).tiny), initial=0.0))
+        if not left < last / 2:
+            remains = left
+            break
+        rate = left / last if last < np.inf else rate
+        remains, last = left * rate, left
+        x = x + Doubled.of(dx)
+        if remains <= _ENOUGH:
+            break
+    if not remains < _GIVEN_UP:
+        return solution
+    coef = _spread(x.rounded()[:, 0] / scale * unit, kept, p)
+    # Beyond a condition of 1e10 the rounding of the doubled products, 1e-32 times its square, comes into view.
+    digits = min(_gained(remains), 15.9 - max(0.0, float(np.log10(solution.condition)) - 10))
+    return replace(solution, coef=coef, rss=rss * unit**2, digits=digits, sharp=15.0, refined=True)
+
+
+def _spread(values: Array, kept: npt.NDArray[np.intp], p: int) -> torch.Tensor:
+    """The coefficients (p,) with zeros where a term was dropped."""
+    coef = np.zeros(p)
+    coef[kept] = values
+    return torch.from_numpy(coef)
+
+
+def _gained(left: float) -> float:
+    """Digits after a last correction of this relative size."""
+    return min(15.9, -float(np.log10(max(left, 1e-16))))
 
 
 def _joined(batches: Sequence[Batch], name: str) -> Array:
     return np.concatenate([getattr(batch, name).numpy() for batch in batches])
 
 
-def _augmented(rows: _Rows, b: Doubled, c: Array) -> tuple[Doubled, Doubled, float]:
+def _augmented(rows: _Rows, near: _Near, b: Doubled, c: Array) -> tuple[Doubled, Doubled, float]:
     """Solve r + A x = b, A'W r = c for x (r, m) and r (n, m), b (n, m) and c (r, m), in doubled precision.
 
     Also returned is the size of the last correction, relative to the coefficient it went to: the worst of them.
@@ -150,7 +232,7 @@ def _augmented(rows: _Rows, b: Doubled, c: Array) -> tuple[Doubled, Doubled, flo
     for _ in range(_ROUNDS):
         f = b - r - rows.apply(x)  # (n, m)
         g = Doubled.of(c) - rows.gather(r)  # (r, m)
-        dx = rows.solve(rows.gather(f) - g)  # (r, m)
+        dx = near.solve(rows.gather(f) - g)  # (r, m)
         change = rows.apply(Doubled.of(dx))  # (n, m)
         r = r + f - change
         x = x + Doubled.of(dx)
@@ -162,9 +244,11 @@ def _augmented(rows: _Rows, b: Doubled, c: Array) -> tuple[Doubled, Doubled, flo
     return x, r, size
 
 
-def _factor(moments: Moments, kept: npt.NDArray[np.intp], intercept: bool) -> Array:
+def _factor(sums: Sums, kept: npt.NDArray[np.intp], intercept: bool) -> Array:
     """The triangular factor (r, r) of the kept columns; the constant's row and column are those of one."""
-    R = (moments.factor if intercept else moments.raw_factor).numpy()
+    factor = sums.about(mean=intercept)[2]
+    assert factor is not None, "the careful road begins with a factor of the rows"
+    R = factor.numpy()
     columns = kept[1:] - 1 if intercept else kept
     triangle = np.linalg.qr(R[:, columns], mode="r") if len(columns) else np.zeros((0, 0))
     if not intercept:

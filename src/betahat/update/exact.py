@@ -1,29 +1,28 @@
-"""Exact: least squares from moments, in one step.
+"""Exact: least squares from sums, in one step.
 
-    solution = solve(moments, names=("wt", "hp"), intercept=True)
+    solution = solve(sums, names=("wt", "hp"), intercept=True)
     solution.coef, solution.unscaled, solution.rss, solution.condition, solution.digits
 
-The moments' triangular factor is a QR factorisation of the rows, so nothing here works on squared condition numbers.
-Terms that add nothing to the terms before them are dropped, as R does; what counts as nothing is the rounding of the
-numbers as they were stored, so that dropping depends neither on a column's unit nor on its mean.
+Two roads lead here. Cross-products are factorised by Cholesky on the correlation scale: quick, and good to
+16 − 2 log10 κ digits. Where the sums hold a triangular factor of the rows, nothing is squared and 16 − log10 κ digits
+are kept. Either way the solution says how many of its digits are to be trusted, and `fit` decides by that whether to
+look closer.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from betahat.derive import Derivative
-from betahat.moments import Moments
+from betahat.sums import Sums
+from betahat.update.elimination import EPS, digits, from_factor, from_products
 
-_EPS = torch.finfo(torch.float64).eps
-_ROUNDING = 8.0  # backward error of the blocked factorisation in ε; 1 is exceeded in 2 of 100 random problems
-_NOISE = 16.0  # roundings of a stored column that its remainder must exceed to count as information
+_SHOWN = 8  # parts of a combination that a report spells out
+_NOTHING = 1e-9  # a part of a combination that is rounding, relative to the whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +42,16 @@ class Solution:
     rank : int
         Coefficients that were estimated, the intercept included.
     condition : float
-        The condition number of X on the correlation scale (columns centred if there is an intercept, of unit norm).
+        The condition number of X on the correlation scale (columns centered if there is an intercept, of unit norm).
     digits : float
         Correct decimal digits to be expected in the coefficients, the worst of them.
+    sharp : float
+        Digits that a reader would miss: the fewest of those in rss, on which the standard errors rest, and of those in
+        each coefficient, counted from its own leading digit or its standard error's, whichever is larger.
     center : Tensor (k,)
         The means of the explaining columns, the intercept not counted; zeros without an intercept.
+    null : Tensor (p, p − rank)
+        Directions in which the weights may move without moving yhat: a dropped column less what it equals.
     dropped : dict
         Dropped term → the combination of earlier terms that it equals, in words.
     refined : bool
@@ -61,7 +65,9 @@ class Solution:
     rank: int
     condition: float
     digits: float
+    sharp: float
     center: Tensor
+    null: Tensor
     dropped: dict[str, str] = field(default_factory=dict)
     refined: bool = False
 
@@ -74,9 +80,12 @@ class Exact:
     ----------
     names : tuple of str, optional
         The explaining columns' names, for saying which were dropped; the constant has none.
+    answer : Solution, optional
+        Where to land, when it is known already.
     """
 
     names: tuple[str, ...] = ()
+    answer: Solution | None = None
 
     name: ClassVar[str] = "exact"
     needs: ClassVar[str] = "moments"
@@ -87,161 +96,131 @@ class Exact:
 
     def step(self, W: Tensor, derivative: Derivative, memory: Any) -> tuple[Tensor, Any]:
         """W ← W − H⁻¹ g, with H⁻¹ g found from the moments instead of from rows: the solution itself."""
-        assert derivative.moments is not None, "exact needs moments"
-        intercept = W.shape[0] == derivative.moments.mean.shape[0] - 1
+        if self.answer is not None:
+            return self.answer.coef, self.answer
+        assert derivative.sums is not None, "exact needs the sums"
+        intercept = W.shape[0] == derivative.sums.mean.shape[0] - 1
         names = self.names or tuple(f"x{j}" for j in range(W.shape[0] - intercept))
-        solution = solve(derivative.moments, names=names, intercept=intercept)
+        solution = solve(derivative.sums, names=names, intercept=intercept)
         return solution.coef, solution
 
 
-def solve(moments: Moments, *, names: tuple[str, ...], intercept: bool) -> Solution:
-    """Solve least squares from the moments of [X, offset, y].
+def solve(sums: Sums, *, names: tuple[str, ...], intercept: bool) -> Solution:
+    """Solve least squares from the sums of [X, offset, y].
 
     Parameters
     ----------
-    moments : Moments
+    sums : Sums
         Of k + 2 columns: the k explaining columns (no constant), the offset, the response.
     names : tuple of str
         The k columns' names, for saying which were dropped.
     intercept : bool
-        Whether a constant is fitted as well; then the centred factor is used, otherwise the one about zero.
+        Whether a constant is fitted as well; then the sums are taken about the means, otherwise about zero.
     """
     k = len(names)
-    R = moments.factor if intercept else moments.raw_factor  # (k + 2, k + 2)
-    scale = _powers_of_two(torch.linalg.vector_norm(R[:, :k], dim=0))  # (k,)
-    size = moments.size[:k] / scale
-    target = R[:, k + 1] - R[:, k]  # (k + 2,): response less offset
-    kept, aliases, factor = _independent(R[:, :k] / scale, target, size, names, moments, scale, intercept)
+    C, noise, R = sums.about(mean=intercept)  # (k + 2, k + 2), (k + 2,), and R'R = C where it was asked for
+    scale = powers_of_two(C.diagonal()[:k].clamp(min=0.0).sqrt())  # (k,)
+    T = torch.zeros(k + 2, k + 1, dtype=C.dtype)  # from [X, offset, y] to [X scaled, y − offset]
+    T[:k, :k] = torch.diag(1 / scale)
+    T[k, k], T[k + 1, k] = -1.0, 1.0
+    size = sums.size[:k] / scale
+    if R is None:
+        blur = noise.sqrt()
+        found = from_products(T.T @ C @ T, noise=(T.abs().T @ blur).square(), size=size)
+    else:
+        found = from_factor(R @ T, size=size)
+    kept = torch.tensor(found.kept, dtype=torch.long)
     r = len(kept)
 
-    upper, rhs = factor[:r, :r], factor[:r, r]  # (r, r), (r,)
-    rss = float(torch.linalg.vector_norm(factor[r:, r]) ** 2)
-    inverse = torch.linalg.solve_triangular(upper, torch.eye(r, dtype=R.dtype), upper=True)  # (r, r)
-    slopes = torch.zeros(k, dtype=R.dtype)
-    slopes[kept] = torch.linalg.solve_triangular(upper, rhs[:, None], upper=True)[:, 0]
+    inverse = torch.linalg.solve_triangular(found.upper, torch.eye(r, dtype=C.dtype), upper=True)  # (r, r)
+    slopes = torch.zeros(k, dtype=C.dtype)
+    slopes[kept] = torch.linalg.solve_triangular(found.upper, found.rhs[:, None], upper=True)[:, 0]
     slopes /= scale
-    spread = torch.zeros(k, k, dtype=R.dtype)
+    spread = torch.zeros(k, k, dtype=C.dtype)
     product = inverse @ inverse.T
-    spread[torch.tensor(kept, dtype=torch.long)[:, None], kept] = (product + product.T) / 2
+    spread[kept[:, None], kept] = (product + product.T) / 2
     spread /= scale[:, None] * scale
-    mss = float(torch.linalg.vector_norm(R[:, :k] @ slopes + R[:, k]) ** 2)
-    condition, wrong = _quality(upper, rhs, inverse, rss)  # (r,): what may be wrong in each slope
-    wrong = wrong / scale[kept]
-    digits = min([15.0, *(_digits(float(e), float(v)) for e, v in zip(wrong, slopes[kept], strict=True))])
+    v = torch.cat([slopes, slopes.new_ones(1)])  # (k + 1,): the fitted values, offset included
+    mss = float(torch.linalg.vector_norm(R[:, : k + 1] @ v) ** 2 if R is not None else v @ C[: k + 1, : k + 1] @ v)
+    wrong = found.error(torch.diag(1 / scale[kept]))  # (r,)
+    sure = min([15.0, *(digits(float(e), float(b)) for e, b in zip(wrong, slopes[kept], strict=True) if b != 0)])
+    error = (found.rss / max(1, sums.rows - r - intercept) * spread.diagonal()[kept]).sqrt()  # (r,): standard errors
+    visible = torch.maximum(slopes[kept].abs(), error)
+    sharp = min([found.sharp, *(digits(float(e), float(v)) for e, v in zip(wrong, visible, strict=True))])
+    null = torch.zeros(k, len(found.dropped), dtype=C.dtype)
+    for i, (j, before, b) in enumerate(found.dropped):
+        null[before, i] = -b * scale[j] / scale[before]
+        null[j, i] = 1.0
+    gone = [j for j, _, _ in found.dropped]
+    means = sums.center[:k] if intercept else torch.zeros(k, dtype=C.dtype)  # (k,)
+    level = -(means @ null)  # (k − r,): what the constant has to give for a dropped column
+    words = {names[j]: _combination(null[:, i], float(level[i]), j, names, sums) for i, j in enumerate(gone)}
+    solution = Solution(slopes, spread, found.rss, max(mss, 0.0), r, found.condition, sure, sharp, means, null, words)
     if not intercept:
-        return Solution(slopes, spread, rss, mss, r, condition, digits, torch.zeros(k, dtype=R.dtype), aliases)
+        return solution
+    # The means themselves are rounded: by ε of their columns' spread.
+    blurred = 2 * (EPS * noise / sums.weight).sqrt() @ torch.cat([slopes, slopes.new_ones(2)]).abs()
+    slipped = float(found.error((means / scale)[kept][None])[0]) + float(blurred)
+    return _with_intercept(solution, sums, level, (means / scale)[kept] @ inverse, slipped)
 
-    high, low = moments.mean, moments.tail
+
+def _with_intercept(solution: Solution, sums: Sums, level: Tensor, root: Tensor, slipped: float) -> Solution:
+    """The solution about the means, with the constant that belongs to it put first."""
+    means, slopes, spread = solution.center, solution.coef, solution.unscaled
+    k = len(slopes)
+    high, low = sums.mean, sums.tail
     parts = torch.cat([high[k + 1 :], -high[k : k + 1], -high[:k] * slopes])  # (k + 2,): their sum is the intercept
-    level = parts.sum() + (low[k + 1] - low[k] - low[:k] @ slopes)
-    means = high[:k] + low[:k]  # (k,)
-    carried = _EPS * float(parts.abs().sum()) + float(means[kept].abs() @ wrong)  # what cancels costs digits
-    digits = min(digits, _digits(carried, float(level)))
-    unscaled = torch.empty(k + 1, k + 1, dtype=R.dtype)
+    constant = parts.sum() + (low[k + 1] - low[k] - low[:k] @ slopes)
+    carried = slipped + EPS * float(parts.abs().sum())  # what cancels costs digits
+    unscaled = torch.empty(k + 1, k + 1, dtype=spread.dtype)
     unscaled[1:, 1:] = spread
     unscaled[0, 1:] = unscaled[1:, 0] = -(spread @ means)
-    root = torch.zeros(r, dtype=R.dtype) if r == 0 else (means / scale)[kept] @ inverse  # (r,)
-    unscaled[0, 0] = 1 / moments.weight + float(root @ root)
-    coef = torch.cat([level[None], slopes])
-    return Solution(coef, unscaled, rss, mss, r + 1, condition, digits, means, aliases)
+    unscaled[0, 0] = 1 / sums.weight + float(root @ root)
+    return replace(
+        solution,
+        coef=torch.cat([constant[None], slopes]),
+        unscaled=unscaled,
+        rank=solution.rank + 1,
+        digits=min(solution.digits, digits(carried, float(constant)) if float(constant) != 0 else 15.0),
+        null=torch.cat([level[None], solution.null]),
+    )
 
 
-def _powers_of_two(norms: Tensor) -> Tensor:
+def min_norm(solution: Solution, *, intercept: bool) -> Solution:
+    """The solution whose slopes have the smallest sum of squares, among all that predict the same.
+
+    With N (p, d) the directions that move no prediction, b − N (N₁'N₁)⁻¹ N₁' b₁, where index 1 leaves the intercept
+    out: it is free to follow. The covariance goes the same way; coefficients along N are not estimated but chosen.
+    """
+    if not solution.null.shape[1]:
+        return solution
+    N, first = solution.null, int(intercept)
+    across = torch.linalg.lstsq(N[first:], torch.eye(len(N) - first, dtype=N.dtype)).solution  # (d, k)
+    move = torch.eye(len(N), dtype=N.dtype)
+    move[:, first:] -= N @ across
+    unscaled = move @ solution.unscaled @ move.T
+    return replace(solution, coef=move @ solution.coef, unscaled=(unscaled + unscaled.T) / 2)
+
+
+def powers_of_two(norms: Tensor) -> Tensor:
     """Scales that change no digit: the power of two next to each norm; one for a column of zeros."""
     safe = torch.where(norms > 0, norms, torch.ones_like(norms))
     return torch.exp2(torch.floor(torch.log2(safe)))
 
 
-def _independent(
-    A: Tensor,
-    target: Tensor,
-    size: Tensor,
-    names: tuple[str, ...],
-    moments: Moments,
-    scale: Tensor,
-    intercept: bool,
-) -> tuple[list[int], dict[str, str], Tensor]:
-    """Which columns add something to those before them, what the others equal, and the factor of [kept, target].
-
-    A column is dropped when what the kept columns before it leave of it is no larger than the rounding of the numbers
-    that it and they were stored in: |R_jj| ≤ 16 ε (‖x_j‖ + Σ |b_k| ‖x_k‖), norms about zero, b the coefficients of x_j
-    on the columns before.
-    """
-    kept = list(range(A.shape[1]))
-    aliases: dict[str, str] = {}
-    while True:
-        factor = _qr(torch.cat([A[:, kept], target[:, None]], dim=1))
-        place = _first_dependent(factor[: len(kept), : len(kept)], size[kept])
-        if place is None:
-            return kept, aliases, factor
-        before = kept[:place]
-        b = torch.linalg.solve_triangular(factor[:place, :place], factor[:place, place : place + 1], upper=True)[:, 0]
-        j = kept.pop(place)
-        parts = {names[i]: float(v * scale[j] / scale[i]) for i, v in zip(before, b, strict=True)}
-        shares = {
-            names[i]: float(v.abs() * size[i] / size[j].clamp(min=1e-300)) for i, v in zip(before, b, strict=True)
-        }
-        parts = {name: value for name, value in parts.items() if shares[name] > 1e-9}
-        if intercept:
-            center = moments.mean + moments.tail
-            rest = float(center[j] - sum(center[i] * v * scale[j] / scale[i] for i, v in zip(before, b, strict=True)))
-            if abs(rest) > 1e-9 * float(size[j] * scale[j]) / moments.weight**0.5:
-                parts = {"Intercept": rest, **parts}
-        aliases[names[j]] = _combination(parts)
-
-
-def _first_dependent(R: Tensor, size: Tensor) -> int | None:
-    """The first column of a triangular factor whose diagonal is rounding, or None."""
-    for j in range(R.shape[0]):
-        rest, whole = float(R[j, j].abs()), float(torch.linalg.vector_norm(R[: j + 1, j]))
-        if rest > 1e-5 * float(size[j]) and rest > 1e-5 * whole:
-            continue  # plainly independent: no need to look at coefficients
-        b = torch.linalg.solve_triangular(R[:j, :j], R[:j, j : j + 1], upper=True)[:, 0]
-        if rest <= _NOISE * _EPS * float(size[j] + b.abs() @ size[:j]):
-            return j
-    return None
-
-
-def _combination(parts: dict[str, float]) -> str:
-    """'2·wt − hp', or '0'."""
+def _combination(null: Tensor, level: float, gone: int, names: tuple[str, ...], sums: Sums) -> str:
+    """What a dropped column equals: '2·wt − hp', or '0'."""
+    whole = float(sums.size[gone])
+    parts = {}
+    if abs(level) * sums.weight**0.5 > _NOTHING * whole:
+        parts["Intercept"] = -level
+    for i in (null != 0).nonzero()[:, 0].tolist():
+        if i != gone and float(null[i].abs() * sums.size[i]) > _NOTHING * whole:
+            parts[names[i]] = -float(null[i])
     text = ""
-    for name, value in parts.items():
+    for name, value in list(parts.items())[:_SHOWN]:
         rounded = float(f"{abs(value):.6g}")
         sign = (" − " if value < 0 else " + ") if text else ("−" if value < 0 else "")
-        factor = f"{rounded:g}" if name == "Intercept" else name if rounded == 1 else f"{rounded:g}·{name}"
-        text += sign + factor
-    return text or "0"
-
-
-def _quality(upper: Tensor, rhs: Tensor, inverse: Tensor, rss: float) -> tuple[float, Tensor]:
-    """Condition number on the correlation scale, and the error to be expected in each coefficient, (r,).
-
-    A backward stable solution solves a problem whose columns x_k and response are off by ε ‖x_k‖ and ε ‖y‖. To first
-    order coefficient j is then off by at most ε (‖a_j‖ (Σ |b_k| ‖x_k‖ + ‖y‖) + ‖r‖ Σ |C_jk| ‖x_k‖), where a_j is row j
-    of the pseudo-inverse, C = (X'X)⁻¹ and r the residual (Higham 2002, section 20.1, by components).
-    """
-    if upper.shape[0] == 0:
-        return 1.0, upper.new_zeros(0)
-    norms = torch.linalg.vector_norm(upper, dim=0)  # (r,)
-    values = torch.linalg.svdvals(upper / norms)
-    condition = float(values[0] / values[-1])
-    b = inverse @ rhs  # (r,)
-    residual = rss**0.5
-    whole = b.abs() @ norms + float(torch.linalg.vector_norm(rhs)) + residual
-    rows = torch.linalg.vector_norm(inverse, dim=1)  # (r,): ‖a_j‖
-    errors = _ROUNDING * _EPS * (rows * whole + residual * ((inverse @ inverse.T).abs() @ norms))  # (r,)
-    return condition, errors
-
-
-def _digits(error: float, value: float) -> float:
-    """Decimal digits of a value that an absolute error leaves: 15 at most, none at least."""
-    if error == 0 or value == 0:
-        return 15.0  # a zero has no digits to lose
-    return min(15.0, max(0.0, math.log10(abs(value) / error)))
-
-
-def _qr(rows: Tensor) -> Tensor:
-    """The triangular factor of some rows, as many rows as columns."""
-    q = rows.shape[1]
-    factor = torch.from_numpy(np.linalg.qr(rows.numpy(), mode="r"))
-    return factor if factor.shape[0] == q else torch.cat([factor, factor.new_zeros(q - factor.shape[0], q)])
+        text += sign + (f"{rounded:g}" if name == "Intercept" else name if rounded == 1 else f"{rounded:g}·{name}")
+    more = len(parts) - _SHOWN
+    return (text + (f" and {more} more" if more > 0 else "")) or "0"

@@ -1,4 +1,4 @@
-"""Moments: what batches leave behind is the same however they were split, and right to the last digits."""
+"""Sums: what rows leave behind is the same however they were split, and right to the last digits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from betahat import derive
 from betahat.batch import Batch
-from betahat.errors import BatchError
-from betahat.moments import Moments
+from betahat.errors import BatchError, FitError
+from betahat.sums import Sums
+from betahat.threads import in_order
 from tables import EPS, PROBLEMS, fractions
 
 F64 = torch.float64
@@ -24,8 +26,13 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
 
+def of(Z: torch.Tensor, weight: torch.Tensor | None = None, *, factor: bool = True) -> Sums:
+    """The sums of all columns of Z, with the factor, which is the form of more digits."""
+    return Sums.of(Z, weight=weight, factor=factor)
+
+
 def exact(Z: torch.Tensor, weight: torch.Tensor | None = None) -> tuple[Fraction, list[Fraction], list[list[Fraction]]]:
-    """Sum of weights, means and centred cross-products in fractions."""
+    """Sum of weights, means and centered cross-products in fractions."""
     rows = fractions(Z)
     w = [Fraction(1)] * len(rows) if weight is None else fractions(weight)
     total, q = sum(w), Z.shape[1]
@@ -37,7 +44,7 @@ def exact(Z: torch.Tensor, weight: torch.Tensor | None = None) -> tuple[Fraction
     return total, mean, cross
 
 
-def assert_exact(m: Moments, Z: torch.Tensor, weight: torch.Tensor | None = None, *, digits: float = 1e-14) -> None:
+def assert_exact(m: Sums, Z: torch.Tensor, weight: torch.Tensor | None = None, *, digits: float = 1e-14) -> None:
     """Means to 2⁻⁵² of the largest value; cross-products to `digits` of the product of the two columns' spreads.
 
     Householder's factor has a columnwise backward error of about n q ε in theory and √q ε in practice (Higham 2002,
@@ -52,26 +59,24 @@ def assert_exact(m: Moments, Z: torch.Tensor, weight: torch.Tensor | None = None
         error = Fraction(m.mean[j].item()) + Fraction(m.tail[j].item()) - mean[j]
         assert abs(error) <= EPS * EPS * 64 * Fraction(largest[j]) + EPS * 8 * Fraction(math.sqrt(cross[j][j] / total))
         assert abs(Fraction(m.mean[j].item()) - mean[j]) <= EPS * len(Z) * Fraction(largest[j])
-    factor = fractions(m.factor)
+    factor = None if m.factor is None else fractions(m.factor)
     for j, k in itertools.product(range(q), repeat=2):
-        got = sum(row[j] * row[k] for row in factor)  # in fractions: only the factor's own error is judged
+        got = Fraction(m.cross[j, k].item())
+        if factor is not None:
+            got = sum(row[j] * row[k] for row in factor)  # in fractions: only the factor's own error is judged
         scale = math.sqrt(cross[j][j]) * math.sqrt(cross[k][k])
         assert abs(got - cross[j][k]) <= digits * scale
-    assert m.least.tolist() == Z.amin(0).tolist()
-    assert m.most.tolist() == Z.amax(0).tolist()
 
 
-def alike(a: Moments, b: Moments, tol: float = 1e-12) -> None:
+def alike(a: Sums, b: Sums, tol: float = 1e-12) -> None:
     """Two moments agree to `tol` of each column's spread, and their means to `tol` of the spread about them."""
     assert a.rows == b.rows
     assert a.weight == pytest.approx(b.weight, rel=tol)
     assert a.log_weight == pytest.approx(b.log_weight, rel=tol, abs=tol * a.rows)
-    spread = a.factor.square().sum(0).sqrt()  # (q,)
-    size = torch.maximum(a.least.abs(), a.most.abs())  # (q,)
+    spread = a.cross.diagonal().sqrt()  # (q,)
+    size = a.mean.abs()  # (q,)
     assert bool(((a.cross - b.cross).abs() <= tol * spread[:, None] * spread + 1e-300).all())
     assert bool((((a.mean - b.mean) + (a.tail - b.tail)).abs() <= tol * spread + EPS * EPS * a.rows * size).all())
-    assert torch.equal(a.least, b.least)
-    assert torch.equal(a.most, b.most)
 
 
 # ── against fractions ────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,20 +96,22 @@ COLUMNS = {
 
 @pytest.mark.parametrize("name", COLUMNS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_means_and_cross_products_against_fractions(name, weighted):
+@pytest.mark.parametrize("factor", [False, True])
+def test_means_and_cross_products_against_fractions(name, weighted, factor):
     Z = COLUMNS[name]
     weight = WEIGHT[: len(Z)] if weighted else None
-    assert_exact(Moments.of(Z, weight), Z, weight)
+    assert_exact(of(Z, weight, factor=factor), Z, weight)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 @pytest.mark.parametrize("sizes", [(1, 11), (6, 6), (11, 1), (1,) * 12], ids=str)
-def test_merged_moments_against_fractions(name, sizes):
+@pytest.mark.parametrize("factor", [False, True])
+def test_merged_sums_against_fractions(name, sizes, factor):
     Z = COLUMNS[name]
     first, *others = Z.split(list(sizes)) if len(Z) == 12 else Z.split(1)
-    merged = Moments.of(first)
+    merged = of(first, factor=factor)
     for part in others:
-        merged += Moments.of(part)
+        merged += of(part, factor=factor)
     assert_exact(merged, Z, digits=1e-13)  # each of eleven merges is a factorisation more
 
 
@@ -116,7 +123,7 @@ def test_a_columns_unit_touches_no_other_column(j, unit):
     scaled = Z.clone()
     unit = 2.0 ** round(math.log2(unit))
     scaled[:, j] *= unit
-    a, b = Moments.of(Z), Moments.of(scaled)
+    a, b = of(Z), of(scaled)
     others = [k for k in range(3) if k != j]
     torch.testing.assert_close(b.cross[others][:, others], a.cross[others][:, others], rtol=1e-13, atol=1e-14)
     torch.testing.assert_close(b.factor[:, j] / unit, a.factor[:, j], rtol=1e-13, atol=1e-14)
@@ -124,10 +131,10 @@ def test_a_columns_unit_touches_no_other_column(j, unit):
 
 def test_a_constant_column_leaves_exactly_nothing():
     for value in (0.0, 0.1, 1e9, 1e-300, 1 / 3):
-        m = Moments.of(torch.full((1000, 2), value, dtype=F64))
-        assert m.least.tolist() == m.most.tolist() == [value] * 2
-        assert float(m.cross.abs().max()) <= (EPS * value) ** 2 * 1000 * 1e-10  # the mean is kept to twice the digits
-        assert ((m.mean + m.tail) - value).abs().max() <= EPS * value
+        m = of(torch.full((1000, 2), value, dtype=F64))
+        assert m.center.tolist() == [value] * 2
+        assert not m.cross.any()
+        assert not (m + m).cross.any()
 
 
 # ── any split, any order ─────────────────────────────────────────────────────────────────────────────────────────
@@ -146,36 +153,36 @@ def partitions(draw, n: int = 60) -> list[list[int]]:
 def test_any_split_and_order_gives_the_same(parts, weighted, mean, unit):
     Z = (randn(60, 4) + mean) * unit
     weight = torch.rand(60, generator=torch.Generator().manual_seed(3), dtype=F64) + 0.01 if weighted else None
-    pieces = [Moments.of(Z[p], None if weight is None else weight[p]) for p in parts]
+    pieces = [of(Z[p], None if weight is None else weight[p]) for p in parts]
     forward = pieces[0]
     for piece in pieces[1:]:
         forward = forward + piece
     backward = pieces[-1]
     for piece in pieces[-2::-1]:
         backward = piece.merge(backward)
-    alike(forward, Moments.of(Z, weight))
-    alike(backward, Moments.of(Z, weight))
+    alike(forward, of(Z, weight))
+    alike(backward, of(Z, weight))
 
 
 def test_chunks_inside_of_one_call_are_merges_too():
     """300,000 × 4 is five chunks inside; a tree of merges gives the same."""
     Z = randn(300_000, 4) + torch.tensor([0.0, 1e3, 1e6, 1e9], dtype=F64)
-    pieces = [Moments.of(part) for part in Z.split(41_000)]
+    pieces = [of(part) for part in Z.split(41_000)]
     while len(pieces) > 1:
         pieces = [a + b for a, b in itertools.zip_longest(pieces[::2], pieces[1::2]) if b is not None] + (
             pieces[-1:] if len(pieces) % 2 else []
         )
-    alike(pieces[0], Moments.of(Z))
+    alike(pieces[0], of(Z))
     # and both are right: numpy's two-pass covariance in extended precision
-    centred = Z.numpy().astype("longdouble")
-    centred = centred - centred.mean(0)
-    truth = torch.from_numpy((centred.T @ centred).astype("float64"))
+    centered = Z.numpy().astype("longdouble")
+    centered = centered - centered.mean(0)
+    truth = torch.from_numpy((centered.T @ centered).astype("float64"))
     spread = truth.diagonal().sqrt()
     assert float(((pieces[0].cross - truth).abs() / (spread[:, None] * spread)).max()) < 1e-12
 
 
 def test_merging_twice_doubles_the_sums_and_keeps_the_means():
-    m = Moments.of(randn(30, 3) + 5)
+    m = of(randn(30, 3) + 5)
     twice = m + m
     assert (twice.rows, twice.weight) == (60, 60.0)
     torch.testing.assert_close(twice.mean + twice.tail, m.mean + m.tail, rtol=4 * EPS, atol=0)
@@ -183,7 +190,7 @@ def test_merging_twice_doubles_the_sums_and_keeps_the_means():
 
 
 def test_merging_changes_neither_side():
-    a, b = Moments.of(randn(9, 3)), Moments.of(randn(7, 3, seed=1))
+    a, b = of(randn(9, 3)), of(randn(7, 3, seed=1))
     before = [(m.factor.clone(), m.mean.clone(), m.rows) for m in (a, b)]
     a + b
     for m, (factor, mean, rows) in zip((a, b), before, strict=True):
@@ -201,8 +208,8 @@ def test_an_integer_weight_is_a_repetition_for_means_and_cross_products(counts):
     assume(sum(counts) > 0)
     counts = torch.tensor(counts)
     batch = Batch.of(randn(8, 2), randn(8, seed=1), weight=counts).without_weightless()
-    weighted = derive.moments(batch, intercept=False)
-    repeated = Moments.of(
+    weighted = derive.sums(batch, intercept=False)
+    repeated = of(
         torch.cat([randn(8, 2), torch.zeros(8, 1), randn(8, seed=1)[:, None]], 1).repeat_interleave(counts, 0)
     )
     assert weighted.weight == repeated.weight == counts.sum()
@@ -218,24 +225,24 @@ def test_weight_zero_equals_row_absent_bit_for_bit(intercept):
     X, y, offset = torch.cat([torch.ones(6, 1), randn(6, 1)], 1).double(), randn(6, seed=1), randn(6, seed=2)
     X[1, 1], y[3] = 1e300, -1e300  # what stands in an absent row does not matter
     kept = weight > 0
-    a = derive.moments(Batch.of(X, y, weight=weight, offset=offset).without_weightless(), intercept=intercept)
-    b = derive.moments(Batch.of(X[kept], y[kept], weight=weight[kept], offset=offset[kept]), intercept=intercept)
+    a = derive.sums(Batch.of(X, y, weight=weight, offset=offset).without_weightless(), intercept=intercept)
+    b = derive.sums(Batch.of(X[kept], y[kept], weight=weight[kept], offset=offset[kept]), intercept=intercept)
     for name in ("rows", "weight", "log_weight"):
         assert getattr(a, name) == getattr(b, name)
-    for name in ("mean", "tail", "factor", "least", "most"):
+    for name in ("mean", "tail", "cross", "noise"):
         assert torch.equal(getattr(a, name), getattr(b, name))
 
 
 def test_log_weight_is_the_sum_of_logarithms():
     expected = math.fsum(math.log(w) for w in WEIGHT.tolist())
-    merged = Moments.of(randn(5, 2), WEIGHT[:5]) + Moments.of(randn(7, 2), WEIGHT[5:])
+    merged = of(randn(5, 2), WEIGHT[:5]) + of(randn(7, 2), WEIGHT[5:])
     assert merged.log_weight == pytest.approx(expected, rel=1e-14)
-    assert Moments.of(randn(5, 2)).log_weight == 0.0
+    assert of(randn(5, 2)).log_weight == 0.0
 
 
 @pytest.mark.parametrize("unit", [1e-100, 2.0**30, 1e100])
 def test_the_unit_of_the_weights_scales_the_sums_only(unit):
-    a, b = Moments.of(randn(12, 3) + 4, WEIGHT), Moments.of(randn(12, 3) + 4, WEIGHT * unit)
+    a, b = of(randn(12, 3) + 4, WEIGHT), of(randn(12, 3) + 4, WEIGHT * unit)
     torch.testing.assert_close(b.mean + b.tail, a.mean + a.tail, rtol=1e-14, atol=0)
     torch.testing.assert_close(b.cross / unit, a.cross, rtol=1e-13, atol=1e-13 * float(a.cross.abs().max()))
 
@@ -244,20 +251,140 @@ def test_the_unit_of_the_weights_scales_the_sums_only(unit):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_raw_factor_and_size_are_about_zero(problem):
+@pytest.mark.parametrize("factor", [False, True])
+def test_about_zero_instead_of_the_mean(problem, factor):
     batch = problem.batch()
-    m = derive.moments(batch, intercept=False)
+    sums = derive.sums(batch, intercept=False, factor=factor)
     offset = torch.zeros_like(batch.y) if batch.offset is None else batch.offset
     Z = torch.cat([batch.X, offset[:, None], batch.y[:, None]], 1)
     root = torch.ones_like(batch.y) if batch.weight is None else batch.weight.sqrt()
     size = torch.linalg.vector_norm(Z * root[:, None], dim=0)
-    got = m.raw_factor.T @ m.raw_factor
+    got, noise, R = sums.about(mean=False)
+    truth = (Z * root[:, None]).T @ (Z * root[:, None])
     # to some n roundings of the columns' norms about zero
-    assert bool(
-        ((got - (Z * root[:, None]).T @ (Z * root[:, None])).abs() <= 1e-14 * len(Z) * size[:, None] * size).all()
-    )
-    torch.testing.assert_close(m.size, size, rtol=1e-14, atol=0)
-    assert torch.equal(m.raw_factor, m.raw_factor.triu())
+    assert bool(((got - truth).abs() <= 1e-14 * len(Z) * size[:, None] * size).all())
+    assert bool((noise <= 1e-14 * size.square()).all())
+    torch.testing.assert_close(sums.size, size, rtol=1e-14, atol=0)
+    if factor:
+        assert bool(((R.T @ R - truth).abs() <= 1e-14 * len(Z) * size[:, None] * size).all())
+        assert torch.equal(R, R.triu())
+    else:
+        assert R is None
+
+
+# ── storage: what is summed where it lies ────────────────────────────────────────────────────────────────────────
+
+TALL = randn(3_001, 5) * torch.tensor([1.0, 1e3, 1e-3, 1.0, 7.0]) + torch.tensor([0.0, 1e4, 3.0, -5.0, 1e6])
+LAYOUTS = {
+    "rows": lambda A: A,
+    "columns": np.asfortranarray,
+    "every other row": lambda A: np.repeat(A, 2, axis=0)[::2],
+    "every other column": lambda A: np.repeat(A, 2, axis=1)[:, ::2],
+    "backwards": lambda A: A[::-1].copy()[::-1],
+    "without its first column": lambda A: np.column_stack([np.ones(len(A)), A])[:, 1:],
+    "read only": lambda A: (lambda B: (B.setflags(write=False), B)[1])(A.copy()),
+    "one row": lambda A: A[:1],
+    "tensor": torch.from_numpy,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("columns", [5, 60])
+def test_any_layout_and_type_gives_the_same_sums(layout, dtype, columns):
+    """Against the two-pass formula in extended precision; sixty columns go by BLAS's own threads."""
+    A = np.tile(TALL.numpy(), 12)[:, :columns] if columns > 5 else TALL.numpy()
+    A = (A % 7 if dtype in ("uint8", "bool") else A).astype(dtype)
+    given = LAYOUTS[layout](A)
+    before = np.array(given if isinstance(given, np.ndarray) else given.numpy())
+    sums = Sums.of(given)
+    wide = before.astype(np.longdouble)
+    centered = wide - wide.mean(0)
+    truth = (centered.T @ centered).astype(np.float64)
+    spread = np.sqrt(truth.diagonal())
+    assert sums.rows == len(before)
+    assert np.all(np.abs(sums.cross.numpy() - truth) <= 1e-12 * spread[:, None] * spread)
+    center = sums.center.numpy()
+    assert np.all(np.abs(center - wide.mean(0).astype(float)) <= 1e-15 * (spread + np.abs(center)))
+    np.testing.assert_array_equal(given, before)  # nothing was written to
+
+
+def test_the_number_of_threads_and_panels_does_not_matter():
+    X, y = randn(150_000, 3).numpy() + 100, randn(150_000, seed=1).numpy()
+    panels = [slice(0, 65_536), slice(65_536, 131_072), slice(131_072, None)]
+    alone, together = (list(in_order(panels, lambda s: Sums.of(X[s], [y[s]]), threads)) for threads in (1, 3))
+    for a, b in zip(alone, together, strict=True):
+        assert torch.equal(a.cross, b.cross)
+        assert torch.equal(a.mean, b.mean)
+    assert torch.equal(Sums.of(X, [y]).cross, (alone[0] + alone[1] + alone[2]).cross)
+
+
+def test_a_misleading_sample_costs_no_digits():
+    """Every 64th row is looked at for a first guess of the mean; here these rows are a world apart from the others."""
+    x = randn(6_400).numpy()
+    x[::64] += 1e9
+    sums = Sums.of(x[:, None])
+    wide = x.astype(np.longdouble)
+    truth = ((wide - wide.mean()) ** 2).sum()
+    assert float(abs(sums.cross[0, 0] - float(truth)) / float(truth)) < 1e-14
+    x[::64] -= 1e9
+    x[1:] += 1e9
+    assert float(Sums.of(x[1:, None]).cross[0, 0]) == pytest.approx(float(np.var(x[1:] - 1e9) * 6_399), rel=1e-6)
+
+
+def test_a_column_of_none_is_a_column_of_zeros():
+    X, y = randn(40, 2), randn(40, seed=1)
+    a, b = Sums.of(X, [None, y]), Sums.of(X, [torch.zeros(40), y])
+    for name in ("mean", "tail", "cross", "noise"):
+        torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=1e-14, atol=1e-14)
+    a, b = Sums.of(X, [None, y], factor=True), Sums.of(X, [torch.zeros(40), y], factor=True)
+    torch.testing.assert_close(a.factor.T @ a.factor, b.factor.T @ b.factor, rtol=1e-14, atol=1e-14)
+
+
+def test_what_varies_below_the_range_of_floats_is_not_called_constant():
+    tiny = torch.tensor([[1e-170], [-1e-170], [1e-170], [-1e-170]], dtype=F64)
+    assert float(Sums.of(tiny).cross[0, 0]) > 0
+    assert float(Sums.of(tiny * 0).cross[0, 0]) == 0
+
+
+# ── counts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(1, 5), min_size=8, max_size=8), st.booleans())
+def test_a_count_is_a_repetition(counts, weighted):
+    counts = torch.tensor(counts)
+    Z, weight = randn(8, 3) + 3, WEIGHT[:8] if weighted else None
+    counted = Sums.of(Z, weight=weight, count=counts.double(), factor=True)
+    repeated = of(Z.repeat_interleave(counts, 0), None if weight is None else weight.repeat_interleave(counts))
+    alike(counted, repeated)
+
+
+# ── what was merged can be taken away ────────────────────────────────────────────────────────────────────────────
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 59), st.sampled_from([0.0, 1e9]), st.booleans())
+def test_subtracting_what_was_added_gives_back_what_was_there(cut, mean, weighted):
+    Z = randn(60, 4) + mean
+    weight = torch.rand(60, generator=torch.Generator().manual_seed(3), dtype=F64) + 0.01 if weighted else None
+    a, b = (of(Z[part], None if weight is None else weight[part]) for part in (slice(cut), slice(cut, 60)))
+    back = (a + b) - b
+    assert (back.rows, back.factor) == (a.rows, None)
+    assert back.weight == pytest.approx(a.weight, rel=1e-12)
+    spread = (a + b).cross.diagonal().sqrt()
+    assert bool(((back.cross - a.cross).abs() <= 1e-10 * spread[:, None] * spread).all())
+    assert bool((((back.mean - a.mean) + (back.tail - a.tail)).abs() <= 1e-10 * spread).all())
+    # and what it says of its own rounding is true
+    assert bool(((back.cross - a.cross).diagonal().abs() <= back.noise + a.noise).all())
+
+
+def test_taking_away_everything_leaves_nothing_and_more_is_refused():
+    a = of(randn(9, 2))
+    empty = a - a
+    assert (empty.rows, empty.weight, float(empty.cross.abs().max())) == (0, 0.0, 0.0)
+    with pytest.raises(FitError, match=r"9 rows.*18"):
+        a - (a + a)
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,10 +393,10 @@ def test_raw_factor_and_size_are_about_zero(problem):
 @pytest.mark.parametrize("shape", [(0, 3), (3,), (2, 2, 2), ()])
 def test_a_wrong_shape_is_refused(shape):
     with pytest.raises(BatchError) as refusal:
-        Moments.of(torch.zeros(shape, dtype=F64))
-    assert f"Z has shape {shape}" in str(refusal.value)
+        of(torch.zeros(shape, dtype=F64))
+    assert f"X has shape {shape}" in str(refusal.value)
 
 
 def test_moments_of_other_columns_do_not_merge():
-    with pytest.raises(BatchError, match=r"Moments has shape \(3,\).*\(2,\)"):
-        Moments.of(randn(5, 2)) + Moments.of(randn(5, 3))
+    with pytest.raises(BatchError, match=r"Sums has shape \(3,\).*\(2,\)"):
+        of(randn(5, 2)) + of(randn(5, 3))

@@ -1,0 +1,105 @@
+"""Roads: the two ways to least squares, and the choice between them.
+
+    gathered = gather(problem, tally)             # one pass: sums of cache-sized chunks, on all cores
+    solution, why = solved(problem, gathered)     # from the sums, if their digits suffice; else from the rows again
+
+The fast road is one pass of cross-products. The careful road is a QR factorisation of the rows and a correction of its
+roundings in doubled precision: for small problems always, for large ones when the fast road promises too few digits or
+would drop a term, by reading again. What can be read only once is factorised as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from betahat import derive, errors
+from betahat.batch import Batch, Tally
+from betahat.problem import Problem
+from betahat.progress import watched
+from betahat.sums import Sums
+from betahat.update.careful import SMALL, polish, refine
+from betahat.update.exact import Solution, solve
+
+ENOUGH = 10.0  # digits that the fast road must promise
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What one pass leaves.
+
+    Attributes
+    ----------
+    sums : Sums
+        Of [X, offset, y], the constant left out.
+    kept : list of Batch or None
+        The rows themselves, as long as they are few.
+    """
+
+    sums: Sums
+    kept: list[Batch] | None
+
+
+def gather(problem: Problem, tally: Tally) -> Gathered:
+    """Read the rows once: count them, gather their sums, and keep them as long as they are few."""
+    kept: list[Batch] | None = [] if problem.numbers is None or problem.numbers <= SMALL else None
+    as_batches, size = kept is not None, 0
+
+    def through(items: Iterator[Any]) -> Iterator[Any]:
+        nonlocal kept, size
+        for item in watched(items, tally, problem.label):
+            if kept is not None:
+                size += item.X.numel()
+                kept.append(item)
+                kept = kept if size <= SMALL else None
+            yield item
+
+    if as_batches and problem.numbers is not None:  # few for certain: the factor is all that is needed
+        list(through(problem.batches(tally)))
+        total = _merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept or [])
+    else:
+        once = not problem.rereadable
+        total = _merged(problem.sums(tally, factor=once, through=through, as_batches=as_batches))
+        if kept and total is not None and total.factor is None:
+            total = _merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept)
+    if total is None:
+        if tally.weightless:
+            raise errors.weights_all_zero(tally.weightless)
+        raise errors.no_rows(problem.label)
+    return Gathered(total, kept)
+
+
+def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
+    """The solution, the sums that it rests on, and the road taken, in words."""
+    intercept, sums = problem.design.intercept, gathered.sums
+    names = tuple(problem.design.names[intercept:])
+    solution = solve(sums, names=names, intercept=intercept)
+    if gathered.kept is not None:
+        refined = refine(solution, sums, gathered.kept, intercept=intercept)
+        if not refined.refined:
+            return solution, sums, "the rows were factorised (QR)"
+        return refined, sums, "roundings were then corrected from the rows, in doubled precision"
+    if sums.factor is not None:
+        return solution, sums, "the stream can be read only once, so its rows were factorised as they came (QR)"
+    promised = solution.sharp
+    if promised >= ENOUGH and not solution.dropped:
+        return solution, sums, "one pass of cross-products promised digits enough"
+    again = _merged(problem.sums(Tally(), factor=True, through=lambda items: watched(items, Tally(), problem.label)))
+    assert again is not None
+    reason = (
+        "a term seemed to add nothing"
+        if promised >= ENOUGH
+        else f"a first pass of cross-products promised only {promised:.0f} digits"
+    )
+    solution = solve(again, names=names, intercept=intercept)
+    solution = polish(solution, again, lambda: problem.batches(Tally()), intercept=intercept)
+    corrected = " and their roundings corrected in doubled precision" if solution.refined else ""
+    return solution, again, f"{reason}, so the rows were read again, factorised (QR){corrected}"
+
+
+def _merged(parts: Iterator[Sums]) -> Sums | None:
+    total: Sums | None = None
+    for part in parts:
+        total = part if total is None else total + part
+    return total

@@ -1,0 +1,53 @@
+"""Threads: work on the items of a stream on every core, and hand the results on in order.
+
+for part in in_order(batches, sums_of): total = total + part
+
+Items are drawn by the caller's thread, so reading goes on while others compute; no more are drawn ahead than there are
+threads, so memory stays bounded. The results do not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """Threads to use: those that this process may run on, and no more than torch was told to use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, torch.get_num_threads()))
+
+
+def in_order(items: Iterable[T], work: Callable[[T], R], threads: int | None = None) -> Iterator[R]:
+    """The results of `work` on each item, in the items' order; what it raises is raised here."""
+    stream = iter(items)
+    first = next(stream, None)
+    if first is None:
+        return
+    second = next(stream, None)
+    threads = cores() if threads is None else threads
+    if second is None or threads == 1:  # not worth a thread
+        yield work(first)
+        if second is not None:
+            yield work(second)
+            yield from map(work, stream)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="betahat") as pool:
+        waiting: deque[Future[R]] = deque([pool.submit(work, first), pool.submit(work, second)])
+        try:
+            for item in stream:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
