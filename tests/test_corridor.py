@@ -14,9 +14,9 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "threads", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design",
-    "arrays", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace", "outcome", "progress",
-    "problem", "roads", "learning", "fitting", "moments", "training", "inference", "diagnose", "numerals", "report",
-    "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli",
+    "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace", "outcome",
+    "progress", "problem", "roads", "moments", "learning", "fitting", "training", "inference", "diagnose", "numerals",
+    "report", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli",
 ]  # fmt: skip
 SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same
 #: rooms that may look up another room by its name when a method is called: the map itself, and Fit's methods

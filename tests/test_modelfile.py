@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save as save_tensors
 
 import betahat as bh
-from betahat import modelfile
+from betahat import keeping, modelfile
 from betahat.errors import ModelFileError
 from test_errors import letter, refused, write_csv
 
@@ -295,7 +295,7 @@ ENTRIES = [
 @pytest.mark.parametrize(("entry", "value"), ENTRIES)
 def test_an_entry_of_the_wrong_kind_is_noticed_when_the_file_is_read(entry, value, tmp_path, monkeypatch):
     """Not later, by a TypeError from somewhere."""
-    real = modelfile.to_plain
+    real = keeping.to_plain
 
     def tampered(given_):
         plain = real(given_)
@@ -308,7 +308,7 @@ def test_an_entry_of_the_wrong_kind_is_noticed_when_the_file_is_read(entry, valu
             place[last] = value
         return plain
 
-    monkeypatch.setattr(modelfile, "to_plain", tampered)
+    monkeypatch.setattr(keeping, "to_plain", tampered)
     path = saved(SMALL, tmp_path)
     letter(lambda: bh.load(path), ModelFileError, ["m.betahat", "damaged"])
 
@@ -334,8 +334,8 @@ def same(a, b) -> bool:
 
 @given(value=PLAIN)
 def test_to_plain_and_back(value):
-    text = json.dumps(modelfile.to_plain(value), allow_nan=False)
-    assert same(modelfile.from_plain(json.loads(text)), value)
+    text = json.dumps(keeping.to_plain(value), allow_nan=False)
+    assert same(keeping.from_plain(json.loads(text)), value)
 
 
 @pytest.mark.parametrize("shape", [(0,), (3,), (2, 3), (0, 4), ()])
@@ -343,9 +343,9 @@ def test_arrays_and_numpy_numbers_and_back(shape):
     array = np.linspace(-1 / 3, 5.0, math.prod(shape)).reshape(shape)
     if array.size:
         array.flat[0] = math.inf
-    back = modelfile.from_plain(json.loads(json.dumps(modelfile.to_plain({"a": array}), allow_nan=False)))["a"]
+    back = keeping.from_plain(json.loads(json.dumps(keeping.to_plain({"a": array}), allow_nan=False)))["a"]
     assert back.shape == shape
     assert (back == array).all()
-    assert modelfile.to_plain([np.float64(0.1), np.int64(3), np.bool_(True), (1, 2)]) == [0.1, 3, True, [1, 2]]
+    assert keeping.to_plain([np.float64(0.1), np.int64(3), np.bool_(True), (1, 2)]) == [0.1, 3, True, [1, 2]]
     with pytest.raises(ModelFileError, match="object"):
-        modelfile.to_plain(object())
+        keeping.to_plain(object())

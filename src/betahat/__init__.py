@@ -24,7 +24,7 @@ _MAP: dict[str, str | None] = {
     "Design": "design",
     "loss": None,
     "Squared": "loss",
-    "Sums": "sums",
+    "Moments": "moments",
     "derive": None,
     "update": None,
     "Trace": "trace",
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from betahat.fitting import fit as fit
     from betahat.loss import Squared as Squared
     from betahat.modelfile import load as load
+    from betahat.moments import Moments as Moments
     from betahat.outcome import Fit as Fit
     from betahat.source import Source as Source
-    from betahat.sums import Sums as Sums
     from betahat.trace import Trace as Trace
 
 

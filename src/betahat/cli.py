@@ -169,7 +169,7 @@ def predict(
     if out is None or writer is None:
         click.echo(files.as_csv(table).decode().rstrip("\n"))
         return
-    from betahat.modelfile import write_whole
+    from betahat.keeping import write_whole
 
     write_whole(out, writer(table))
     if not quiet:

@@ -21,9 +21,10 @@ from betahat.arrays import Columns
 from betahat.batch import Tally, as_column, check_finite
 from betahat.learning import CLOSE, Answer, answered, stands_still
 from betahat.loss import Loss, named
+from betahat.moments import Moments
 from betahat.outcome import Fit
 from betahat.problem import Problem, of_arrays, of_formula
-from betahat.roads import gather
+from betahat.roads import Gathered, gather
 from betahat.sums import Sums
 from betahat.trace import Trace
 from betahat.update.descent import Descent
@@ -35,7 +36,7 @@ _LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million s
 
 def fit(
     formula: Any,
-    data: Any,
+    data: Any = None,
     *,
     weights: Any = None,
     offset: Any = None,
@@ -53,8 +54,9 @@ def fit(
 
     Parameters
     ----------
-    formula : str, or array (n, p)
-        A formula such as ``"mpg ~ wt + C(cyl)"``; or X itself, as an array, tensor or frame.
+    formula : str, or array (n, p), or Moments
+        A formula such as ``"mpg ~ wt + C(cyl)"``; or X itself, as an array, tensor or frame; or `bh.Moments`, which
+        need no data.
     data : table, or array (n,)
         For a formula: a DataFrame (pandas, polars), an Arrow table or stream, a dict of columns, or the path, glob,
         folder or list of CSV, Parquet or Arrow files. For X: the response y, (n,) or (n, 1).
@@ -129,14 +131,24 @@ def fit(
         raise errors.option_not_for("epochs", "the exact update, which takes one step", "pass update='descent'")
     if collinear == "min_norm" and not isinstance(method, Exact):
         raise errors.option_not_for("collinear='min_norm'", "a descent", "pass update='exact'")
-    problem = (
-        of_formula(formula, data, weights, offset, freq, intercept, missing)
-        if isinstance(formula, str)
-        else of_arrays(formula, data, weights, offset, freq, intercept)
-    )
-
-    tally = Tally()
-    gathered = gather(problem, tally)
+    if isinstance(formula, Moments):
+        options = {"data": data, "weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
+        for option in (name for name, value in options.items() if value is not None):
+            raise errors.option_not_for(f"{option}=", "moments", "pass it to Moments.of, which reads the rows")
+        if not formula.rows:
+            raise errors.no_rows(formula.label)
+        problem, tally = formula.problem(), formula.tally
+        gathered = Gathered(formula.sums, None)
+    else:
+        if data is None and isinstance(formula, str):
+            raise errors.no_table(formula)
+        problem = (
+            of_formula(formula, data, weights, offset, freq, intercept, missing)
+            if isinstance(formula, str)
+            else of_arrays(formula, data, weights, offset, freq, intercept)
+        )
+        tally = Tally()
+        gathered = gather(problem, tally)
     _check(problem, gathered.sums, tally, collinear)
     answer = answered(problem, chosen, method, gathered, epochs, _start(problem, start), collinear)
     if answer.solution.dropped and collinear == "raise":

@@ -43,6 +43,8 @@ class Problem:
         Whether there are `weights=`, and `freq=`.
     rereadable : bool
         False when the rows can be read only once.
+    gone : bool
+        True when there are no rows any more, only their moments.
     numbers : int or None
         How many numbers X holds, where that is known beforehand.
     """
@@ -55,6 +57,7 @@ class Problem:
     weighted: bool = False
     counted: bool = False
     rereadable: bool = True
+    gone: bool = False
     numbers: int | None = None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
 
@@ -81,20 +84,27 @@ class Problem:
 
 
 def of_formula(
-    formula: str, data: Any, weights: Any, offset: Any, freq: Any, intercept: bool | None, missing: str
+    formula: str,
+    data: Any,
+    weights: Any,
+    offset: Any,
+    freq: Any,
+    intercept: bool | None,
+    missing: str,
+    known: Design | None = None,
 ) -> Problem:
-    """A formula and a table: the design is learned, which may read the table once."""
+    """A formula and a table: the design is learned, which may read the table once, unless it is known already."""
     if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_arguments()
     if intercept is not None:
         raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
     source = Source.of(data)
-    parsed = parse(formula, source.names)
+    parsed = parse(formula, source.names) if known is None else known.parsed
     extra = [given for given in (weights, offset, freq) if isinstance(given, str)]
     columns = list(dict.fromkeys([*parsed.columns, *extra]))
     if all(name in source.names for name in columns):
         source = source.kept(columns)
-    design = Design.learn(parsed, source, extra, weights=weights, freq=freq)
+    design = Design.learn(parsed, source, extra, weights=weights, freq=freq) if known is None else known
 
     def batches(tally: Tally) -> Iterator[Batch]:
         for batch in design.batches(source, weights=weights, offset=offset, freq=freq, tally=tally):

@@ -23,6 +23,8 @@ from betahat.update.careful import SMALL, polish, refine
 from betahat.update.exact import Solution, solve
 
 ENOUGH = 10.0  # digits that the fast road must promise
+_LEAST = 2.0  # digits below which moments do not answer
+_BLURRED = 1e3  # times its rounding that a column's spread must exceed
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,9 @@ def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
         if not refined.refined:
             return solution, sums, "the rows were factorised (QR)"
         return refined, sums, "roundings were then corrected from the rows, in doubled precision"
+    if problem.gone:
+        _still_sharp(problem, sums, solution)
+        return solution, sums, "from moments alone: their rows are gone"
     if sums.factor is not None:
         return solution, sums, "the stream can be read only once, so its rows were factorised as they came (QR)"
     promised = solution.sharp
@@ -96,6 +101,16 @@ def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
     solution = polish(solution, again, lambda: problem.batches(Tally()), intercept=intercept)
     corrected = " and their roundings corrected in doubled precision" if solution.refined else ""
     return solution, again, f"{reason}, so the rows were read again, factorised (QR){corrected}"
+
+
+def _still_sharp(problem: Problem, sums: Sums, solution: Solution) -> None:
+    """Refuse to answer from moments whose digits have cancelled, or never sufficed."""
+    design, spread = problem.design, sums.cross.diagonal()
+    for j, name in enumerate([*design.names[design.intercept :], "offset", design.response]):
+        if float(sums.noise[j]) > 0 and not float(spread[j]) > _BLURRED * float(sums.noise[j]):
+            raise errors.digits_eaten(repr(name), sums.rows)
+    if solution.sharp < _LEAST:
+        raise errors.digits_eaten("the coefficients", sums.rows)
 
 
 def _merged(parts: Iterator[Sums]) -> Sums | None:

@@ -196,6 +196,16 @@ class Sums:
 
     __sub__ = without
 
+    def select(self, places: Sequence[int]) -> Sums:
+        """The sums of some of the columns, in this order."""
+        index = torch.tensor(list(places), dtype=torch.long)
+        factor = None
+        if self.factor is not None:
+            factor = torch.from_numpy(_triangle(self.factor[:, index].numpy()))
+        cross = self.cross[index[:, None], index]
+        mean, tail, noise = self.mean[index], self.tail[index], self.noise[index]
+        return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
+
     def _alike(self, other: Sums) -> None:
         if self.mean.shape != other.mean.shape:
             raise errors.wrong_shape("Sums", tuple(other.mean.shape), f"{tuple(self.mean.shape)}: the same columns")

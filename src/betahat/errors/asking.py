@@ -31,6 +31,14 @@ def bad_number(what: str, given: object, wanted: str) -> OptionError:
     return OptionError(f"{what}={given!r} will not do: it must be {wanted}.")
 
 
+def no_table(formula: str) -> OptionError:
+    """Refuse a formula without a table."""
+    return OptionError(
+        f"The formula {formula!r} was given without a table.",
+        remedy="pass the table, or its path, as the second argument: bh.fit('y ~ x', 'table.csv')",
+    )
+
+
 def swapped_arguments() -> OptionError:
     """Refuse a table first and a formula second."""
     return OptionError(

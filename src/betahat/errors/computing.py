@@ -76,6 +76,31 @@ def more_than_there_is(have: int, taken: int) -> FitError:
     )
 
 
+def moments_differ(what: str, one: str, other: str) -> FitError:
+    """Refuse to merge or subtract moments of different columns."""
+    return FitError(
+        f"These moments do not belong together: {what} differ ({one}; {other}).",
+        "levels, knots and means are learned from each table unless it is said otherwise",
+        "gather the second with Moments.of(…, like=first)",
+    )
+
+
+def rows_are_gone(label: str) -> FitError:
+    """Refuse what needs rows when only moments are at hand."""
+    return FitError(
+        f"Only the moments of {label} are at hand, and this needs its rows.", remedy="fit from the table instead"
+    )
+
+
+def digits_eaten(what: str, rows: int) -> FitError:
+    """Refuse to answer from moments whose digits have cancelled."""
+    return FitError(
+        f"The moments of these {count(rows, 'row')} have no digits left for {what}.",
+        "what was subtracted was so much larger, or the columns are so nearly collinear, that only rounding remains",
+        "gather the moments of these rows anew, or fit from the rows",
+    )
+
+
 def weights_all_zero(rows: int) -> BatchError:
     """Refuse weights that leave no row."""
     return BatchError(f"All {rows:,} weights are zero, so no row is left.", remedy="give some row a positive weight")
