@@ -15,12 +15,13 @@ HOUSE = Path(betahat.__file__).parent
 ORDER = [
     "errors", "threads", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design",
     "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace", "outcome",
-    "progress", "problem", "roads", "moments", "learning", "fitting", "training", "inference", "diagnose", "numerals",
-    "report", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli",
+    "progress", "problem", "roads", "moments", "learning", "finishing", "groups", "many", "validation", "fitting",
+    "training", "inference", "windows", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator",
+    "lecture", "lab", "cli",
 ]  # fmt: skip
 SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same
 #: rooms that may look up another room by its name when a method is called: the map itself, and Fit's methods
-LATE = {"__init__", "outcome"}
+LATE = {"__init__", "outcome", "many"}
 
 
 def room_of(path: Path) -> str:

@@ -30,6 +30,9 @@ _MAP: dict[str, str | None] = {
     "Trace": "trace",
     "Fit": "outcome",
     "fit": "fitting",
+    "Fits": "many",
+    "cross_validate": "validation",
+    "rolling": "windows",
     "load": "modelfile",
     "lecture": None,
 }
@@ -47,11 +50,14 @@ if TYPE_CHECKING:
     from betahat.errors import BetahatError as BetahatError
     from betahat.fitting import fit as fit
     from betahat.loss import Squared as Squared
+    from betahat.many import Fits as Fits
     from betahat.modelfile import load as load
     from betahat.moments import Moments as Moments
     from betahat.outcome import Fit as Fit
     from betahat.source import Source as Source
     from betahat.trace import Trace as Trace
+    from betahat.validation import cross_validate as cross_validate
+    from betahat.windows import rolling as rolling
 
 
 def __getattr__(name: str) -> Any:

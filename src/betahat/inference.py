@@ -62,10 +62,10 @@ def t_values(fit: Fit) -> pd.Series[float]:
 def p_values(fit: Fit) -> pd.Series[float]:
     """Two-sided, from Student's t, by term."""
     t = t_values(fit).to_numpy()
-    return _series(fit, _two_sided(t, fit.df_resid), "p")
+    return _series(fit, two_sided(t, fit.df_resid), "p")
 
 
-def _two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:
+def two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:
     """P(|T| > |t|), which is P(F > t²) on 1 and df degrees of freedom."""
     return _upper_tail(t**2, 1, df)
 

@@ -8,6 +8,7 @@ The four calls stand together in `learn`. Beside where a descent ended, `answere
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -196,3 +197,17 @@ def spectrum(total: Sums, intercept: bool, free: Tensor | None = None) -> tuple[
         hessian = hessian[free][:, free]
     values = torch.linalg.eigvalsh(hessian)
     return float(values[0].clamp(min=0.0)), float(values[-1])
+
+
+def epochs_needed(spectrum: tuple[float, float] | None, tolerance: float, lr: float | None) -> float:
+    """Epochs of plain descent until the error has shrunk to `tolerance` of what it was; see `Fit.epochs_needed`."""
+    if not 0 < tolerance < 1:
+        raise errors.bad_number("tolerance", tolerance, "a number between 0 and 1")
+    if spectrum is None:
+        raise errors.no_spectrum(_SPECTRUM)
+    least, most = spectrum
+    rate = 2 / (least + most) if lr is None else lr
+    shrinks = max(abs(1 - rate * least), abs(1 - rate * most))
+    if shrinks >= 1:
+        return math.inf
+    return 1 if shrinks == 0 else math.ceil(math.log(tolerance) / math.log(shrinks))

@@ -196,6 +196,40 @@ class Fit:
             return float("nan")
         return 1 - (1 - self.rsquared) * (self.nobs - self.intercept) / self.df_resid
 
+    # ── the learning rate ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def learning_rate_optimal(self) -> float | None:
+        """The best fixed rate of plain descent, 2 / (λ_min + λ_max); None where no spectrum was computed."""
+        return None if self.spectrum is None else 2 / sum(self.spectrum)
+
+    def epochs_needed(self, tolerance: float = 1e-6, lr: float | None = None) -> float:
+        """Epochs of plain descent until what is wrong with the weights has shrunk to `tolerance` of what it was.
+
+        Each epoch multiplies it by at most ρ = max |1 − lr λ| over the spectrum, so log(tolerance) / log(ρ) epochs do;
+        with the optimal rate ρ = (κ − 1) / (κ + 1), κ = λ_max / λ_min (Nocedal and Wright 2006, theorem 3.3).
+
+        Parameters
+        ----------
+        tolerance : float
+            Between 0 and 1.
+        lr : float, optional
+            The rate; the optimal one when left out.
+
+        Returns
+        -------
+        float
+            A whole number, or infinity where the rate does not converge.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit([[-1.0], [0.0], [1.0]], [1.0, 2.0, 4.0])
+        >>> fit.learning_rate_limit, round(fit.learning_rate_optimal, 4), fit.epochs_needed(1e-6)
+        (1.0, 0.6, 9)
+        """
+        return _room("learning").epochs_needed(self.spectrum, tolerance, lr)  # type: ignore[no-any-return]
+
     @property
     def fvalue(self) -> float:
         """F of the whole model, on df_model and df_resid degrees of freedom."""

@@ -92,6 +92,7 @@ def of_formula(
     intercept: bool | None,
     missing: str,
     known: Design | None = None,
+    keys: Any = None,
 ) -> Problem:
     """A formula and a table: the design is learned, which may read the table once, unless it is known already."""
     if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
@@ -101,9 +102,11 @@ def of_formula(
     source = Source.of(data)
     parsed = parse(formula, source.names) if known is None else known.parsed
     extra = [given for given in (weights, offset, freq) if isinstance(given, str)]
-    columns = list(dict.fromkeys([*parsed.columns, *extra]))
+    columns = list(dict.fromkeys([*parsed.columns, *extra, *(keys.by if keys is not None else ())]))
     if all(name in source.names for name in columns):
         source = source.kept(columns)
+    if keys is not None:
+        source = keys.through(source)
     design = Design.learn(parsed, source, extra, weights=weights, freq=freq) if known is None else known
 
     def batches(tally: Tally) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ would drop a term, by reading again. What can be read only once is factorised as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,12 @@ def gather(problem: Problem, tally: Tally) -> Gathered:
 
     if as_batches and problem.numbers is not None:  # few for certain: the factor is all that is needed
         list(through(problem.batches(tally)))
-        total = _merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept or [])
+        total = merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept or [])
     else:
         once = not problem.rereadable
-        total = _merged(problem.sums(tally, factor=once, through=through, as_batches=as_batches))
+        total = merged(problem.sums(tally, factor=once, through=through, as_batches=as_batches))
         if kept and total is not None and total.factor is None:
-            total = _merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept)
+            total = merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept)
     if total is None:
         if tally.weightless:
             raise errors.weights_all_zero(tally.weightless)
@@ -90,7 +90,7 @@ def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
     promised = solution.sharp
     if promised >= ENOUGH and not solution.dropped:
         return solution, sums, "one pass of cross-products promised digits enough"
-    again = _merged(problem.sums(Tally(), factor=True, through=lambda items: watched(items, Tally(), problem.label)))
+    again = merged(problem.sums(Tally(), factor=True, through=lambda items: watched(items, Tally(), problem.label)))
     assert again is not None
     reason = (
         "a term seemed to add nothing"
@@ -113,7 +113,8 @@ def _still_sharp(problem: Problem, sums: Sums, solution: Solution) -> None:
         raise errors.digits_eaten("the coefficients", sums.rows)
 
 
-def _merged(parts: Iterator[Sums]) -> Sums | None:
+def merged(parts: Iterable[Sums]) -> Sums | None:
+    """The sums of all parts together; None when there is none."""
     total: Sums | None = None
     for part in parts:
         total = part if total is None else total + part

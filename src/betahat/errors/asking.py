@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from betahat.errors.letters import DesignError, FormulaError, OptionError, clipped, count, listing, nearest
+from betahat.errors.letters import (
+    DesignError,
+    FormulaError,
+    MissingFitError,
+    OptionError,
+    clipped,
+    count,
+    listing,
+    nearest,
+)
 
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -29,6 +38,13 @@ def bad_level(level: object) -> OptionError:
 def bad_number(what: str, given: object, wanted: str) -> OptionError:
     """Refuse an argument that must be a number of some kind."""
     return OptionError(f"{what}={given!r} will not do: it must be {wanted}.")
+
+
+def no_such_fit(key: object, reason: str | None, known: Sequence[object]) -> MissingFitError:
+    """Report a key for which there is no fit, and why."""
+    if reason is not None:
+        return MissingFitError(f"{key!r} could not be fitted: {reason}")
+    return MissingFitError(f"There is no fit for {key!r}.", f"there are fits for {listing([repr(k) for k in known])}")
 
 
 def no_table(formula: str) -> OptionError:

@@ -101,6 +101,40 @@ def digits_eaten(what: str, rows: int) -> FitError:
     )
 
 
+def no_spectrum(most: int) -> FitError:
+    """Refuse a question about the learning rate of a fit that did not compute its spectrum."""
+    return FitError(
+        f"This exact fit has more than {most:,} coefficients, and no spectrum was computed for it.",
+        remedy="fit with update='descent', which needs one",
+    )
+
+
+def window_too_long(window: int, rows: int) -> FitError:
+    """Refuse windows that are longer than the table."""
+    return FitError(
+        f"A window of {count(window, 'row')} does not fit into {count(rows, 'usable row')}.",
+        remedy="choose a shorter window",
+    )
+
+
+def too_few_folds(number: int) -> FitError:
+    """Refuse to validate without a second fold."""
+    return FitError(
+        f"There {'is' if number == 1 else 'are'} {count(number, 'fold')}; at least two are needed.",
+        "each fold is predicted from the others",
+        "pass folds=10, or a column or array with several values",
+    )
+
+
+def fold_not_determined(fold: object, dropped: dict[str, str]) -> FitError:
+    """Refuse a fold without which some coefficient is not determined."""
+    return FitError(
+        f"Without fold {fold!r}, {', '.join(dropped)} cannot be told apart from the other terms.",
+        "perhaps all rows of a level are in one fold",
+        "use fewer or other folds, or leave the term out",
+    )
+
+
 def weights_all_zero(rows: int) -> BatchError:
     """Refuse weights that leave no row."""
     return BatchError(f"All {rows:,} weights are zero, so no row is left.", remedy="give some row a positive weight")

@@ -56,6 +56,10 @@ class OptionError(BetahatError):
     """An argument has a value that is not known."""
 
 
+class MissingFitError(BetahatError, KeyError):
+    """No fit has this key."""
+
+
 class ModelFileError(BetahatError):
     """A saved model cannot be read or written."""
 
@@ -64,7 +68,16 @@ class BetahatWarning(UserWarning):
     """Something that the user should know and that is no reason to stop."""
 
 
-for _kind in (SourceError, FormulaError, DesignError, BatchError, FitError, OptionError, ModelFileError):
+for _kind in (
+    SourceError,
+    FormulaError,
+    DesignError,
+    BatchError,
+    FitError,
+    OptionError,
+    MissingFitError,
+    ModelFileError,
+):
     _kind.__module__ = "betahat.errors"  # where users find them, and what a traceback should say
 BetahatError.__module__ = BetahatWarning.__module__ = "betahat.errors"
 

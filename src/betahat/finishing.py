@@ -1,0 +1,191 @@
+"""Finishing: what was asked for, checked before anything is read; and from where learning ended to a Fit.
+
+how = asked(loss, update, lr, epochs, start, collinear, missing)
+fit = finished(problem, gathered, tally, how)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from betahat import errors
+from betahat import update as updates
+from betahat.arrays import Columns
+from betahat.batch import Tally, as_column, check_finite
+from betahat.learning import CLOSE, Answer, answered, stands_still
+from betahat.loss import Loss, named
+from betahat.outcome import Fit
+from betahat.problem import Problem
+from betahat.roads import Gathered
+from betahat.sums import Sums
+from betahat.trace import Trace
+from betahat.update.descent import Descent
+from betahat.update.exact import Exact
+
+_MOST_EPOCHS = 100_000  # some 100 MB of trace for a small model
+_LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million such numbers are still floats
+
+
+@dataclass(frozen=True, eq=False)
+class How:
+    """What was asked for, besides the data.
+
+    Attributes
+    ----------
+    loss : Loss
+    update : update
+    reason : str
+        Why that update.
+    epochs : int or None
+    start : array (p,) or None
+    collinear : str
+    """
+
+    loss: Loss
+    update: Any
+    reason: str
+    epochs: int | None
+    start: Any
+    collinear: str
+
+
+def asked(
+    loss: str | Loss,
+    update: Any,
+    lr: float | None,
+    epochs: int | None,
+    start: Any,
+    collinear: str,
+    missing: str,
+) -> How:
+    """Check the options of a fit against each other; see `bh.fit` for what they mean."""
+    for what, given, known in (
+        ("collinear", collinear, ["drop", "raise", "min_norm"]),
+        ("missing", missing, ["drop", "raise"]),
+    ):
+        if given not in known:
+            raise errors.unknown_option(what, given, known)
+    if epochs is not None and (not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1):
+        raise errors.bad_number("epochs", epochs, "a whole number, one or more")
+    chosen = named(loss)
+    method, reason = updates.named(update, chosen)
+    if lr is not None:
+        if isinstance(method, Exact):
+            raise errors.option_not_for(
+                "lr", "the exact update, which takes one step and needs no rate", "pass update='descent'"
+            )
+        method = replace(method, lr=lr)
+    if epochs is not None and epochs > _MOST_EPOCHS:
+        wanted = f"at most {_MOST_EPOCHS:,}: every step is kept in the trace"
+        raise errors.bad_number("epochs", epochs, wanted)
+    if epochs is not None and isinstance(method, Exact):
+        raise errors.option_not_for("epochs", "the exact update, which takes one step", "pass update='descent'")
+    if collinear == "min_norm" and not isinstance(method, Exact):
+        raise errors.option_not_for("collinear='min_norm'", "a descent", "pass update='exact'")
+    return How(chosen, method, reason, epochs, start, collinear)
+
+
+def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fit:
+    """Learn from what was gathered, and make a Fit of the answer."""
+    _check(problem, gathered.sums, tally, how.collinear)
+    start = _start(problem, how.start)
+    answer = answered(problem, how.loss, how.update, gathered, how.epochs, start, how.collinear)
+    if answer.solution.dropped and how.collinear == "raise":
+        raise errors.collinear_terms(answer.solution.dropped)
+    return _fit(problem, answer, tally, how)
+
+
+# ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
+    """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
+    design = problem.design
+    size, center = sums.size / sums.weight**0.5, sums.center  # (k + 2,)
+    for j, name in enumerate([*design.names[design.intercept :], "offset", design.response]):
+        if not float(size[j]) <= _LARGEST or 0 < float(size[j]) < 1 / _LARGEST:
+            raise errors.out_of_range(name, float(size[j]))
+    if collinear == "raise" and sums.rows < len(design.names):
+        raise errors.too_few_rows(sums.rows, len(design.names))
+    constant = sums.cross.diagonal() == 0  # (k + 2,): exactly, since a column is centered about a value of its own
+    if bool(constant[-1]) and (design.intercept or float(center[-1]) == 0):
+        raise errors.constant_response(design.response, float(center[-1]), sums.rows)
+    if isinstance(design, Columns) and design.intercept and tally.used > 1:
+        for j, name in enumerate(design.names[1:]):
+            if bool(constant[j]):
+                raise errors.constant_column(name, float(center[j]))
+
+
+def _start(problem: Problem, start: Any) -> Tensor:
+    names = problem.design.names
+    W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
+    if W.shape[0] != len(names):
+        wanted = f"({len(names)},), one weight for each of {errors.listing(names)}"
+        raise errors.wrong_shape("start", tuple(W.shape), wanted)
+    check_finite(W[None], [f"start, for {name!r}," for name in names], None)
+    return W
+
+
+def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
+    solution, update, sums = answer.solution, answer.update, answer.sums
+    remarks, dropped = [], solution.dropped
+    if how.collinear == "min_norm" and dropped:
+        remarks.append(errors.chosen_by_norm(dropped))
+        dropped = {}
+    why = f"{update.name}: {how.reason}; {answer.road}"
+    digits = solution.digits
+    if not isinstance(update, Exact):
+        why = f"{update.name}: {how.reason}; each epoch was computed from the moments, whatever the number of rows"
+        digits = min(digits, _shared_digits(answer.W, solution.coef))
+    stuck = len(answer.steps) > 0 and stands_still(answer.steps[-1].before, answer.steps[-1].after)
+    over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
+    if over:
+        remarks.append(str(errors.rate_over_limit(update.lr, answer.limit or 0.0)))
+    elif answer.distance > CLOSE and not stuck:
+        remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
+    if sums.rows == solution.rank:
+        remarks.append(errors.no_freedom(sums.rows))
+    elif solution.rss <= 1e-30 * (solution.mss + solution.rss):  # as R's summary.lm
+        remarks.append(errors.perfect_fit())
+    return Fit(
+        design=problem.design,
+        coef=answer.W,
+        unscaled=solution.unscaled,
+        center=solution.center,
+        weight=sums.weight,
+        rss=answer.rss,
+        mss=solution.mss + (solution.rss - answer.rss),
+        rank=solution.rank,
+        tally=tally,
+        nobs=sums.rows,
+        log_weight=sums.log_weight,
+        weighted=problem.weighted,
+        counted=problem.counted,
+        condition=solution.condition,
+        digits=digits,
+        offset_given=problem.offset,
+        loss=how.loss.name,
+        update=update.name,
+        why=why,
+        trace=Trace(tuple(problem.design.names), tuple(answer.steps)),
+        label=problem.label,
+        kind=problem.kind,
+        distance=answer.distance,
+        learning_rate=getattr(update, "lr", None),
+        learning_rate_limit=answer.limit,
+        spectrum=answer.spectrum,
+        dropped=dropped,
+        remarks=tuple(remarks),
+    )
+
+
+def _shared_digits(W: Tensor, solution: Tensor) -> float:
+    """Decimal digits that weights (p,) share with the least-squares solution, the worst of them."""
+    gaps = (W - solution).abs() / solution.abs().clamp(min=torch.finfo(torch.float64).tiny)
+    gaps = gaps[(solution != W) & (solution != 0)]
+    return float((-gaps.log10()).clamp(min=0.0).min()) if len(gaps) else 15.9

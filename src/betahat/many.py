@@ -1,0 +1,214 @@
+"""Many: several fits of one design, by group or by response, gathered in one pass and answered one by one.
+
+    fits = bh.fit("sales ~ price", data, by="store")
+    fits["Seoul"]                                # a Fit
+    fits.tidy()                                  # one row for each group and term; a group that failed says why
+
+A group that cannot be fitted gives its reason, and the others are not held up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from betahat import derive, errors
+from betahat.arrays import Piece
+from betahat.batch import Tally, as_matrix, check_finite
+from betahat.finishing import How, finished
+from betahat.groups import Grouped, Keys, grouped
+from betahat.outcome import Fit
+from betahat.problem import Problem, of_arrays
+from betahat.progress import watched
+from betahat.roads import ENOUGH, Gathered, gather, merged
+from betahat.source import hand_out
+from betahat.sums import Sums
+from betahat.threads import in_order
+from betahat.update.careful import SMALL
+from betahat.update.exact import solve
+
+_RESPONSES = 64  # that are summed together in one pass
+_AGAIN = 20_000_000  # numbers of X of the doubtful groups up to which their rows are read again and kept
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fits(Mapping[Any, Fit]):
+    """Fits by their keys, and the reasons of those that there are not.
+
+    Attributes
+    ----------
+    by : tuple of str
+        What the keys are values of.
+    fits : dict
+        Key → Fit; the key of several columns is a tuple.
+    reasons : dict
+        Key → why it could not be fitted.
+    kind : str
+        What the data were; tables go out in the same kind.
+    without : int
+        Rows that belong to no group, because a value that groups go by is missing.
+    """
+
+    by: tuple[str, ...]
+    fits: dict[Any, Fit]
+    reasons: dict[Any, str]
+    kind: str
+    without: int = field(default=0)
+
+    def __getitem__(self, key: Any) -> Fit:
+        if key not in self.fits:
+            raise errors.no_such_fit(key, self.reasons.get(key), list(self.fits))
+        return self.fits[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.fits
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.fits)
+
+    def __len__(self) -> int:
+        return len(self.fits)
+
+    def __repr__(self) -> str:
+        failed = f", {errors.count(len(self.reasons), 'failure')}" if self.reasons else ""
+        return f"<Fits by {', '.join(self.by)}: {errors.count(len(self.fits), 'fit')}{failed}; see tidy() and glance()>"
+
+    def tidy(self, level: float = 0.95) -> Any:
+        """One row for each key and term: broom's columns, and `reason` where a key could not be fitted."""
+        return self._table(lambda fit: _columns(import_module("betahat.report").tidy, fit, level))
+
+    def glance(self) -> Any:
+        """One row for each key: broom's columns, and `reason` where it could not be fitted."""
+        return self._table(lambda fit: _columns(import_module("betahat.report").glance, fit))
+
+    def _table(self, ask: Any) -> Any:
+        parts = {key: ask(fit) for key, fit in self.fits.items()}
+        names = list(next(iter(parts.values()), {}))
+        out: dict[str, list[Any]] = {name: [] for name in [*self.by, *names, "reason"]}
+        for key in sorted([*self.fits, *self.reasons], key=_in_order):
+            part = parts.get(key, {name: [None] for name in names})
+            rows = len(part[names[0]]) if names else 1
+            for name, value in zip(self.by, key if len(self.by) > 1 else (key,), strict=True):
+                out[name] += [value] * rows
+            for name in names:
+                blank: Any = None if name == "term" else np.nan
+                out[name] += [blank if v is None else v for v in part[name]]
+            out["reason"] += [self.reasons.get(key)] * rows
+        return hand_out(out, self.kind)
+
+
+def _columns(report: Any, fit: Fit, *more: Any) -> dict[str, list[Any]]:
+    frame = report(replace(fit, kind="arrow"), *more)
+    return {name: frame[name].to_pylist() for name in frame.column_names}
+
+
+def _in_order(key: Any) -> Any:
+    parts = key if isinstance(key, tuple) else (key,)
+    return [(isinstance(v, str), v) if isinstance(v, str | int | float | bool) else (True, str(v)) for v in parts]
+
+
+def by_group(problem: Problem, keys: Keys, how: How) -> Fits:
+    """Fit every group by itself, with one design; the rows of groups that need care are read once more."""
+    intercept = problem.design.intercept
+    tally = Tally()
+    stream = watched(problem.batches(tally), tally, problem.label)
+    found = grouped(stream, keys.at, intercept=intercept, keep=SMALL)
+    if not found.sums:
+        raise errors.no_rows(problem.label)
+    _look_again(problem, keys, found)
+    fits, reasons = {}, {}
+    for place, value in enumerate(keys.values):
+        key = value if len(keys.by) > 1 else value[0]
+        if place not in found.sums:
+            reasons[key] = "no complete row"
+            continue
+        told = ", ".join(f"{name} = {v}" for name, v in zip(keys.by, value, strict=True))
+        rows = None if found.kept is None else found.kept.get(place)
+        one = replace(problem, label=f"{problem.label}, {told}", rereadable=False, gone=rows is None)
+        try:
+            sums = merged(derive.sums(batch, intercept=intercept, factor=True) for batch in rows or [])
+            gathered = Gathered(sums or found.sums[place], rows)
+            fits[key] = finished(one, gathered, Tally(found.rows[place]), how)
+        except errors.BetahatError as reason:
+            reasons[key] = reason.what
+    return Fits(keys.by, fits, reasons, problem.kind, found.without)
+
+
+def _look_again(problem: Problem, keys: Keys, found: Grouped) -> None:
+    """Keep the rows of the groups whose cross-products do not promise enough digits."""
+    if found.kept is not None or not problem.rereadable:
+        return
+    design = problem.design
+    names, doubtful, numbers = tuple(design.names[design.intercept :]), set(), 0
+    for place, sums in found.sums.items():
+        solution = solve(sums, names=names, intercept=design.intercept)
+        plainly = {name for j, name in enumerate(names) if float(sums.cross[j, j]) == 0}
+        if solution.sharp < ENOUGH or set(solution.dropped) - plainly:
+            doubtful.add(place)
+            numbers += found.rows[place] * len(design.names)
+    if doubtful and numbers <= _AGAIN:
+        again = grouped(
+            problem.batches(Tally()), keys.at, intercept=design.intercept, keep=_AGAIN, only=frozenset(doubtful)
+        )
+        found.kept = again.kept
+
+
+def by_response(X: Any, Y: Any, options: dict[str, Any], how: How) -> Fits:
+    """Fit every column of Y (n, q) on X: the rows are read once for many responses."""
+    names = [str(name) for name in getattr(Y, "columns", [])]
+    matrix = as_matrix(Y.to_numpy() if hasattr(Y, "to_numpy") else Y, "y")  # (n, q)
+    names = names or [f"y{j}" for j in range(matrix.shape[1])]
+    if len(set(names)) < len(names):
+        raise errors.duplicate_columns(sorted({n for n in names if names.count(n) > 1}), "y")
+    fits, reasons, kind = {}, {}, "numpy"
+    for start in range(0, len(names), _RESPONSES):
+        block = range(start, min(start + _RESPONSES, len(names)))
+        problems = {j: _with_response(of_arrays(X, matrix[:, j], **options), names[j]) for j in block}
+        first = problems[start]
+        kind = first.kind
+        small = first.numbers is None or first.numbers <= SMALL
+        tally = Tally()
+        together = None if small else _sums_of_all(first, matrix[:, list(block)], names[start:], tally)
+        for j, problem in problems.items():
+            try:
+                gathered = None if together is None else _one_of(together, j - start, problem)
+                own = tally if gathered is not None else Tally()
+                fits[names[j]] = finished(problem, gathered or gather(problem, own), own, how)
+            except errors.FitError as reason:
+                reasons[names[j]] = reason.what
+    return Fits(("response",), fits, reasons, kind)
+
+
+def _with_response(problem: Problem, name: str) -> Problem:
+    return replace(problem, design=replace(problem.design, response=name))
+
+
+def _sums_of_all(problem: Problem, Y: Tensor, names: Sequence[str], tally: Tally) -> Sums:
+    """The sums of [X, offset, every response], in one pass."""
+    assert problem.pieces is not None
+
+    def work(piece: Piece) -> Sums:
+        here = Y[piece.rows]  # (m, r)
+        check_finite(here, list(names), piece.rows)
+        sums = Sums.of(piece.X, [piece.offset, *here.T], weight=piece.weight, count=piece.count)
+        if not bool(sums.cross.diagonal().isfinite().all() & sums.center.isfinite().all()):
+            piece.check(problem.design.names[problem.design.intercept :], problem.design.response)
+        return sums
+
+    total = merged(in_order(watched(problem.pieces(tally), tally, problem.label), work))
+    if total is None:
+        raise errors.no_rows("X")
+    return total
+
+
+def _one_of(together: Sums, place: int, problem: Problem) -> Gathered | None:
+    """The sums of one response among all, or None where they promise too few digits and the rows must be read."""
+    design = problem.design
+    k = len(design.names) - design.intercept
+    sums = together.select([*range(k + 1), k + 1 + place])
+    return Gathered(sums, None) if sums.rows else None
