@@ -40,7 +40,7 @@ def covariance(fit: Fit, kind: str = "classical") -> Tensor:
 def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
     array = (values.numpy() if isinstance(values, Tensor) else values).astype(np.float64)  # a copy
     array[[term in fit.dropped for term in fit.terms]] = np.nan
-    return pd.Series(array, index=pd.Index(fit.terms), name=name)
+    return pd.Series(array, index=fit.index, name=name)
 
 
 def params(fit: Fit) -> pd.Series[float]:

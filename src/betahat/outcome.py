@@ -12,6 +12,7 @@ upwards and a Fit can be made without them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,13 @@ class Fit:
     def terms(self) -> tuple[str, ...]:
         """The names of the coefficients, in order."""
         return tuple(self.design.names)
+
+    @cached_property
+    def index(self) -> pd.Index[str]:
+        """The same as a pandas Index."""
+        import pandas as pd
+
+        return pd.Index(self.terms)
 
     @property
     def intercept(self) -> bool:

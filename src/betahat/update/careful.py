@@ -35,7 +35,9 @@ from betahat.update.exact import Solution, powers_of_two
 
 SMALL = 4_000_000  # numbers of X up to which a fit is refined
 _INVERSE = 4_000_000  # n r² up to which (X'WX)⁻¹ is refined as well; beyond, a few seconds would go into late digits
+_TOGETHER = 1 << 15  # products n r m that are made and summed at once
 _ROUNDS = 30
+_RATE = 64.0  # roundings, times the condition, that a round leaves of what was wrong
 _GIVEN_UP = 1e-6  # a last correction larger than this is no convergence
 _ENOUGH = 2.0**-58  # of a coefficient: a correction below this cannot change its float64
 
@@ -97,7 +99,10 @@ class _Rows:
         """A' W v, (r, m) for v (n, m)."""
         if self.w is not None:
             v = v.times(self.w[:, None])
-        parts = [v.times(self.A[:, j : j + 1]).total() for j in range(self.A.shape[1])]
+        (n, r), m = self.A.shape, v.high.shape[1]
+        if n * r * m <= _TOGETHER:
+            return Doubled(v.high[:, None, :], v.low[:, None, :]).times(self.A[:, :, None]).total()
+        parts = [v.times(self.A[:, j : j + 1]).total() for j in range(r)]
         return Doubled(np.stack([p.high for p in parts]), np.stack([p.low for p in parts]))
 
 
@@ -142,7 +147,11 @@ def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercep
     wanted = 1 + (r if errors_too else 0)
     b = Doubled(*(np.column_stack([part, np.zeros((len(part), wanted - 1))]) for part in target))  # (n, m)
     c = np.column_stack([np.zeros(r), np.eye(r)[:, : wanted - 1]])  # (r, m)
-    x, residuals, left = _augmented(rows, near, b, c)
+    start = np.empty((r, wanted))
+    start[:, 0] = solution.coef.numpy()[kept] * scale / unit
+    if errors_too:
+        start[:, 1:] = -solution.unscaled.numpy()[np.ix_(kept, kept)] * scale[:, None] * scale
+    x, residuals, left = _augmented(rows, near, b, c, start, solution.condition)
     if not left < _GIVEN_UP:
         return solution
 
@@ -174,7 +183,7 @@ def polish(solution: Solution, sums: Sums, stream: Callable[[], Iterator[Batch]]
     near = _Near.of(solution, sums, scale, intercept=intercept)
     x = Doubled.of((solution.coef.numpy()[kept] * scale / unit)[:, None])  # (r, 1)
     last = rss = remains = np.inf
-    rate = min(1.0, 64 * np.finfo(np.float64).eps * solution.condition)  # by which a round shrinks what is wrong
+    rate = min(1.0, _RATE * np.finfo(np.float64).eps * solution.condition)  # by which a round shrinks what is wrong
     for _ in range(_ROUNDS):
         pull, squares = Doubled.of(np.zeros((len(kept), 1))), Doubled.of(np.zeros(1))
         for batch in stream():
@@ -221,14 +230,17 @@ def _joined(batches: Sequence[Batch], name: str) -> Array:
     return np.concatenate([getattr(batch, name).numpy() for batch in batches])
 
 
-def _augmented(rows: _Rows, near: _Near, b: Doubled, c: Array) -> tuple[Doubled, Doubled, float]:
+def _augmented(
+    rows: _Rows, near: _Near, b: Doubled, c: Array, start: Array, condition: float
+) -> tuple[Doubled, Doubled, float]:
     """Solve r + A x = b, A'W r = c for x (r, m) and r (n, m), b (n, m) and c (r, m), in doubled precision.
 
-    Also returned is the size of the last correction, relative to the coefficient it went to: the worst of them.
+    Also returned is what the next correction would be, relative to the coefficient it went to: the worst of them.
     """
-    x = Doubled.of(np.zeros((rows.A.shape[1], c.shape[1])))
-    r = b
+    x = Doubled.of(start)
+    r = b - rows.apply(x)
     last = np.inf
+    rate = min(1.0, _RATE * np.finfo(np.float64).eps * condition)  # by which a round shrinks what is wrong
     for _ in range(_ROUNDS):
         f = b - r - rows.apply(x)  # (n, m)
         g = Doubled.of(c) - rows.gather(r)  # (r, m)
@@ -238,10 +250,12 @@ def _augmented(rows: _Rows, near: _Near, b: Doubled, c: Array) -> tuple[Doubled,
         x = x + Doubled.of(dx)
         size = float(np.max(np.abs(dx) / np.maximum(np.abs(x.high), np.finfo(np.float64).tiny), initial=0.0))
         norm = float(np.linalg.norm(change.high))
-        if size <= _ENOUGH or not norm < last / 2:
+        moved, stays = np.linalg.norm(change.high, axis=0), np.linalg.norm(r.high, axis=0)  # (m,)
+        settled = size * rate <= _ENOUGH and bool((moved * rate <= _ENOUGH * stays).all())
+        if size <= _ENOUGH or settled or not norm < last / 2:
             break
         last = norm
-    return x, r, size
+    return x, r, min(size, max(size * rate, _ENOUGH))
 
 
 def _factor(sums: Sums, kept: npt.NDArray[np.intp], intercept: bool) -> Array:
