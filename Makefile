@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 .PHONY: run test check bench clean
 
@@ -23,13 +24,18 @@ check: $(READY)
 	$(BIN)/python -m pytest README.md README.ko.md docs
 
 # Ours beside the peers, in one run; R is used where Rscript is installed.
-bench: $(READY)
+bench: $(PEERS)
 	$(BIN)/python benchmarks/digits.py
+	$(BIN)/python benchmarks/speed.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,examples]"
 	touch $(READY)
+
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	touch $(PEERS)
 
 clean:
 	rm -rf $(VENV) examples/output

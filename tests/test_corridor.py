@@ -13,13 +13,15 @@ HOUSE = Path(betahat.__file__).parent
 
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
-    "errors", "threads", "batch", "files", "source", "columns", "expressions", "formula", "encoding", "design",
-    "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace", "outcome",
-    "progress", "problem", "roads", "moments", "learning", "finishing", "groups", "many", "validation", "fitting",
-    "training", "inference", "windows", "diagnose", "numerals", "report", "plot", "modelfile", "watching", "estimator",
-    "lecture", "lab", "cli",
+    "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding",
+    "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace",
+    "outcome", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing", "groups", "many",
+    "validation", "fitting", "training", "inference", "windows", "diagnose", "numerals", "report", "plot", "modelfile",
+    "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
-SKINS = {"estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": set()}  # skin → who may import it all the same
+SKINS = {  # skin → who may import it all the same
+    "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),
+}  # fmt: skip
 #: rooms that may look up another room by its name when a method is called: the map itself, and Fit's methods
 LATE = {"__init__", "outcome", "many"}
 

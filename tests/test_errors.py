@@ -188,7 +188,7 @@ NO_TABLES = {
     "no column": ({}, SourceError, ["no rows"]),
     "no row": (pd.DataFrame(TABLE).iloc[:0], SourceError, ["no rows", "height, weight"]),
     "a name twice": (REPEATED.rename(columns={"b": "weight"}), SourceError, ["'a'", "more than one"]),
-    "None": (None, SourceError, ["NoneType"]),
+    "None": (None, OptionError, ["'weight ~ height'", "without a table"]),
     "a number": (3, SourceError, ["int"]),
     "an array": (X, SourceError, ["ndarray", "bh.fit(X, y)"]),
     "no path": ([], SourceError, ["list"]),
@@ -241,7 +241,7 @@ FILES = {
     "in no folder": (lambda folder: str(folder / "no" / "cars.csv"), ["cars.csv", "no file"]),
     "empty": (_file("empty.csv", b""), ["empty.csv", "0 bytes"]),
     "header only": (_file("header.csv", b"weight,height\n"), ["header.csv", "no rows", "weight, height"]),
-    "ragged": (_file("ragged.csv", b"weight,height\n1,2\n3\n"), ["ragged.csv", "2 columns, got 1"]),
+    "ragged": (_file("ragged.csv", b"weight,height\n1,2\n3\n"), ["ragged.csv", "Line 3", "1 value", "2 columns"]),
     "cut Parquet": (_cut("cut.parquet", _whole_parquet), ["cut.parquet", "Parquet", "cut off"]),
     "cut gzip": (_cut("cut.csv.gz", lambda _: gzip.compress(TEXT.encode() * 50)), ["cut.csv.gz", "cut off"]),
     "text called Parquet": (_file("text.parquet", TEXT.encode()), ["text.parquet", "not a Parquet", "text"]),
@@ -249,7 +249,7 @@ FILES = {
     "pickle called CSV": (_file("p.csv", pickle.dumps(TABLE)), ["p.csv", "a pickle"]),
     "spreadsheet called CSV": (_file("s.csv", b"PK\x03\x04rest"), ["s.csv", "spreadsheet"]),
     "spreadsheet": (_file("s.xlsx", b"PK\x03\x04rest"), ["s.xlsx", "no kind that betahat reads"]),
-    "UTF-16": (_file("u.csv", TEXT.encode("utf-16")), ["u.csv", "binary"]),
+    "UTF-16": (_file("u.csv", TEXT.encode("utf-16")), ["u.csv", "UTF-16", "iconv"]),
     "CP949 header": (_file("k.csv", "weight,height,성별\n1,2,3\n".encode("cp949")), ["k.csv", "UTF-8", "CP949"]),
     "CP949 values": (
         _file("k.csv", "weight,height\n1,남자\n2,여자\n3,남자\n".encode("cp949")),
@@ -257,6 +257,18 @@ FILES = {
     ),
     "Latin-1 values": (_file("l.csv", "weight,height\n1,café\n2,thé\n".encode("latin-1")), ["l.csv", "not UTF-8"]),
     "duplicate names": (_file("d.csv", b"weight,height,height\n1,2,3\n"), ["d.csv", "'height'", "more than one"]),
+    "UTF-16 without a mark": (_file("u.csv", TEXT.encode("utf-16-le")), ["u.csv", "UTF-16", "iconv"]),
+    "ragged and wide": (
+        _file("r.csv", b'weight,height\n"1",2\n3,"a\nb"\n3,4,5\n'),
+        ["Line 5", "3 values", "2 columns"],
+    ),
+    "open quote": (_file("q.csv", b'weight,height\n1,2\n2,"3\n3,4\n4,5\n'), ["q.csv", "quote", "line 3"]),
+    "open quote at the end": (_file("q.csv", b'weight,height\n1,2\n2,3\n3,"4'), ["q.csv", "quote", "line 4"]),
+    "two open quotes": (
+        _file("q.csv", b'weight,height,s\n1,2,a\n2,3,"b\n3,5,c\n4,4,"d\n5,5,e\n'),
+        ["q.csv", "quote", "line 3"],
+    ),
+    "open quote, compressed": (_file("q.csv.gz", gzip.compress(b'weight,height\n1,2\n2,"3\n')), ["q.csv.gz", "line 3"]),
     "glob without match": (lambda folder: str(folder / "*.parquet"), ["*.parquet", "matches no table"]),
     "folder without tables": (_folder_without_tables, ["notes", "matches no table"]),
 }
@@ -275,8 +287,10 @@ def test_file(name, door, tmp_path):
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        ("weight,size\n1,2\n", ["b.csv", "'height'", "missing"]),
-        ("weight,height\n1,tall\n", ["b.csv", "text", "numbers"]),
+        ("weight,size\n1,2\n", ["b.csv", "'height'", "missing", "a.csv"]),
+        ("weight,height\n1,tall\n", ["b.csv", "file 2 of 2", "text", "numbers", "'tall' at line 2 of", "a.csv"]),
+        ("weight,height\n1,2\n3,?\n", ["b.csv", "file 2 of 2", "'?' at line 3 of", "a.csv"]),
+        ("weight,height\n1,2\n3\n", ["b.csv", "file 2 of 2", "Line 3"]),
     ],
 )
 def test_files_of_one_list_that_differ(second, words, door, tmp_path):
@@ -284,9 +298,73 @@ def test_files_of_one_list_that_differ(second, words, door, tmp_path):
     (tmp_path / "b.csv").write_text(second)
     if door == "python":
         paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
-        letter(lambda: bh.fit("weight ~ height", paths), SourceError, [*words, "a.csv"])
+        letter(lambda: bh.fit("weight ~ height", paths), SourceError, words)
     else:
-        refused(["fit", str(tmp_path / "*.csv"), "weight ~ height"], [*words, "a.csv"], tmp_path)
+        refused(["fit", str(tmp_path / "*.csv"), "weight ~ height"], words, tmp_path)
+
+
+def test_one_of_many_parquet_files_is_cut_off(tmp_path):
+    for i in range(5):
+        papq.write_table(pa.table(TABLE), tmp_path / f"part-{i}.parquet")
+    damaged = tmp_path / "part-3.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    words = ["part-3.parquet", "file 4 of 5", "cut off"]
+    letter(lambda: bh.fit("weight ~ height", str(tmp_path / "*.parquet")), SourceError, words)
+
+
+NUMBERS = "weight,height\n" + "".join(f"{i % 7},{i}.5\n" for i in range(40))
+STRAY = {
+    "in a plain term": ("weight ~ height", "height"),
+    "in arithmetic": ("weight ~ log(height)", "height"),
+    "in the response": ("height ~ weight", "height"),
+}
+
+
+@pytest.mark.parametrize("name", STRAY)
+def test_text_among_the_numbers_of_a_csv_is_shown_with_its_line(name, tmp_path):
+    formula, column = STRAY[name]
+    lines = NUMBERS.splitlines()
+    lines[30] = "3,unknown"
+    (tmp_path / "t.csv").write_text("\n".join([*lines, ""]))
+    words = [f"'{column}'", "'unknown' at line 31 of", "t.csv", "numbers"]
+    letter(lambda: bh.fit(formula, tmp_path / "t.csv"), DesignError, words)
+    assert bh.fit("weight ~ C(height)", tmp_path / "t.csv").nobs == 40  # said to be a category, it is one
+
+
+def test_text_among_numbers_in_the_first_of_many_files(tmp_path):
+    (tmp_path / "a.csv").write_text(NUMBERS + "1,-\n")
+    (tmp_path / "b.csv").write_text(NUMBERS)
+    letter(lambda: bh.fit("weight ~ height", str(tmp_path / "*.csv")), SourceError, ["'-' at line 42 of", "a.csv"])
+
+
+def test_a_pipe_is_no_file(door, tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    words = ["pipe.csv", "a pipe or a device", "write it to a file first"]
+    if door == "python":
+        letter(lambda: bh.fit("weight ~ height", path), SourceError, words)
+    else:
+        refused(["fit", str(path), "weight ~ height"], words, tmp_path)
+    letter(lambda: bh.fit("weight ~ height", "/dev/null"), SourceError, ["/dev/null", "device"])
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "secret.csv"
+    path.write_text(NUMBERS)
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # root may read whatever it likes
+        opened = Path.open
+
+        def denied(self, *given, **more):
+            if self.name == "secret.csv":
+                raise PermissionError(13, "Permission denied", str(self))
+            return opened(self, *given, **more)
+
+        monkeypatch.setattr(Path, "open", denied)
+    text = letter(
+        lambda: bh.fit("weight ~ height", path), SourceError, ["secret.csv", "may not be read", "permissions"]
+    )
+    assert "damaged" not in text
 
 
 # ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -295,7 +373,7 @@ HOLE = np.where(np.arange(N) == 4, np.nan, Y)
 ARRAYS = {
     "different lengths": ((X, Y[:3]), {}, BatchError, ["X has 6 rows", "y has 3"]),
     "weights of another length": ((X, Y), {"weights": [1.0, 2.0]}, BatchError, ["6 rows", "weights has 2"]),
-    "y of two columns": ((X, X), {}, BatchError, ["y has shape (6, 2)", "(n, 1)"]),
+    "y of three dimensions": ((X, np.ones((N, 2, 2))), {}, BatchError, ["y has shape (6, 2, 2)", "(n, 1)"]),
     "X of three dimensions": ((np.ones((2, 3, 4)), Y), {}, BatchError, ["(2, 3, 4)"]),
     "X of no column": ((np.ones((N, 0)), Y), {}, BatchError, ["(6, 0)", "at least one column"]),
     "X of no row": ((np.ones((0, 2)), []), {}, SourceError, ["no rows"]),

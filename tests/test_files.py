@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import betahat as bh
-from betahat import errors, files
+from betahat import csvtext, errors, files
 from betahat.source import Source
 from test_errors import letter
 
@@ -211,7 +211,7 @@ CSV = {
 def test_csv(name, encoding, streamed, tmp_path, monkeypatch):
     content, expected = CSV[name]
     if streamed:
-        monkeypatch.setattr(files, "_WHOLE_CSV", 0)
+        monkeypatch.setattr(csvtext, "_WHOLE_CSV", 0)
     path = text(tmp_path / "t.csv", content, encoding)
     assert Source.of(path).names == tuple(expected)
     assert whole(path) == expected
@@ -220,6 +220,62 @@ def test_csv(name, encoding, streamed, tmp_path, monkeypatch):
 def test_tsv_has_commas_in_its_values(tmp_path):
     path = text(tmp_path / "t.tsv", "s\ty\na,b\t1\n")
     assert whole(path) == {"s": ["a,b"], "y": [1]}
+
+
+SEPARATED = {
+    "semicolons": ("s;y\na,b;1\nc;2\n", {"s": ["a,b", "c"], "y": [1, 2]}),
+    "semicolons and decimal commas": ("s;y\na;1,5\nb;-2,25\nc;3\n", {"s": ["a", "b", "c"], "y": [1.5, -2.25, 3.0]}),
+    "semicolons and decimal points": ("s;y\na;1.5\nb;2\n", {"s": ["a", "b"], "y": [1.5, 2.0]}),
+    "semicolons and quoted commas": ('"s,t";y\n"1,5";1\nb;2\n', {"s,t": ["1,5", "b"], "y": [1, 2]}),
+    "tabs": ("s\ty\na,b\t1\n", {"s": ["a,b"], "y": [1]}),
+    "bars": ("s|y\na,b|1\n", {"s": ["a,b"], "y": [1]}),
+    "commas first": ("s;t,y\na;b,1\n", {"s;t": ["a;b"], "y": [1]}),
+    "one column": ("y\n1\n2\n", {"y": [1, 2]}),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("name", SEPARATED)
+def test_the_header_tells_the_separator(name, ending, streamed, tmp_path, monkeypatch):
+    content, expected = SEPARATED[name]
+    if streamed:
+        monkeypatch.setattr(csvtext, "_WHOLE_CSV", 0)
+    path = tmp_path / f"t{ending}"
+    path.write_bytes(gzip.compress(content.encode()) if ending.endswith("gz") else content.encode())
+    assert Source.of(path).names == tuple(expected)
+    assert whole(path) == expected
+
+
+CLOSED = [
+    's,y\n"a",1\n"b\nc",2\n',
+    's,y\n"say ""hi""",1\n"""",2\n',
+    's,y\n5" pipe,1\n7" pipe,2\n6" pipe,3\n',  # a quote within a value that began without one is a sign as others
+    's,y\n"",1\n"a","2"\n',
+    '"s","y"\r\n"a\r\n",1\r\n',
+    's,y\na,1\nb,"2"',
+]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 8 << 20])
+@pytest.mark.parametrize("content", CLOSED)
+def test_quotes_that_are_closed_are_left_alone(content, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(csvtext, "_BLOCK", block)
+    for encoding in ("utf-8", "utf-8-sig"):
+        path = text(tmp_path / "t.csv", content, encoding)
+        assert csvtext.unclosed(str(path), csvtext.Dialect()) is None
+
+
+def test_a_large_csv_is_looked_through_once_for_its_types(tmp_path, monkeypatch):
+    path = text(tmp_path / "t.csv", "x,y\n" + "".join(f"{v},{v * v % 7}\n" for v in range(60)))
+    monkeypatch.setattr(csvtext, "_WHOLE_CSV", 10)
+    passes = []
+    types = csvtext._types
+    monkeypatch.setattr(csvtext, "_types", lambda *given: passes.append(given) or types(*given))
+    source = Source.of(path)
+    for _ in range(3):
+        assert sum(table.num_rows for table in source.tables(["x", "y"])) == 60
+    assert len(passes) == 1
 
 
 def test_names_with_dots_in_a_formula(tmp_path):
@@ -248,8 +304,8 @@ def test_a_large_csv_widens_to_what_holds_every_row(name, wanted, tmp_path, monk
     values, expected = WIDENING[name]
     path = text(tmp_path / "t.csv", "i,other,late\n" + "".join(f"{i},a,{v}\n" for i, v in enumerate(values)))
     at_once = whole(path, wanted)
-    monkeypatch.setattr(files, "_WHOLE_CSV", 10)
-    monkeypatch.setattr(files, "_BLOCK", 64)
+    monkeypatch.setattr(csvtext, "_WHOLE_CSV", 10)
+    monkeypatch.setattr(csvtext, "_BLOCK", 64)
     tables = chunks(path, wanted)
     assert len(tables) > 3  # it was cut indeed
     assert {table.schema.field("late").type for table in tables} == {expected}
@@ -260,8 +316,8 @@ def test_a_late_fraction_reaches_the_fit(tmp_path, monkeypatch):
     x = [*range(60), 60.5]
     path = text(tmp_path / "t.csv", "x,y\n" + "".join(f"{v},{v * v % 7}\n" for v in x))
     alone = bh.fit("y ~ x", path)
-    monkeypatch.setattr(files, "_WHOLE_CSV", 10)
-    monkeypatch.setattr(files, "_BLOCK", 64)
+    monkeypatch.setattr(csvtext, "_WHOLE_CSV", 10)
+    monkeypatch.setattr(csvtext, "_BLOCK", 64)
     np.testing.assert_allclose(bh.fit("y ~ x", path).params, alone.params, rtol=1e-12)  # another order of summing
 
 
@@ -275,8 +331,8 @@ def test_blocks_of_a_large_csv_make_no_difference(rows, tmp_path, monkeypatch):
     table = pa.table({"s": [s for s, _ in rows], "i": [i for _, i in rows]})
     pacsv.write_csv(table, tmp_path / "t.csv")
     with monkeypatch.context() as patched:
-        patched.setattr(files, "_WHOLE_CSV", 0)
-        patched.setattr(files, "_BLOCK", 48)
+        patched.setattr(csvtext, "_WHOLE_CSV", 0)
+        patched.setattr(csvtext, "_BLOCK", 48)
         assert whole(tmp_path / "t.csv") == table.to_pydict()
 
 

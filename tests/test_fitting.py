@@ -75,8 +75,8 @@ def test_exact_takes_one_step_from_any_start():
         ("exact", "exact", "it was asked for"),
         (Exact(), "exact", "it was asked for"),
         ("descent", "descent", "it was asked for"),
-        ("momentum", "descent", "it was asked for"),
-        (Descent(lr=0.1, momentum=0.5), "descent", "it was asked for"),
+        ("momentum", "momentum", "it was asked for"),
+        (Descent(lr=0.1, momentum=0.5), "momentum", "it was asked for"),
         ("adam", "adam", "it was asked for"),
     ],
 )

@@ -284,7 +284,8 @@ REFUSED = [
 @pytest.mark.parametrize("door", ["python", "command line"])
 def test_new_rows_that_are_refused(new, options, error, words, door, tmp_path):
     if door == "python":
-        letter(lambda: FIT.predict(new, **options), error, words)
+        model = bh.fit(FIT.formula, TABLE, offset="x") if "offset" in options else FIT
+        letter(lambda: model.predict(new, **options), error, words)
     elif isinstance(new, dict) and not options:
         FIT.save(tmp_path / "m.betahat")
         path = write_csv(tmp_path / "new.csv", new)
@@ -301,7 +302,8 @@ def test_arrays_predict_arrays():
         np.testing.assert_allclose(out, expected, rtol=1e-13)
     letter(lambda: fit.predict(X[:, :1]), BatchError, ["(7, 1)", "(n, 2)"])
     letter(lambda: fit.predict(np.full((3, 2), np.nan)), BatchError, ["x0 is nan", "row 0"])
-    letter(lambda: fit.predict(X, offset=[1.0]), BatchError, ["7 rows", "offset has 1"])
+    shifted = bh.fit(X, y, offset=X[:, 0])
+    letter(lambda: shifted.predict(X, offset=[1.0]), BatchError, ["7 rows", "offset has 1"])
 
 
 def test_a_model_of_a_frame_finds_its_columns_by_name_in_frames_and_files(tmp_path):
@@ -312,3 +314,15 @@ def test_a_model_of_a_frame_finds_its_columns_by_name_in_frames_and_files(tmp_pa
     path = write_csv(tmp_path / "new.csv", frame.to_dict("list"))
     assert fit.predict(path).to_pylist() == expected.tolist()
     letter(lambda: fit.predict(frame[["x"]]), DesignError, ["'z'"])
+
+
+def test_a_level_that_was_meant_as_alpha_is_remarked():
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+    with pytest.warns(bh.errors.BetahatWarning, match=r"alpha=0\.05 write level=0\.95"):
+        fit.conf_int(0.05)
+
+
+def test_an_offset_for_a_model_without_one_is_refused():
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+    with pytest.raises(bh.BetahatError, match="learned without one"):
+        fit.predict({"x": [1.0], "o": [3.0]}, offset="o")

@@ -263,7 +263,7 @@ def test_reading_twice_gives_the_same_tables(table, contained):
     assert source.names == tuple(table[0].column_names)
     if not source.rereadable:
         assert isinstance(contained, pa.RecordBatchReader | Capsule)
-        source = source.kept(source.names)
+        source = source.kept(source.names, lambda schema: schema.names)  # as if all must be learned from
     assert _read(source) == _read(source) == table[0].to_pylist()
 
 

@@ -92,16 +92,24 @@ class Columns:
         return cls(every, response if isinstance(response, str) and response else "y", intercept, own is not None)
 
     def pieces(
-        self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        freq: Any = None,
+        tally: Tally | None = None,
+        most: int = 4 * CHUNK,
     ) -> Iterator[Piece]:
         """Stream X and y in chunks of rows, without a copy; shapes, lengths and weights are checked."""
         tally = Tally() if tally is None else tally
         given = {self.response: y, "weights": weights, "offset": offset, "freq": freq}
         vectors = {name: None if v is None else _vector(v, name) for name, v in given.items()}
         start = 0
-        for part in self._parts(X):
+        for part in self._parts(X, most):
             stop = start + len(part)
-            rows = torch.arange(start, stop)
+            rows = torch.from_numpy(np.arange(start, stop))  # torch's own would wake threads that the sums need
             y_, w, o, f = (None if v is None else v[start:stop] for v in vectors.values())
             if y_ is not None and len(y_) == len(part):
                 for name, column, check in (("weights", w, check_weights), ("freq", f, check_counts)):
@@ -128,7 +136,7 @@ class Columns:
         self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
     ) -> Iterator[Batch]:
         """Stream X and y as batches: float64, with the constant, checked for finiteness."""
-        for piece in self.pieces(X, y, weights=weights, offset=offset, freq=freq, tally=tally):
+        for piece in self.pieces(X, y, weights=weights, offset=offset, freq=freq, tally=tally, most=CHUNK):
             piece.check(self.names[self.intercept :], self.response)
             y_, w, o, f = (
                 None if v is None else as_tensor(v, "y") for v in (piece.y, piece.weight, piece.offset, piece.count)
@@ -144,7 +152,7 @@ class Columns:
             if part.shape[1] != len(names):
                 wanted = f"(n, {len(names)}), as when the model was learned"
                 raise errors.wrong_shape("X", np.shape(X) or part.shape, wanted)
-            rows = torch.arange(start, start + len(part))
+            rows = torch.from_numpy(np.arange(start, start + len(part)))
             matrix = as_tensor(part, "X")
             check_finite(matrix, list(names), rows)
             here = None if shift is None else shift[start : start + len(part)]
@@ -158,7 +166,7 @@ class Columns:
     def _with_constant(self, part: torch.Tensor) -> torch.Tensor:
         return torch.cat([part.new_ones(len(part), 1), part], dim=1) if self.intercept else part
 
-    def _parts(self, X: Any) -> Iterator[np.ndarray[Any, Any]]:
+    def _parts(self, X: Any, most: int = CHUNK) -> Iterator[np.ndarray[Any, Any]]:
         """X in chunks of rows (m, k), as it is stored."""
         names = self.names[self.intercept :]
         if not is_frame(X):
@@ -169,8 +177,8 @@ class Columns:
             matrix = matrix[:, None] if matrix.ndim == 1 else matrix
             if matrix.ndim != 2:
                 as_matrix(X, "X")  # says what is wrong
-            for start in range(0, len(matrix), CHUNK):
-                yield matrix[start : start + CHUNK]
+            for start in range(0, len(matrix), most):
+                yield matrix[start : start + most]
             return
         source = Source.of(X)
         chosen = names if self.named else source.names

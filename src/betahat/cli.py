@@ -34,6 +34,10 @@ def _lettered(command: Callable[..., None]) -> Callable[..., None]:
         except BetahatError as problem:
             click.echo(f"betahat: {problem}", err=True)
             sys.exit(1)
+        except KeyboardInterrupt:
+            kept = options.get("checkpoint")
+            click.echo(f"betahat: interrupted{f'; what was gathered is in {kept}' if kept else ''}", err=True)
+            sys.exit(130)
         except BrokenPipeError:  # whoever read has gone; there is nobody to tell
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
@@ -86,6 +90,11 @@ def main() -> None:
 @click.option("--epochs", type=click.IntRange(min=1), help="Steps of a descent; as many as it takes when left out.")
 @click.option("--collinear", default="drop", metavar="POLICY", help="drop, raise or min_norm.", show_default=True)
 @click.option("--missing", default="drop", metavar="POLICY", help="drop or raise.", show_default=True)
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Keep what was gathered in FILE after each data file; the same command goes on from there.",
+)
 @_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
 @_form
@@ -102,6 +111,7 @@ def fit(
     epochs: int | None,
     collinear: str,
     missing: str,
+    checkpoint: str | None,
     level: float,
     save_to: str | None,
     form: str,
@@ -118,6 +128,8 @@ def fit(
     if "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
+    if save_to and not Path(save_to).expanduser().resolve().parent.is_dir():
+        raise errors.cannot_write(save_to, "No such folder")
     with _silent_progress(quiet):
         model = bh.fit(
             formula,
@@ -130,6 +142,7 @@ def fit(
             epochs=epochs,
             collinear=collinear,
             missing=missing,
+            checkpoint=checkpoint,
         )
     text = _render(model, level, form)
     if save_to:

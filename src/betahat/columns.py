@@ -7,6 +7,7 @@ codes(table.column("carrier"), [...]) # the place of each value among the levels
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from betahat import errors
 
+_WHOLE = 2**53
 WORDS = {
     "number": "numbers",
     "truth": "true/false values",
@@ -45,6 +47,21 @@ def numbers(column: Any) -> np.ndarray[Any, Any]:
             column = column.cast(column.type.value_type)
         column = column.cast(pa.float64(), safe=False)
     return np.asarray(column.to_numpy())
+
+
+def is_rounded(column: Any) -> bool:
+    """Whether it holds whole numbers beyond 2⁵³, of which float64 has not every one."""
+    if not (pa.types.is_int64(column.type) or pa.types.is_uint64(column.type)):
+        return False
+    ends = pc.min_max(column).as_py()
+    return any(end is not None and abs(end) > _WHOLE for end in ends.values())
+
+
+def almost_numbers(levels: Sequence[Any]) -> bool:
+    """Whether nine in ten of these texts, and at least ten, are numbers, but not all."""
+    count = sum(isinstance(level, str) and re.fullmatch(r"\s*[-+]?\d*[.,]?\d+(e[-+]?\d+)?\s*", level) is not None
+                for level in levels)  # fmt: skip
+    return max(10, 0.9 * len(levels)) <= count < len(levels)
 
 
 def complete(table: Any, names: Sequence[str], gaps: dict[str, int] | None = None) -> np.ndarray[Any, Any]:
@@ -120,8 +137,8 @@ class Levels:
         return sorted(seen)
 
 
-def codes(column: Any, levels: Sequence[Any], name: str, rows: Any) -> np.ndarray[Any, Any]:
-    """The place (n,) of each value among the levels; an unseen level is an error that names it and its row."""
+def codes(column: Any, levels: Sequence[Any], name: str, rows: Any, *, by_hand: bool = False) -> np.ndarray[Any, Any]:
+    """The place (n,) of each value among the levels; another level is an error that names it and its row."""
     values = plain(column, name)
     if pa.types.is_null(values.type):
         values = values.cast(pa.array(list(levels)).type)
@@ -133,5 +150,7 @@ def codes(column: Any, levels: Sequence[Any], name: str, rows: Any) -> np.ndarra
     places = pc.index_in(values, value_set=known)
     if places.null_count:
         i = int(np.flatnonzero(~places.is_valid().to_numpy())[0])
+        if by_hand:
+            raise errors.level_not_given(name, values[i].as_py(), levels)
         raise errors.unseen_level(name, values[i].as_py(), levels, int(rows[i]))
     return np.asarray(places.to_numpy()).astype(np.int64)

@@ -11,6 +11,7 @@ whole stream before any row is encoded, so the chunks a table comes in never cha
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from betahat import columns as col
 from betahat import errors
 from betahat.batch import Batch, Tally, as_column, check_counts, check_weights
-from betahat.encoding import Encoder
+from betahat.encoding import Encoder, categorical, given_levels
 from betahat.formula import Factor, Parsed
 from betahat.source import Source
 
@@ -84,8 +85,8 @@ class Design:
     ) -> Design:
         """Learn the encodings of a formula from a source; rows of weight zero teach nothing.
 
-        The source is read to its end only when there is something to learn from all of it; `extra` are columns that
-        are needed besides the formula's (weights, freq, offset), whose missing values drop a row as well.
+        The source is read to its end only when there is something to learn from all of it (`to_learn`); `extra` are
+        columns that are needed besides the formula's (weights, freq, offset), whose missing values drop a row as well.
 
         Raises
         ------
@@ -95,6 +96,7 @@ class Design:
         needed = _needed(parsed, source, extra)
         kinds: dict[str, str] = {}
         found: dict[str, col.Levels] = {}
+        unknown = any(factor.learned for factor in parsed.factors.values())
         whole: dict[str, list[np.ndarray[Any, Any]]] = {}
         gaps = dict.fromkeys(needed, 0)
         first, read, weightless = None, 0, 0
@@ -104,8 +106,9 @@ class Design:
             if not kinds or "nothing" in kinds.values():
                 now = {name: col.kind(table.column(name).type) for name in needed}
                 kinds = {name: kinds[name] if kinds.get(name, "nothing") != "nothing" else now[name] for name in needed}
-                for name in categorical(parsed, kinds):
+                for name in categorical(parsed, kinds, source.no_number):
                     found.setdefault(name, col.Levels(name))
+                    unknown |= given_levels(parsed, name) is None
             complete = col.complete(table, needed, gaps)
             weighty = _weighty(weights, table, read) & _weighty(freq, table, read)
             weightless += int((complete & ~weighty).sum())
@@ -119,7 +122,7 @@ class Design:
                     whole.setdefault(factor.expr, []).append(_present(table, factor, weighty, read - table.num_rows))
             if first is None and kept.num_rows:
                 first = kept
-            if first is not None and not found and not any(f.learned for f in parsed.factors.values()):
+            if first is not None and not unknown:
                 break
         if read == 0:
             raise errors.no_rows(source.label, source.names)
@@ -127,8 +130,8 @@ class Design:
             raise errors.weights_all_zero(weightless)
         if first is None:
             raise errors.nothing_left(read, gaps, source.label)
-        levels_of = {name: levels.ordered_values(_given(parsed, name)) for name, levels in found.items()}
-        _check_levels(parsed, levels_of)
+        levels_of = {name: levels.ordered_values(given_levels(parsed, name)) for name, levels in found.items()}
+        _check_levels(parsed, levels_of, source)
         _check_size(parsed, levels_of)
         encoder = Encoder(parsed, kinds, levels_of, frozenset(n for n, v in found.items() if v.is_ordered))
         for factor in parsed.factors.values():
@@ -149,6 +152,8 @@ class Design:
     ) -> Iterator[Batch]:
         """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted."""
         tally = Tally() if tally is None else tally
+        numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
+        rounded: set[str] = set()
         named = [v for v in (weights, offset, freq) if isinstance(v, str)]
         needed = _needed(self.parsed, source, named)
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
@@ -163,8 +168,11 @@ class Design:
             tally.weightless += int((complete & ~used).sum())
             if not used.any():
                 continue
-            rows = torch.from_numpy(np.flatnonzero(used)) + start
-            kept = table if used.all() else table.filter(used)
+            rows, kept = _chosen(table, used, start)
+            for name in sorted(numeric - rounded):
+                if col.is_rounded(kept.column(name)):
+                    rounded.add(name)
+                    warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
             y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
             weight = self._column(weights, weight_array, kept, rows, "weights")
@@ -192,8 +200,7 @@ class Design:
                 if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
                     raise errors.kind_changed(name, col.WORDS[now], col.WORDS[self.kinds[name]])
             complete = col.complete(table, needed)
-            rows = torch.from_numpy(np.flatnonzero(complete)) + start
-            kept = table if complete.all() else table.filter(complete)
+            rows, kept = _chosen(table, complete, start)
             X = self._encode(kept, rows) if kept.num_rows else torch.empty(0, len(self.names), dtype=torch.float64)
             yield Batch(X, None, None, self._offset(kept, rows, offset, offset_array), rows), table.num_rows
             read = start + table.num_rows
@@ -262,28 +269,22 @@ def _numbered(tables: Iterator[Any]) -> Iterator[tuple[int, Any]]:
         start += table.num_rows
 
 
-def categorical(parsed: Parsed, kinds: dict[str, str]) -> list[str]:
-    """The columns that are categories: said so by C(…), or text or truth values standing by themselves."""
-    names: list[str] = []
-    for expr, factor in parsed.factors.items():
-        bare = factor.role == "column" and expr != parsed.lhs and kinds[factor.columns[0]] in ("text", "truth")
-        if bare or factor.role == "category":
-            names.append(factor.columns[0])
-        else:
-            bad = next((name for name in factor.columns if kinds[name] in ("text", "other")), None)
-            if bad is not None:
-                asker = f"The response {expr!r}" if expr == parsed.lhs else f"{expr!r}"
-                otherwise = "" if expr == parsed.lhs else f", or use it as a category: C({bad})"
-                raise errors.not_numeric(bad, col.WORDS[kinds[bad]], "", asker, otherwise)
-    return list(dict.fromkeys(names))
+def _chosen(table: Any, used: np.ndarray[Any, Any], start: int) -> tuple[torch.Tensor, Any]:
+    """The rows of a table that are used (n,): their places in the source, and themselves."""
+    if used.all():
+        return torch.from_numpy(np.arange(start, start + len(used))), table
+    return torch.from_numpy(np.flatnonzero(used) + start), table.filter(used)
 
 
-def _given(parsed: Parsed, name: str) -> tuple[Any, ...] | None:
-    return next((f.levels for f in parsed.factors.values() if f.columns == (name,) and f.levels is not None), None)
-
-
-def _check_levels(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
+def _check_levels(parsed: Parsed, levels: dict[str, list[Any]], source: Source) -> None:
     for name, values in levels.items():
+        bare = any(
+            f.role == "column" and f.columns == (name,) and parsed.on_right(e) for e, f in parsed.factors.items()
+        )
+        where = source.no_number(name) if bare and col.almost_numbers(values) else ""
+        if where:
+            asker, otherwise = f"{name!r}, whose values are almost all numbers,", f", or say that it is one: C({name})"
+            raise errors.not_numeric(name, f"{where}, which makes it a category", "", asker, otherwise)
         if len(values) == 1 and parsed.intercept:
             raise errors.one_level(name, values[0])
 

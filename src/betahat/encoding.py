@@ -4,13 +4,15 @@
     encoder.learn(factor, values)        # means, knots: from all rows, before any is encoded
     X, names = encoder.matrix(table)     # (n, p) and its columns
 
-This room is the only one that speaks to formulaic's materializers.
+This room is the only one that speaks to formulaic's materializers. What needs none of their wisdom goes past them: the
+constant, a bare column of numbers, and a category that is compared with its first level, as R does unless told
+otherwise. `by_formulaic` is the plain twin of `matrix`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,8 @@ class Encoder:
         self.parsed, self.kinds, self.levels, self.ordered = parsed, kinds, levels, ordered
         self.transforms: dict[str, Any] = {}
         factors = [factor for expr, factor in parsed.factors.items() if parsed.on_right(expr)]
+        self.by_hand = {f.columns[0] for f in parsed.factors.values() if f.levels is not None}
+        self.direct = self._direct()
         #: columns that are nothing but categories, whose exact values pass as codes
         self.coded = {name for name in levels if not any(f.role == "number" and name in f.columns for f in factors)} - {
             f.columns[0] for f in parsed.factors.values() if f.role == "column" and kinds[f.columns[0]] == "number"
@@ -108,13 +112,80 @@ class Encoder:
         return self.matrix(table, range(table.num_rows))[1]
 
     def matrix(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
-        """X (n, p) of these rows, and its columns' names."""
-        wanted = [name for expr, f in self.parsed.factors.items() if self.parsed.in_terms(expr) for name in f.columns]
+        """X (n, p) of these rows, each column lying together, and its columns' names."""
+        rest = [codes for codes in self.parsed.codes if codes not in self.direct]
+        if rest:  # the constant decides how their categories are coded
+            rest = [("1",)] * (self.parsed.intercept and ("1",) not in rest) + rest
+        made = self._made(rest, table, rows) if rest else {}
+        blocks = [
+            made[codes] if codes in made else self._block(self.direct[codes], table, rows)
+            for codes in self.parsed.codes
+        ]
+        X = np.empty((sum(len(names) for _, names in blocks), table.num_rows))  # (p, n)
+        place = 0
+        for values, names in blocks:
+            here = X[place : place + len(names)]
+            if values.dtype == np.int64:  # places among the levels: a row of zeros and a one, or zeros for the first
+                others = np.flatnonzero(values)
+                here[:] = 0.0
+                here[values[others] - 1, others] = 1.0
+            else:
+                here[:] = values
+            place += len(names)
+        return X.T, tuple(name for _, names in blocks for name in names)
+
+    def by_formulaic(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
+        """The same, all of it by formulaic: slower."""
+        made = self._made(list(self.parsed.codes), table, rows)
+        return np.concatenate([values for values, _ in made.values()]).T, tuple(
+            name for _, names in made.values() for name in names
+        )
+
+    def _direct(self) -> dict[tuple[str, ...], Factor | None]:
+        """The terms, by their codes, that are made without formulaic: numbers, categories, the constant (None).
+
+        How formulaic codes the categories of a term depends on the other terms in which their factors stand, and on
+        the constant. So a factor must stand in no term but its own, and a category beside a constant.
+        """
+        codes = set(self.parsed.codes)
+        bare = {c: f for f in self.parsed.factors.values() if (c := (f.code,)) in codes and self._is_plain(f)}
+        tied = {code for term in codes if term not in bare for code in term}
+        direct: dict[tuple[str, ...], Factor | None] = {c: f for c, f in bare.items() if c[0] not in tied}
+        return direct | {("1",): None} if self.parsed.intercept else direct
+
+    def _is_plain(self, factor: Factor) -> bool:
+        """Whether a factor is a column of numbers, or a category compared with its first level beside a constant."""
+        name = factor.columns[0]
+        if factor.role == "column" and self.kinds[name] == "number":
+            return True
+        treated = factor.role == "column" or re.fullmatch(rf"\w+\({MARK}\d+{MARK}(, levels=.*)?\)", factor.code)
+        return bool(name in self.levels and name not in self.ordered and treated and self.parsed.intercept)
+
+    def _block(self, factor: Factor | None, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], list[str]]:
+        """A direct term: its values (n,), or the places (n,), int64, of its values among the levels; and its names."""
+        if factor is None:
+            return np.ones(1), ["Intercept"]
+        name = factor.columns[0]
+        if factor.role == "column" and self.kinds[name] == "number":
+            return col.numbers(table.column(name)), [name]
+        shown = self._shown(factor.code)
+        return self._places(table, name, rows), [f"{shown}[T.{level}]" for level in self.levels[name][1:]]
+
+    def _made(
+        self, terms: list[tuple[str, ...]], table: Any, rows: Any
+    ) -> dict[tuple[str, ...], tuple[np.ndarray[Any, Any], list[str]]]:
+        """The columns (k, n) of some terms, and their names, by formulaic."""
+        inside = {code for codes in terms for code in codes}
+        wanted = [name for f in self.parsed.factors.values() if f.code in inside for name in f.columns]
         columns = {self._code(name): self._values(table, name, rows) for name in dict.fromkeys(wanted)}
         frame = pd.DataFrame(columns, index=range(table.num_rows))
-        matrix = self._materialize(frame, self._spec(self.parsed.codes, self._encoders()), self.parsed.text)
-        names = tuple(self._shown(name) for name in matrix.model_spec.column_names)
-        return np.ascontiguousarray(matrix, dtype=np.float64), names
+        matrix = self._materialize(frame, self._spec(terms, self._encoders()), self.parsed.text)
+        values, made, place = np.asarray(matrix, dtype=np.float64).T, {}, 0
+        for codes, term in zip(terms, matrix.model_spec.structure, strict=True):
+            names = [self._shown(name) for name in term.columns]
+            made[codes] = (values[place : place + len(names)], names)
+            place += len(names)
+        return made
 
     def response(self, table: Any) -> np.ndarray[Any, Any]:
         """The left side (n,); true and false count as 1 and 0."""
@@ -142,15 +213,18 @@ class Encoder:
             name = name.replace(factor.code, plain)
         return name
 
+    def _places(self, table: Any, name: str, rows: Any) -> np.ndarray[Any, Any]:
+        return col.codes(table.column(name), self.levels[name], name, rows, by_hand=name in self.by_hand)
+
     def _values(self, table: Any, name: str, rows: Any) -> Any:
         column = table.column(name)
         if name in self.coded:
-            places = col.codes(column, self.levels[name], name, rows)
+            places = self._places(table, name, rows)
             return pd.Categorical.from_codes(
                 places, categories=pd.Index(self.levels[name], dtype=None), ordered=name in self.ordered
             )
         if name in self.levels:
-            col.codes(column, self.levels[name], name, rows)  # an unseen level is an error here, too
+            self._places(table, name, rows)  # an unseen level is an error here, too
         return np.asarray(column.to_numpy()).astype(bool) if self.kinds[name] == "truth" else col.numbers(column)
 
     def _encoders(self) -> dict[str, Any]:
@@ -190,3 +264,47 @@ class Encoder:
             if "Contrasts.base" in detail:
                 detail = "the reference level of its contrast is not among the column's levels"
             raise errors.transform_failed(text, detail[:300]) from None
+
+
+# ── questions about a formula's columns ──────────────────────────────────────────────────────────────────────────────
+
+
+def categorical(parsed: Parsed, kinds: dict[str, str], no_number: Callable[[str], str] = lambda _: "") -> list[str]:
+    """The columns that are categories: said so by C(…), or text or truth values standing by themselves.
+
+    Text elsewhere is refused; `no_number` says where a column first holds some.
+    """
+    names: list[str] = []
+    for expr, factor in parsed.factors.items():
+        bare = factor.role == "column" and expr != parsed.lhs and kinds[factor.columns[0]] in ("text", "truth")
+        if bare or factor.role == "category":
+            names.append(factor.columns[0])
+        else:
+            bad = next((name for name in factor.columns if kinds[name] in ("text", "other")), None)
+            if bad is not None:
+                asker = f"The response {expr!r}" if expr == parsed.lhs else f"{expr!r}"
+                otherwise = "" if expr == parsed.lhs else f", or use it as a category: C({bad})"
+                where = no_number(bad)
+                held = f"{col.WORDS[kinds[bad]]} ({where})" if where else col.WORDS[kinds[bad]]
+                raise errors.not_numeric(bad, held, "", asker, otherwise)
+    return list(dict.fromkeys(names))
+
+
+def to_learn(parsed: Parsed, schema: Any) -> list[str]:
+    """The terms that must see all rows before any is encoded: transforms, and categories without given levels."""
+    categories = categorical(parsed, {name: col.kind(schema.field(name).type) for name in parsed.columns})
+    return [
+        expr
+        for expr, factor in parsed.factors.items()
+        if factor.learned
+        or (
+            factor.role != "number"
+            and factor.columns[0] in categories
+            and given_levels(parsed, factor.columns[0]) is None
+        )
+    ]
+
+
+def given_levels(parsed: Parsed, name: str) -> tuple[Any, ...] | None:
+    """The levels of a column that the formula names itself, C(x, levels=[…]); None when it does not."""
+    return next((f.levels for f in parsed.factors.values() if f.columns == (name,) and f.levels is not None), None)

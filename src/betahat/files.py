@@ -10,21 +10,25 @@ pyarrow does the parsing. What is ours is the order, the checks, and errors that
 from __future__ import annotations
 
 import glob
+import re
+import stat
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.ipc as paipc
 import pyarrow.parquet as papq
 
-from betahat import errors
+from betahat import csvtext, errors
 
 CHUNK = 65_536  # rows of a Parquet batch: small enough for the cache's neighborhood, large enough to decode quickly
-_WHOLE_CSV = 64 << 20  # bytes up to which a CSV file is read at once, its types inferred from every row
-_BLOCK = 8 << 20  # bytes of a larger CSV file parsed at a time
+_NUMBERS = 1 << 20  # values of a Parquet batch: 8 MB
+_BUFFER = 1 << 18  # bytes of a column that are read at a time
+_MOST_ASKED = 100  # files whose rows are counted for a progress bar; the others count by their bytes
 _ENDINGS = {
     ".csv": "CSV",
     ".tsv": "CSV",
@@ -74,19 +78,28 @@ def expand(given: str | Path | Sequence[str | Path]) -> list[str]:
 def kind(path: str) -> str:
     """CSV, Parquet or Arrow, from the ending and the first bytes, which must not contradict each other."""
     file = Path(path)
-    if not file.exists():
+    try:
+        mode = file.stat().st_mode if file.exists() else None
+        stream = None if mode is None or not stat.S_ISREG(mode) else file.open("rb")
+    except PermissionError:
+        raise errors.file_unreadable(path) from None
+    if mode is None:
         beside = [child.name for child in list(file.parent.iterdir())[:2000]] if file.parent.is_dir() else []
         raise errors.file_missing(path, beside)
-    if file.is_dir():
+    if stat.S_ISDIR(mode):
         raise errors.file_unknown_kind(path)
-    if file.stat().st_size == 0:
-        raise errors.file_empty(path)
-    with _naming(path, "a file"), file.open("rb") as stream:
+    if stream is None:
+        raise errors.file_is_pipe(path)
+    with _naming(path, "a file"), stream:
         head = stream.read(64)
+    if not head:
+        raise errors.file_empty(path)
     looks = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
-    if looks is None and b"\x00" in head:
-        looks = "binary data"
     named = _ENDINGS.get(_ending(file.name) or "")
+    if looks is None and b"\x00" in head:
+        if named == "CSV" and (head.startswith((b"\xff\xfe", b"\xfe\xff")) or 3 * head.count(0) > len(head)):
+            raise errors.file_not_utf8(path, "UTF-16")
+        looks = "binary data"
     if named is None:
         if looks in ("Parquet", "Arrow"):
             return looks
@@ -107,17 +120,21 @@ def _ending(name: str) -> str | None:
 
 
 @contextmanager
-def _naming(path: str, what: str) -> Iterator[None]:
-    """Turn whatever a reader raises into an error that names the file."""
+def _naming(path: str, what: str, which: str = "") -> Iterator[None]:
+    """Turn whatever a reader raises into an error that names the file, and which of how many it is."""
     try:
         yield
     except errors.BetahatError:
         raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError, zlib.error) as problem:
         detail = " ".join(str(problem).split())[:200]
         if "UTF8" in detail or "UTF-8" in detail or "utf-8" in detail:
             raise errors.file_not_utf8(path) from None
-        raise errors.file_damaged(path, what, detail) from None
+        if what == "CSV" and re.search(r"Expected \d+ columns", detail):
+            fault = csvtext.ragged(path, csvtext.dialect(path))
+            if fault is not None:
+                raise errors.csv_ragged(path, *fault, which) from None
+        raise errors.file_damaged(path, what, detail, which) from None
 
 
 # ── schemas ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,16 +153,15 @@ def columns(paths: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _schema(path: str) -> Any:
+def _schema(path: str, which: str = "") -> Any:
     shape = kind(path)
-    with _naming(path, shape):
+    with _naming(path, shape, which):
         if shape == "Parquet":
             return papq.read_schema(path)
         if shape == "Arrow":
             with _open_ipc(path) as reader:
                 return reader.schema
-        with pacsv.open_csv(_bytes(path), parse_options=_separator(path)) as reader:
-            return reader.schema
+        return csvtext.schema(path)
 
 
 def _broad(type_: Any) -> str:
@@ -159,22 +175,51 @@ def _broad(type_: Any) -> str:
     return "nothing" if pa.types.is_null(type_) else str(type_)
 
 
+def rows(paths: Sequence[str]) -> int | None:
+    """How many rows the files hold: as Parquet says, or about, by the lines of a CSV file's beginning; or None."""
+    asked = paths[:_MOST_ASKED]
+    try:
+        counts = [_rows(path) for path in asked]
+        share = sum(Path(path).stat().st_size for path in paths) / sum(Path(path).stat().st_size for path in asked)
+    except (errors.BetahatError, pa.ArrowException, OSError):
+        return None
+    known = [count for count in counts if count is not None]
+    return round(sum(known) * share) if len(known) == len(counts) else None
+
+
+def _rows(path: str) -> int | None:
+    shape = kind(path)
+    if shape == "Parquet":
+        return int(papq.read_metadata(path).num_rows)
+    if shape == "Arrow" or path.lower().endswith(".gz"):
+        return None
+    with Path(path).open("rb") as file:
+        beginning = file.read(1 << 20)
+    return round(Path(path).stat().st_size * beginning.count(b"\n") / len(beginning))
+
+
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read(paths: Sequence[str], wanted: Sequence[str] | None = None) -> Iterator[Any]:
-    """Tables of at most some ten thousand rows, file after file, with the wanted columns only."""
-    first: dict[str, str] = {}
-    for path in paths:
+def read(
+    paths: Sequence[str], wanted: Sequence[str] | None = None, known: dict[str, Any] | None = None
+) -> Iterator[Any]:
+    """Tables of at most some ten thousand rows, file after file, with the wanted columns only.
+
+    What is found out about large CSV files before they are read is noted in `known`, for the next reading.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    known = {} if known is None else known
+    for i, path in enumerate(paths):
         readers: dict[str, Callable[[str, list[str] | None], Iterator[Any]]] = {
             "Parquet": _read_parquet,
             "Arrow": _read_ipc,
-            "CSV": _read_csv,
+            "CSV": partial(csvtext.read, known=known),
         }
-        shape = kind(path)
-        with _naming(path, shape):
+        shape, which = kind(path), f" (file {i + 1:,} of {len(paths):,})" if len(paths) > 1 else ""
+        with _naming(path, shape, which):
             if wanted is not None:
-                _require(path, wanted, paths[0])
+                _require(path, wanted, paths[0], which)
             for table in readers[shape](path, None if wanted is None else list(wanted)):
                 for field in table.schema:
                     if shape == "CSV" and pa.types.is_binary(field.type):
@@ -182,22 +227,36 @@ def read(paths: Sequence[str], wanted: Sequence[str] | None = None) -> Iterator[
                     broad = _broad(field.type)
                     if broad == "nothing":
                         continue
-                    if first.setdefault(field.name, broad) != broad:
-                        raise errors.schema_differs(path, field.name, broad, paths[0], first[field.name])
+                    then, there = first.setdefault(field.name, (broad, path))
+                    if then != broad:
+                        culprit = no_number([path if broad == "text" else there], field.name)
+                        raise errors.schema_differs(path, field.name, broad, there, then, which, culprit)
                 yield table
 
 
-def _require(path: str, wanted: Sequence[str], first: str) -> None:
-    have = _schema(path).names
+def no_number(paths: Sequence[str], column: str) -> str:
+    """Where the CSV files first hold something else than a number in a column: "'n/a' at line 731 of 'a.csv'"."""
+    for path in paths:
+        if kind(path) == "CSV":
+            found = csvtext.no_number(path, csvtext.dialect(path), column)
+            if found is not None:
+                return f"{errors.clipped(found[1], 60)!r} at line {found[0]:,} of {path!r}"
+    return ""
+
+
+def _require(path: str, wanted: Sequence[str], first: str, which: str) -> None:
+    have = _schema(path, which).names
     for name in wanted:
         if name not in have:
-            raise errors.schema_differs(path, name, "missing", first, "there")
+            raise errors.schema_differs(path, name, "missing", first, "there", which)
 
 
 def _read_parquet(path: str, wanted: list[str] | None) -> Iterator[Any]:
     # Not the dataset scanner: it was five times slower here and took three times the memory, whatever its settings.
-    with papq.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(batch_size=CHUNK, columns=wanted):
+    # Without a buffer of its own every column of a row group is held whole, as it lies in the file.
+    with papq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+        width = file.metadata.num_columns if wanted is None else max(1, len(wanted))
+        for batch in file.iter_batches(batch_size=min(CHUNK, max(1024, _NUMBERS // width)), columns=wanted):
             yield pa.Table.from_batches([batch])
 
 
@@ -220,72 +279,6 @@ def _read_ipc(path: str, wanted: list[str] | None) -> Iterator[Any]:
         for batch in batches:
             table = pa.Table.from_batches([batch])
             yield table if wanted is None else table.select(wanted)
-
-
-def _separator(path: str) -> Any:
-    return pacsv.ParseOptions(delimiter="\t" if ".tsv" in path.lower()[-7:] else ",", newlines_in_values=True)
-
-
-def _bytes(path: str) -> Any:
-    return pa.input_stream(path, compression="gzip") if path.lower().endswith(".gz") else path
-
-
-def _read_csv(path: str, wanted: list[str] | None) -> Iterator[Any]:
-    convert = {"include_columns": wanted, "strings_can_be_null": True}
-    if Path(path).stat().st_size <= _WHOLE_CSV and not path.lower().endswith(".gz"):
-        yield pacsv.read_csv(
-            _bytes(path), parse_options=_separator(path), convert_options=pacsv.ConvertOptions(**convert)
-        )
-        return
-    types = _csv_types(path, convert)
-    yield from _stream_csv(path, convert, types)
-
-
-def _stream_csv(path: str, convert: dict[str, Any], types: dict[str, Any]) -> Iterator[Any]:
-    options = pacsv.ConvertOptions(**convert, column_types=types)
-    block = pacsv.ReadOptions(block_size=_BLOCK)
-    with pacsv.open_csv(
-        _bytes(path), read_options=block, parse_options=_separator(path), convert_options=options
-    ) as reader:
-        for batch in reader:
-            yield pa.Table.from_batches([batch])
-
-
-def _csv_types(path: str, convert: dict[str, Any]) -> dict[str, Any]:
-    """The narrowest type that holds every row of each column of a large CSV file.
-
-    pyarrow's streaming reader fixes the types on the first block, and fails later when a whole number is followed by
-    a fraction. So the file is first streamed as text where types are in doubt: whole numbers widen to floats, and
-    what is neither becomes text.
-    """
-    types: dict[str, Any] = {}
-    wider = {pa.null(): pa.float64(), pa.int64(): pa.float64()}  # anything else that fails can only be text
-    with pacsv.open_csv(_bytes(path), parse_options=_separator(path)) as reader:
-        header = reader.schema.names
-    while True:
-        options = pacsv.ConvertOptions(**convert, column_types=types)
-        block = pacsv.ReadOptions(block_size=_BLOCK)
-        with pacsv.open_csv(
-            _bytes(path), read_options=block, parse_options=_separator(path), convert_options=options
-        ) as reader:
-            found = {field.name: field.type for field in reader.schema}
-            try:
-                for _ in reader:
-                    pass
-                return found
-            except pa.ArrowInvalid as problem:
-                column = _column_at_fault(str(problem), header)
-                if column is None or found[column] == pa.string():
-                    raise
-                types = {**found, **types, column: wider.get(found[column], pa.string())}
-
-
-def _column_at_fault(message: str, names: list[str]) -> str | None:
-    """Read the message of pyarrow, which says 'In CSV column #3: …', counting the file's columns, or 'In column #3'."""
-    digits = message.partition("column #")[2].partition(":")[0]
-    if digits.isdigit() and int(digits) < len(names):
-        return names[int(digits)]
-    return None
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -134,13 +134,14 @@ def _start(problem: Problem, start: Any) -> Tensor:
 def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
     solution, update, sums = answer.solution, answer.update, answer.sums
     remarks, dropped = [], solution.dropped
+    name = "momentum" if getattr(update, "momentum", 0) else update.name
     if how.collinear == "min_norm" and dropped:
         remarks.append(errors.chosen_by_norm(dropped))
         dropped = {}
-    why = f"{update.name}: {how.reason}; {answer.road}"
+    why = f"{name}: {how.reason}; {answer.road}"
     digits = solution.digits
     if not isinstance(update, Exact):
-        why = f"{update.name}: {how.reason}; each epoch was computed from the moments, whatever the number of rows"
+        why = f"{name}: {how.reason}; each epoch was computed from the moments, whatever the number of rows"
         digits = min(digits, _shared_digits(answer.W, solution.coef))
     stuck = len(answer.steps) > 0 and stands_still(answer.steps[-1].before, answer.steps[-1].after)
     over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
@@ -170,7 +171,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         digits=digits,
         offset_given=problem.offset,
         loss=how.loss.name,
-        update=update.name,
+        update=name,
         why=why,
         trace=Trace(tuple(problem.design.names), tuple(answer.steps)),
         label=problem.label,

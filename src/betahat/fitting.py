@@ -9,10 +9,12 @@ What was given becomes a Problem, one pass gathers its sums, the loop of `learni
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from betahat import errors
 from betahat.batch import Tally
+from betahat.checkpoint import resumable
 from betahat.finishing import asked, finished
 from betahat.groups import Keys
 from betahat.loss import Loss
@@ -20,6 +22,7 @@ from betahat.many import by_group, by_response
 from betahat.moments import Moments
 from betahat.problem import of_arrays, of_formula
 from betahat.roads import Gathered, gather
+from betahat.update.exact import Exact
 
 
 def fit(
@@ -38,6 +41,7 @@ def fit(
     collinear: str = "drop",
     missing: str = "drop",
     by: str | Sequence[str] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Any:
     """Learn a regression.
 
@@ -76,6 +80,9 @@ def fit(
         For formulas: leave out rows with a missing value (and count them), or refuse. Arrays may hold none.
     by : column name or list of them, optional
         For formulas: a fit for each group of rows that share the value of this column (or these), in one pass.
+    checkpoint : path, optional
+        For files: a file in which the moments are kept after each of them. The same call goes on from there after it
+        was interrupted, and does not read finished files again.
 
     Returns
     -------
@@ -112,6 +119,14 @@ def fit(
     else:
         if data is None and isinstance(formula, str):
             raise errors.no_table(formula)
+        if checkpoint is not None:
+            if by is not None or not isinstance(formula, str):
+                raise errors.option_not_for("checkpoint=", "groups or arrays", "fit a formula to files")
+            options = {"weights": weights, "offset": offset, "freq": freq, "missing": missing}
+            problem, total = resumable(formula, data, checkpoint, **options)
+            if not total.rows:
+                raise errors.no_rows(total.label)
+            return finished(problem, Gathered(total.sums, None), total.tally, how)
         if by is not None:
             if not isinstance(formula, str):
                 raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
@@ -127,7 +142,7 @@ def fit(
             else of_arrays(formula, data, weights, offset, freq, intercept)
         )
         tally = Tally()
-        gathered = gather(problem, tally)
+        gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
     return finished(problem, gathered, tally, how)
 
 

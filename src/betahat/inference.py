@@ -25,6 +25,7 @@ from betahat.source import Source, hand_out, is_frame
 
 KINDS = ("classical",)
 INTERVALS = ("confidence", "prediction")
+_ODD = 0.2  # a level that is more often meant as its complement
 
 
 # ── coefficients ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,7 +102,10 @@ def quantile(level: float, df: int) -> float:
 
 def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
     """Coefficient ± quantile · standard error, by term."""
-    half = quantile(level, fit.df_resid) * standard_errors(fit)
+    factor = quantile(level, fit.df_resid)
+    if level <= _ODD:
+        warnings.warn(errors.odd_level(level), stacklevel=3)
+    half = factor * standard_errors(fit)
     return pd.DataFrame({"lower": params(fit) - half, "upper": params(fit) + half})
 
 
@@ -141,6 +145,8 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
     factor = quantile(level, fit.df_resid) if interval else math.nan
     a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
     data = Source.of(new) if a_table else new
+    if offset is not None and fit.offset_given is None:
+        raise errors.option_not_for("offset=", "a model that was learned without one", "leave it out")
     if offset is None and fit.offset_given is not None:
         offset = fit.offset_given
         if not isinstance(data, Source) or offset not in data.names:

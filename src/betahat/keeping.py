@@ -27,8 +27,8 @@ from torch import Tensor
 from betahat import columns as col
 from betahat import errors
 from betahat.arrays import Columns
-from betahat.design import Design, categorical
-from betahat.encoding import Encoder
+from betahat.design import Design
+from betahat.encoding import Encoder, categorical
 from betahat.formula import parse
 
 FORMAT = 1
@@ -41,7 +41,7 @@ BROKEN = (
 
 def packed(meta: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     """The content of a file."""
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    tensors = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}  # none may share memory
     text = json.dumps(to_plain(meta), ensure_ascii=False)
     bare = save_tensors(tensors, {"betahat": text})
     content: bytes = save_tensors(tensors, {"betahat": text, "sha256": _checksum(bare)})
@@ -100,13 +100,20 @@ def _checksum(content: bytes) -> str:
     return digest.hexdigest()
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, so that it is there whole or not at all."""
+def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> None:
+    """Write a file beside its place and rename it, so that it is there whole or not at all.
+
+    What is written `again` and again has one name beside its place, so that a killed run leaves nothing that piles up.
+    """
     target = Path(path).resolve()  # a link is followed, not replaced
     if target.exists() and not target.is_file():
         raise errors.cannot_write(str(path), "it is no regular file")
     try:
-        handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        if again:
+            beside = str(target.with_name(f".{target.name}.part"))
+            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        else:
+            handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as problem:
         raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
     try:

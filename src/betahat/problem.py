@@ -18,9 +18,10 @@ from betahat import derive, errors
 from betahat.arrays import Columns, Piece
 from betahat.batch import Batch, Tally
 from betahat.design import Design
+from betahat.encoding import to_learn
 from betahat.formula import parse
 from betahat.source import Source, is_frame
-from betahat.sums import Sums
+from betahat.sums import WIDE, Sums
 from betahat.threads import in_order
 
 
@@ -47,6 +48,8 @@ class Problem:
         True when there are no rows any more, only their moments.
     numbers : int or None
         How many numbers X holds, where that is known beforehand.
+    total : callable
+        How many rows there are, where that can be told without reading them; else None.
     """
 
     design: Any
@@ -59,6 +62,7 @@ class Problem:
     rereadable: bool = True
     gone: bool = False
     numbers: int | None = None
+    total: Callable[[], int | None] = lambda: None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
 
     def sums(
@@ -71,7 +75,8 @@ class Problem:
     ) -> Iterator[Sums]:
         """The sums of every chunk of rows, computed on all cores; `through` sees each chunk on its way."""
         items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
-        return in_order(through(items), lambda item: self._sums_of(item, factor))
+        alone = 1 if len(self.design.names) > WIDE and not factor else None  # BLAS's own threads are quicker then
+        return in_order(through(items), lambda item: self._sums_of(item, factor), alone)
 
     def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
         if isinstance(item, Batch):
@@ -103,8 +108,8 @@ def of_formula(
     parsed = parse(formula, source.names) if known is None else known.parsed
     extra = [given for given in (weights, offset, freq) if isinstance(given, str)]
     columns = list(dict.fromkeys([*parsed.columns, *extra, *(keys.by if keys is not None else ())]))
-    if all(name in source.names for name in columns):
-        source = source.kept(columns)
+    if known is None and all(name in source.names for name in columns):
+        source = source.kept(columns, lambda schema: to_learn(parsed, schema))
     if keys is not None:
         source = keys.through(source)
     design = Design.learn(parsed, source, extra, weights=weights, freq=freq) if known is None else known
@@ -116,8 +121,9 @@ def of_formula(
             yield batch
 
     return Problem(
-        design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None
-    )
+        design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,
+        rereadable=source.rereadable, total=source.rows,
+    )  # fmt: skip
 
 
 def of_arrays(X: Any, y: Any, weights: Any, offset: Any, freq: Any, intercept: bool | None) -> Problem:

@@ -61,7 +61,8 @@ class Summary:
             ("Update", fit.update if fit.learning_rate is None else f"{fit.update}, {len(fit.trace):,} epochs")
         )
         if fit.learning_rate is not None:
-            limit = f" (limit {number(fit.learning_rate_limit or math.nan, 4)})" if fit.update == "descent" else ""
+            limited = fit.update in ("descent", "momentum")
+            limit = f" (limit {number(fit.learning_rate_limit or math.nan, 4)})" if limited else ""
             lines.append(("Rate", number(fit.learning_rate, 4) + limit))
             lines.append(("Distance", f"{number(fit.distance, 3)} std. errors"))
         lines += [

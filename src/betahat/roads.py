@@ -43,14 +43,15 @@ class Gathered:
     kept: list[Batch] | None
 
 
-def gather(problem: Problem, tally: Tally) -> Gathered:
+def gather(problem: Problem, tally: Tally, *, keep: bool = True) -> Gathered:
     """Read the rows once: count them, gather their sums, and keep them as long as they are few."""
-    kept: list[Batch] | None = [] if problem.numbers is None or problem.numbers <= SMALL else None
+    few = problem.numbers is None or problem.numbers <= SMALL
+    kept: list[Batch] | None = [] if keep and few else None
     as_batches, size = kept is not None, 0
 
     def through(items: Iterator[Any]) -> Iterator[Any]:
         nonlocal kept, size
-        for item in watched(items, tally, problem.label):
+        for item in watched(items, tally, problem.label, problem.total):
             if kept is not None:
                 size += item.X.numel()
                 kept.append(item)
@@ -90,7 +91,10 @@ def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
     promised = solution.sharp
     if promised >= ENOUGH and not solution.dropped:
         return solution, sums, "one pass of cross-products promised digits enough"
-    again = merged(problem.sums(Tally(), factor=True, through=lambda items: watched(items, Tally(), problem.label)))
+    tally = Tally()
+    again = merged(
+        problem.sums(tally, factor=True, through=lambda items: watched(items, tally, problem.label, problem.total))
+    )
     assert again is not None
     reason = (
         "a term seemed to add nothing"

@@ -10,8 +10,10 @@ levels, and in which order. Numbers pass through it without a copy.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ import pyarrow as pa
 
 from betahat import errors, files
 from betahat.batch import as_column
+from betahat.threads import ahead
 
 Reader = Callable[[Sequence[str] | None], Iterator[Any]]
 
 CHUNK = files.CHUNK
+_MOST_KEPT = 1 << 30  # bytes of a stream that are kept in memory to be read twice
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Source:
         How the report calls it: a path, or "a pandas DataFrame".
     rereadable : bool
         False for a stream that is used up by reading.
+    no_number : callable
+        From a column of CSV files to where it first holds something else than a number, in words; else "".
+    rows : callable
+        How many rows there are, exactly or about, where that can be told without reading them; else None.
     """
 
     names: tuple[str, ...]
@@ -48,6 +56,8 @@ class Source:
     label: str
     read: Reader
     rereadable: bool = True
+    no_number: Callable[[str], str] = lambda column: ""
+    rows: Callable[[], int | None] = lambda: None
 
     @classmethod
     def of(cls, data: Any) -> Source:
@@ -99,14 +109,59 @@ class Source:
             for start in range(0, table.num_rows, CHUNK):
                 yield table.slice(start, CHUNK)
 
-    def kept(self, columns: Sequence[str]) -> Source:
-        """The same source, able to be read again: the wanted columns of a stream are kept in memory."""
+    def kept(self, columns: Sequence[str], learned: Callable[[Any], Sequence[str]]) -> Source:
+        """The same source, for a design to learn from and then to encode.
+
+        A stream that can be read only once is kept in memory when the design must learn from all its rows: `learned`
+        tells from its schema which terms ask for that. Otherwise it passes by: what is drawn to look at its first
+        rows is held back for the reading, and nothing more.
+
+        Raises
+        ------
+        SourceError
+            When the stream gives nothing, or more than a gigabyte would have to be kept.
+        """
         if self.rereadable:
             return self
-        chunks = list(self.read(columns))
-        if not chunks:
+        chunks = self.read(columns)
+        first = next(chunks, None)
+        if first is None:
             raise errors.read_once(self.label)
-        return _from_arrow(pa.concat_tables(chunks), self.kind, self.label)
+        terms = learned(first.schema)
+        if not terms:
+            return replace(self, names=tuple(columns), read=_looked_into(chain([first], chunks), self.label))
+        kept, size = [first], first.nbytes
+        for table in chunks:
+            kept.append(table)
+            size += table.nbytes
+            if size > _MOST_KEPT:
+                raise errors.stream_too_large(self.label, terms, _MOST_KEPT)
+        return _from_arrow(pa.concat_tables(kept), self.kind, self.label)
+
+
+def _looked_into(chunks: Iterator[Any], label: str) -> Reader:
+    """Two readings of a stream: the first looks as far as it likes, the second begins anew and goes to the end."""
+    held: deque[Any] = deque()
+
+    def look() -> Iterator[Any]:
+        for table in chunks:
+            held.append(table)
+            yield table
+
+    def rest() -> Iterator[Any]:
+        while held:
+            yield held.popleft()
+        yield from chunks
+
+    readings = [rest, look]
+
+    def read(columns: Sequence[str] | None) -> Iterator[Any]:
+        if not readings:
+            raise errors.read_once(label)
+        for table in readings.pop()():
+            yield table if columns is None else table.select(list(columns))
+
+    return read
 
 
 def _is_paths(data: Any) -> bool:
@@ -127,14 +182,22 @@ def _from_files(data: Any) -> Source:
         if len(paths) == 1
         else f"{data if isinstance(data, str | Path) else paths[0] + ' …'} ({len(paths)} files)"
     )
-    return Source(files.columns(paths), "file", str(label), lambda columns: files.read(paths, columns))
+    known: dict[str, Any] = {}
+    return Source(
+        files.columns(paths),
+        "file",
+        str(label),
+        lambda columns: ahead(files.read(paths, columns, known)),
+        rows=lambda: files.rows(paths),
+        no_number=lambda column: files.no_number(paths, column),
+    )
 
 
 def _from_arrow(table: Any, kind: str, label: str) -> Source:
     def read(columns: Sequence[str] | None) -> Iterator[Any]:
         yield table if columns is None else table.select(list(columns))
 
-    return Source(tuple(table.column_names), kind, label, read)
+    return Source(tuple(table.column_names), kind, label, read, rows=lambda: int(table.num_rows))
 
 
 def _from_stream(reader: Any) -> Source:
@@ -175,7 +238,7 @@ def _from_frame(frame: Any) -> Source:
                 _convert(name, lambda name=name: frame.select(name).to_arrow())  # type: ignore[misc]
             raise
 
-    return Source(names, kind, label, read)
+    return Source(names, kind, label, read, rows=lambda: len(frame))
 
 
 def _convert(name: str, action: Callable[[], Any]) -> Any:
@@ -201,7 +264,7 @@ def _from_mapping(data: Mapping[Any, Any]) -> Source:
         chosen = list(names if wanted is None else wanted)
         yield pa.table({name: _convert(name, lambda name=name: _arrow(columns[name])) for name in chosen})  # type: ignore[misc]
 
-    return Source(names, "torch" if torches else "numpy", "a dict of columns", read)
+    return Source(names, "torch" if torches else "numpy", "a dict of columns", read, rows=lambda: lengths[names[0]])
 
 
 def _flat(values: Any, name: str) -> Any:

@@ -35,7 +35,7 @@ PANEL = 1 << 16  # rows that are centered about one guess, at most
 _EPS = 2.0**-52
 _CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
 _ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
-_WIDE = 48  # columns from which on BLAS uses its threads better than we do
+WIDE = 48  # columns from which on BLAS uses its threads better than we do
 _SAMPLE = 64  # every so many rows one is looked at for the guess
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
 _DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
@@ -159,6 +159,8 @@ class Sums:
     def merge(self, other: Sums) -> Sums:
         """The sums of both sets of rows together (Chan, Golub and LeVeque 1979, equation 2.1)."""
         self._alike(other)
+        if not self.rows or not other.rows:
+            return self if self.rows else other
         weight = self.weight + other.weight
         gap = (other.mean - self.mean) + (other.tail - self.tail)  # (q,)
         share = other.weight / weight
@@ -249,7 +251,7 @@ def _about_the_mean(A: Any, columns: list[Any], root: Array | None) -> tuple[Arr
 
 def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
     """Cross-products (1 + q, 1 + q) of [1, columns − guess], each row times its root weight."""
-    if A.shape[1] >= _WIDE:
+    if A.shape[1] >= WIDE:
         return _wide(A, columns, root, guess)
     (n, k), q = A.shape, 1 + len(guess)
     size = 1 << max(6, min(13, (_ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block

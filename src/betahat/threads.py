@@ -1,18 +1,19 @@
 """Threads: work on the items of a stream on every core, and hand the results on in order.
 
-for part in in_order(batches, sums_of): total = total + part
+for part in in_order(ahead(batches), sums_of): total = total + part
 
 Items are drawn by the caller's thread, so reading goes on while others compute; no more are drawn ahead than there are
-threads, so memory stays bounded. The results do not depend on how many threads there are.
+threads, so memory stays bounded. The results do not depend on how many threads there are. `ahead` draws
+them in a thread of its own, so that decoding a file goes on while the caller's thread encodes.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -51,3 +52,22 @@ def in_order(items: Iterable[T], work: Callable[[T], R], threads: int | None = N
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ahead(items: Iterable[T], most: int = 2) -> Iterator[T]:
+    """The same items, drawn by a thread of their own, so many ahead; what drawing raises is raised here.
+
+    When the caller stops early, for whatever reason, the thread finishes the item it is at, and the stream is closed.
+    """
+    stream = iter(items)
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="betahat-reader") as reader:
+        waiting: deque[Future[Any]] = deque(reader.submit(next, stream, end) for _ in range(most))
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(reader.submit(next, stream, end))
+                yield item
+        finally:
+            reader.shutdown(wait=True, cancel_futures=True)
+            if isinstance(stream, Generator):
+                stream.close()

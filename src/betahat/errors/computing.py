@@ -214,6 +214,14 @@ def rate_over_limit(rate: float, limit: float) -> BetahatWarning:
     )
 
 
+def odd_level(level: float) -> BetahatWarning:
+    """Warn of an interval that is hardly one."""
+    return BetahatWarning(
+        f"level={level:g} is the share of the interval: {level:.0%}. For statsmodels' alpha={level:g} write "
+        f"level={1 - level:g}."
+    )
+
+
 def rows_not_predicted(number: int) -> BetahatWarning:
     """Warn of predictions that are NaN."""
     return BetahatWarning(f"{count(number, 'row')} with a missing value could not be predicted and came out as NaN.")

@@ -22,6 +22,7 @@ EPS = torch.finfo(torch.float64).eps
 _ROUNDING = 8.0  # backward error of the blocked factorisation in ε; 1 is exceeded in 2 of 100 random problems
 _STORED = 16.0  # roundings of a stored column that its remainder must exceed to count as information
 _SUMMED = 4.0  # likewise, in roundings of the cross-products' square roots
+_UNLUCKY = 2.5  # times the mean of squares that the error of cross-products exceeds in less than 1 of 100 problems
 _PLAIN = 1e-5  # a remainder of this share is information beyond doubt
 
 
@@ -64,10 +65,11 @@ class Elimination:
     def error(self, combinations: Tensor) -> Tensor:
         """The error (m,) to be expected in combinations (m, r) of the coefficients, correlations between them kept.
 
-        A combination F b is off by ‖F R⁻¹‖ · rows + |F (R'R)⁻¹| · columns, see `from_factor` and `from_products`.
+        A combination F b is off by ‖F R⁻¹‖ · rows + ‖F (R'R)⁻¹ · columns‖, see `from_factor` and `from_products`:
+        roundings are as often up as down, so they add up as squares.
         """
         across = combinations @ _inverse(self.upper)  # (m, r)
-        moved: Tensor = (across @ _inverse(self.upper).T).abs() @ self.columns
+        moved: Tensor = torch.linalg.vector_norm((across @ _inverse(self.upper).T) * self.columns, dim=1)
         length: Tensor = torch.linalg.vector_norm(across, dim=1)
         return moved + self.rows * length
 
@@ -131,10 +133,11 @@ def from_products(C: Tensor, *, noise: Tensor, size: Tensor) -> Elimination:
     c = C[kept, k]  # (r,)
     rhs = torch.linalg.solve_triangular(upper.T, c[:, None], upper=False)[:, 0] if r else c
     rss = max(0.0, float(C[k, k] - rhs @ rhs))
-    # The normal equations are off by E with |E| ≤ blur blur', so b is off by |C⁻¹| blur (blur_y + Σ |b| blur).
-    off = float(blur[k] + _backward(upper, rhs).abs() @ blur[kept])
+    # The normal equations are off by E with |E| ≤ blur blur', so b is off by C⁻¹ E (b, −1): in the mean of squares by
+    # ‖C⁻¹ blur‖ ‖(b, −1) blur‖.
+    off = float(torch.hypot(blur[k], torch.linalg.vector_norm(_backward(upper, rhs) * blur[kept])))
     sharp = 15.0 if off == 0 else digits(off**2, rss)
-    return Elimination(kept, upper, rhs, rss, dropped, _condition(upper), 0.0, off * blur[kept], sharp)
+    return Elimination(kept, upper, rhs, rss, dropped, _condition(upper), 0.0, _UNLUCKY * off * blur[kept], sharp)
 
 
 def digits(error: float, value: float) -> float:

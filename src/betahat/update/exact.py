@@ -21,6 +21,7 @@ from betahat.derive import Derivative
 from betahat.sums import Sums
 from betahat.update.elimination import EPS, digits, from_factor, from_products
 
+_SHARE = 1e-3  # of the largest coefficient on the correlation scale: digits of smaller ones are not waited for
 _SHOWN = 8  # parts of a combination that a report spells out
 _NOTHING = 1e-9  # a part of a combination that is rounding, relative to the whole
 
@@ -47,7 +48,8 @@ class Solution:
         Correct decimal digits to be expected in the coefficients, the worst of them.
     sharp : float
         Digits that a reader would miss: the fewest of those in rss, on which the standard errors rest, and of those in
-        each coefficient, counted from its own leading digit or its standard error's, whichever is larger.
+        each coefficient, counted from its own leading digit, from its standard error's, or from a thousandth of the
+        largest coefficient on the correlation scale, whichever is largest.
     center : Tensor (k,)
         The means of the explaining columns, the intercept not counted; zeros without an intercept.
     null : Tensor (p, p − rank)
@@ -145,7 +147,9 @@ def solve(sums: Sums, *, names: tuple[str, ...], intercept: bool) -> Solution:
     wrong = found.error(torch.diag(1 / scale[kept]))  # (r,)
     sure = min([15.0, *(digits(float(e), float(b)) for e, b in zip(wrong, slopes[kept], strict=True) if b != 0)])
     error = (found.rss / max(1, sums.rows - r - intercept) * spread.diagonal()[kept]).sqrt()  # (r,): standard errors
-    visible = torch.maximum(slopes[kept].abs(), error)
+    norms = C.diagonal()[kept].clamp(min=0.0).sqrt()  # (r,)
+    share = _SHARE * (slopes[kept].abs() * norms).amax(0, keepdim=True) / norms if r else error
+    visible = torch.stack([slopes[kept].abs(), error, share]).amax(0)
     sharp = min([found.sharp, *(digits(float(e), float(v)) for e, v in zip(wrong, visible, strict=True))])
     null = torch.zeros(k, len(found.dropped), dtype=C.dtype)
     for i, (j, before, b) in enumerate(found.dropped):
