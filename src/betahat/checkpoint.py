@@ -25,6 +25,7 @@ from betahat.progress import watched
 from betahat.roads import merged
 from betahat.source import Source
 from betahat.sums import Sums
+from betahat.threads import ahead
 
 
 def resumable(
@@ -118,7 +119,7 @@ def _of_file(
             raise errors.schema_differs(path, name, "missing", paths[0], "there")
 
     def read(wanted: Sequence[str] | None) -> Iterator[Any]:
-        for table in files.read([path], wanted):
+        for table in ahead(files.read([path], wanted)):
             for name in design.parsed.columns:
                 now = col.kind(table.column(name).type) if name in table.column_names else "nothing"
                 if now not in (design.kinds[name], "nothing") and design.kinds[name] != "nothing":

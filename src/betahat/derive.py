@@ -135,7 +135,7 @@ def sums(batch: Batch, *, intercept: bool, factor: bool = False) -> Sums:
     return Sums.of(X, [batch.offset, _y(batch)], weight=batch.weight, count=batch.count, factor=factor)  # k + 2 columns
 
 
-def by_moments(W: Tensor, total: Sums, *, intercept: bool) -> Derivative:
+def by_moments(W: Tensor, total: Sums, *, intercept: bool, curvature: bool = True) -> Derivative:
     """Derive the squared loss of a linear model from moments alone: p² operations, however many rows there were.
 
     The residuals, y − yhat, are a combination −u of the columns [X, offset, y], u = (slopes, 1, −1), and the constant.
@@ -154,11 +154,13 @@ def by_moments(W: Tensor, total: Sums, *, intercept: bool) -> Derivative:
         residual = R @ u  # (k + 2,): its norm is that of the residuals about their mean
         pull, value = R.T @ residual, residual @ residual
     grad = 2 * (pull[:k] + total.weight * apart * center[:k])
-    hessian = 2 * (C[:k, :k] + total.weight * torch.outer(center[:k], center[:k]))
     if intercept:
-        level = 2 * total.weight * torch.cat([W.new_ones(1), center[:k]])  # (p,)
-        grad = torch.cat([(level[0] * apart)[None], grad])
-        hessian = torch.cat([level[None], torch.cat([level[1:, None], hessian], dim=1)])
+        grad = torch.cat([(2 * total.weight * apart)[None], grad])
+    hessian = None
+    if curvature:
+        m = torch.cat([W.new_ones(first), center[:k]])  # (p,): what a row of means would be
+        hessian = 2 * total.weight * torch.outer(m, m)
+        hessian[first:, first:] += 2 * C[:k, :k]
     return Derivative(value + total.weight * apart**2, grad, total.weight, hessian, total)
 
 

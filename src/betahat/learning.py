@@ -58,7 +58,7 @@ def learn(
     steps: list[Step] = []
     for epoch in range(1, epochs + 1):
         if update.needs == "moments" or not by_rows:
-            derivative = derive.by_moments(W, total, intercept=intercept)
+            derivative = derive.by_moments(W, total, intercept=intercept, curvature=False)
         else:
             parts = None
             for batch in batches():

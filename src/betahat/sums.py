@@ -101,8 +101,9 @@ class Sums:
         if A.ndim != 2 or A.shape[0] == 0:
             raise errors.wrong_shape("X", A.shape, "(n, k), with at least one row")
         total: Sums | None = None
-        for start in range(0, A.shape[0], PANEL):
-            here = slice(start, start + PANEL)
+        panel = PANEL if A.shape[1] < WIDE else 4 * PANEL
+        for start in range(0, A.shape[0], panel):
+            here = slice(start, start + panel)
             w, f = (None if v is None else _array(v)[here] for v in (weight, count))
             part = cls._panel(A[here], [v[here] for v in columns], w, f, factor)
             total = part if total is None else total.merge(part)
