@@ -128,7 +128,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     with pytest.raises(ModelFileError):
         bh.fit("y ~ x", glob, checkpoint=tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine"
-    for given in ({"weights": np.ones(800)}, {"by": "g"}):
+    for given in ({"weights": np.ones(800)}, {"by": "g"}, {"intercept": False}):
         with pytest.raises(OptionError):
             bh.fit("y ~ x", glob, checkpoint=tmp_path / "d.moments", **given)
     with pytest.raises(OptionError, match="checkpoint"):

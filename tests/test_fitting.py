@@ -348,8 +348,9 @@ def test_frequency_k_is_the_row_k_times(counts, weighted, seed):
     assert counted.nobs == repeated.nobs == counts.sum()
     assert counted.df_resid == repeated.df_resid
     assert counted.tally.weightless == (counts == 0).sum()
-    for name in ("params", "bse", "tvalues", "pvalues"):
-        np.testing.assert_allclose(getattr(counted, name), getattr(repeated, name), rtol=1e-11, atol=1e-300)
+    for name, tol in {"params": 1e-12, "bse": 1e-12, "tvalues": 1e-12, "pvalues": 1e-10}.items():
+        # p is a power of t: at |t| near 40, with 80 degrees of freedom, it multiplies t's rounding by as much
+        np.testing.assert_allclose(getattr(counted, name), getattr(repeated, name), rtol=tol, atol=1e-300)
     for name in ("rss", "llf", "aic", "bic", "rsquared", "rsquared_adj", "fvalue", "sigma"):
         assert getattr(counted, name) == pytest.approx(getattr(repeated, name), rel=1e-12)
 

@@ -146,6 +146,13 @@ def test_many_responses_at_once(monkeypatch, large, given):
     assert fits.tidy().columns[0] == "response"
 
 
+def test_many_responses_on_columns_that_pass_once():
+    X, Y = pa.table({"x": TABLE.x, "w": TABLE.w}), RNG.normal(size=(N, 3))
+    stream = pa.RecordBatchReader.from_batches(X.schema, X.to_batches(max_chunksize=70))
+    for name, fit in bh.fit(stream, Y).items():
+        alike(fit, bh.fit(X, Y[:, int(name[1:])]), 1e-12)
+
+
 def test_responses_have_their_frames_names_and_one_column_is_one_fit():
     fits = bh.fit(TABLE[["x"]], TABLE[["y", "w"]])
     assert list(fits) == ["y", "w"]

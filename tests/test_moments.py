@@ -162,7 +162,15 @@ def test_nothing_left_and_more_than_there_is():
 
 
 def test_options_that_belong_to_the_rows_are_refused():
-    for option, value in {"weights": "w", "offset": "o", "freq": "k", "intercept": False, "data": TABLE}.items():
+    for option, value in {
+        "weights": "w",
+        "offset": "o",
+        "freq": "k",
+        "intercept": False,
+        "data": TABLE,
+        "by": "g",
+        "checkpoint": "c",
+    }.items():
         with pytest.raises(OptionError, match=option):
             bh.fit(WHOLE, **{option: value})
     with pytest.raises(OptionError, match="without a table"):

@@ -29,7 +29,15 @@ from betahat.threads import ahead
 
 
 def resumable(
-    formula: str, data: Any, checkpoint: str | Path, *, weights: Any, offset: Any, freq: Any, missing: str
+    formula: str,
+    data: Any,
+    checkpoint: str | Path,
+    *,
+    weights: Any,
+    offset: Any,
+    freq: Any,
+    intercept: bool | None,
+    missing: str,
 ) -> tuple[Problem, Moments]:
     """Gather the moments of many files, each kept in `checkpoint` when it is done.
 
@@ -57,7 +65,7 @@ def resumable(
         if path not in paths or _mark(path) != mark:
             raise errors.file_changed(path, str(checkpoint), gone=path not in paths)
     known = None if total is None else total.design
-    problem = of_formula(formula, data, weights, offset, freq, None, missing, known)
+    problem = of_formula(formula, data, weights, offset, freq, intercept, missing, known)
     if total is None:
         total = _nothing(problem)
         _keep(total, checkpoint, asked, done)

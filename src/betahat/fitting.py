@@ -110,8 +110,9 @@ def fit(
     how = asked(loss, update, lr, epochs, start, collinear, missing)
     if isinstance(formula, Moments):
         options = {"data": data, "weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
+        options |= {"by": by, "checkpoint": checkpoint}
         for option in (name for name, value in options.items() if value is not None):
-            raise errors.option_not_for(f"{option}=", "moments", "pass it to Moments.of, which reads the rows")
+            raise errors.option_not_for(f"{option}=", "moments", "it belongs where the rows are read")
         if not formula.rows:
             raise errors.no_rows(formula.label)
         problem, tally = formula.problem(), formula.tally
@@ -122,7 +123,7 @@ def fit(
         if checkpoint is not None:
             if by is not None or not isinstance(formula, str):
                 raise errors.option_not_for("checkpoint=", "groups or arrays", "fit a formula to files")
-            options = {"weights": weights, "offset": offset, "freq": freq, "missing": missing}
+            options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept, "missing": missing}
             problem, total = resumable(formula, data, checkpoint, **options)
             if not total.rows:
                 raise errors.no_rows(total.label)

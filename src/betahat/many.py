@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from torch import Tensor
 
 from betahat import derive, errors
@@ -26,11 +27,11 @@ from betahat.outcome import Fit
 from betahat.problem import Problem, of_arrays
 from betahat.progress import watched
 from betahat.roads import ENOUGH, Gathered, gather, merged
-from betahat.source import hand_out
+from betahat.source import Source, hand_out, is_frame
 from betahat.sums import Sums
 from betahat.threads import in_order
 from betahat.update.careful import SMALL
-from betahat.update.exact import solve
+from betahat.update.exact import Exact, solve
 
 _RESPONSES = 64  # that are summed together in one pass
 _AGAIN = 20_000_000  # numbers of X of the doubtful groups up to which their rows are read again and kept
@@ -160,6 +161,8 @@ def _look_again(problem: Problem, keys: Keys, found: Grouped) -> None:
 
 def by_response(X: Any, Y: Any, options: dict[str, Any], how: How) -> Fits:
     """Fit every column of Y (n, q) on X: the rows are read once for many responses."""
+    if is_frame(X) and not (source := Source.of(X)).rereadable:
+        X = pa.concat_tables(list(source.tables()))  # once for all responses
     names = [str(name) for name in getattr(Y, "columns", [])]
     matrix = as_matrix(Y.to_numpy() if hasattr(Y, "to_numpy") else Y, "y")  # (n, q)
     names = names or [f"y{j}" for j in range(matrix.shape[1])]
@@ -176,9 +179,13 @@ def by_response(X: Any, Y: Any, options: dict[str, Any], how: How) -> Fits:
         together = None if small else _sums_of_all(first, matrix[:, list(block)], names[start:], tally)
         for j, problem in problems.items():
             try:
-                gathered = None if together is None else _one_of(together, j - start, problem)
-                own = tally if gathered is not None else Tally()
-                fits[names[j]] = finished(problem, gathered or gather(problem, own), own, how)
+                if together is None:
+                    own = Tally()
+                    gathered = gather(problem, own, keep=isinstance(how.update, Exact))
+                else:  # where its digits do not suffice, `finished` reads the rows again
+                    k = len(problem.design.names) - problem.design.intercept
+                    own, gathered = tally, Gathered(together.select([*range(k + 1), k + 1 + j - start]), None)
+                fits[names[j]] = finished(problem, gathered, own, how)
             except errors.FitError as reason:
                 reasons[names[j]] = reason.what
     return Fits(("response",), fits, reasons, kind)
@@ -204,11 +211,3 @@ def _sums_of_all(problem: Problem, Y: Tensor, names: Sequence[str], tally: Tally
     if total is None:
         raise errors.no_rows("X")
     return total
-
-
-def _one_of(together: Sums, place: int, problem: Problem) -> Gathered | None:
-    """The sums of one response among all, or None where they promise too few digits and the rows must be read."""
-    design = problem.design
-    k = len(design.names) - design.intercept
-    sums = together.select([*range(k + 1), k + 1 + place])
-    return Gathered(sums, None) if sums.rows else None
