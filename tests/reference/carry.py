@@ -3,8 +3,9 @@
     python tests/reference/carry.py PATH_TO_REFERENCE_FOLDER
 
 PATH_TO_REFERENCE_FOLDER is the folder that holds `open/lm_*.json` and `open/data/*.csv` (see README.md here). Every
-`lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, and the tables that the cases name are copied
-byte for byte to `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
+`lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, what comes after the fit to
+`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), and the tables that the cases name are
+copied byte for byte to `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
 float64 back, and the 25-digit values stay the texts that they are. Running it again changes nothing.
 """
 
@@ -18,8 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 
-#: what least squares and classical standard errors need; all else (influence, robust covariances, diagnostics, anova,
-#: VIF, the model matrix itself, fitted values) belongs to later issues and stays behind
+#: what least squares and classical standard errors need
 KEPT = (
     "id", "software", "dataset", "data_csv", "data_nrow", "dataset_source", "note", "columns",
     "formula", "formula_py_hint", "weights", "contrasts", "rows_used_1based", "n", "rank", "df_residual",
@@ -27,6 +27,16 @@ KEPT = (
     "vcov", "confint95", "confint99", "predict",
 )  # fmt: skip
 #: of the values recomputed with 25 digits, and of the count of correct digits of R's beside them
+#: what is asked after a fit: other covariances and their tests, influence, analysis of variance, specification tests
+AFTER = (
+    "id", "assign", "obs_index_1based", "fitted", "residuals", "influence", "vif", "anova_sequential_typeI", "anova_typeII",
+    "anova_typeIII", "drop1_F", "extractAIC", "waldtest_vs_intercept_HC1", "coeftest_HC3", "robust", "diagnostics",
+)  # fmt: skip
+#: of it, what nothing here computes, or what is there under another name
+LEFT = {"robust": ("sandwich", "vcovHC_se"), "vcovHC": ("const", "HC4m", "HC5"), "influence": ("dfbeta",),
+        "kernHAC": ("Truncated_bw4", "TukeyHanning_bw4")}  # fmt: skip
+#: the files that are carried whole
+WHOLE = ("hyp_mtcars_nested", "mlm_mtcars")
 CHECKED = ("names", "coef", "se", "rss", "sigma", "r_squared", "loglik")
 
 
@@ -44,6 +54,20 @@ def slim(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def after(case: dict[str, Any]) -> dict[str, Any]:
+    """What the tests of inference and of diagnostics read, a line to a key."""
+    kept = {key: _without(key, case[key]) for key in AFTER if key in case}
+    for part in ("robust", "influence"):
+        for key, value in kept.pop(part).items():
+            kept[f"{part}.{key}"] = _without(key, value)
+    values = case["independent_check"]["values"]
+    return {**kept, "exact": {key: value for key, value in values.items() if key not in CHECKED}}
+
+
+def _without(key: str, value: Any) -> Any:
+    return {k: v for k, v in value.items() if k not in LEFT[key]} if key in LEFT and isinstance(value, dict) else value
+
+
 def written(case: dict[str, Any]) -> str:
     """JSON with one key to a line, so that a changed number is a changed line."""
     lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in case.items())
@@ -55,14 +79,19 @@ def carry(reference: Path, target: Path = HERE) -> list[str]:
     found = sorted((reference / "open").glob("lm_*.json"))
     if not found:
         raise SystemExit(f"There is no open/lm_*.json under {reference}.")
-    for folder in ("lm", "data"):
+    for folder in ("lm", "after", "data"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     for path in found:
-        case = slim(json.loads(path.read_text(encoding="utf-8")))
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        case = slim(whole)
+        (target / "after" / path.name).write_text(written(after(whole)), encoding="utf-8")
         (target / "lm" / path.name).write_text(written(case), encoding="utf-8")
         table = target / case["data_csv"]
         shutil.copyfile(reference / "open" / case["data_csv"], table)
         table.chmod(0o644)
+    for name in WHOLE:
+        whole = json.loads((reference / "open" / f"{name}.json").read_text(encoding="utf-8"))
+        (target / "after" / f"{name}.json").write_text(written(whole), encoding="utf-8")
     return [path.stem for path in found]
 
 
