@@ -13,17 +13,18 @@ HOUSE = Path(betahat.__file__).parent
 
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
-    "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding",
+    "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding", "keys",
     "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace",
-    "outcome", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing", "groups", "many",
-    "validation", "fitting", "training", "inference", "windows", "diagnose", "numerals", "report", "plot", "modelfile",
-    "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "covariance", "questions", "outcome", "progress", "problem", "roads", "moments", "checkpoint", "learning",
+    "finishing", "groups", "many", "validation", "fitting", "training", "revisit", "sandwich", "inference",
+    "hypotheses", "windows", "diagnose", "numerals", "report", "papers", "plot", "modelfile", "watching", "estimator",
+    "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),
 }  # fmt: skip
 #: rooms that may look up another room by its name when a method is called: the map itself, and Fit's methods
-LATE = {"__init__", "outcome", "many"}
+LATE = {"__init__", "questions", "many"}
 
 
 def room_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
 from betahat.finishing import asked, finished
-from betahat.groups import Keys
+from betahat.keys import Keys
 from betahat.loss import Loss
 from betahat.many import by_group, by_response
 from betahat.moments import Moments
@@ -132,7 +132,7 @@ def fit(
             if not isinstance(formula, str):
                 raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
             keys = Keys([by] if isinstance(by, str) else list(by))
-            whole = of_formula(formula, data, weights, offset, freq, intercept, missing, keys=keys)
+            whole = of_formula(formula, data, weights, offset, freq, intercept, missing, keys=[keys])
             return by_group(whole, keys, how)
         if not isinstance(formula, str) and _columns(data) > 1:
             options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept}

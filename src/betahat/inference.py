@@ -2,13 +2,14 @@
 
     vcov(fit), conf_int(fit, level=0.95), predict(fit, new, interval="prediction")
 
-Everything rests on Student's t and F with fit.df_resid degrees of freedom. Dropped terms are NaN throughout.
+Everything rests on the fit's covariance and the degrees of freedom that come with it. Dropped terms are NaN throughout.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from betahat import errors
+from betahat import errors, sandwich
+from betahat.covariance import Covariance
 from betahat.outcome import Fit
+from betahat.problem import of_arrays, of_formula
 from betahat.source import Source, hand_out, is_frame
 
-KINDS = ("classical",)
 INTERVALS = ("confidence", "prediction")
 _ODD = 0.2  # a level that is more often meant as its complement
 
@@ -31,11 +33,26 @@ _ODD = 0.2  # a level that is more often meant as its complement
 # ── coefficients ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def covariance(fit: Fit, kind: str = "classical") -> Tensor:
-    """The covariance of the coefficients, (p, p): σ̂² (X'WX)⁻¹, zero for dropped terms."""
-    if kind not in KINDS:
-        raise errors.unknown_option("vcov", kind, KINDS)
-    return fit.unscaled * fit.scale
+def covariance(fit: Fit) -> Covariance:
+    """The covariance that the fit's questions rest on."""
+    return sandwich.classical(fit) if fit.chosen is None else fit.chosen
+
+
+def under(fit: Fit, kind: Any, how: dict[str, Any]) -> Fit:
+    """The same fit under another covariance; see `Fit.with_vcov`."""
+    return replace(fit, chosen=kind if isinstance(kind, Covariance) else sandwich.chosen(fit, kind, **how))
+
+
+def with_rows(fit: Fit, data: Any, y: Any, weights: Any, offset: Any, freq: Any) -> Fit:
+    """The same fit with its rows at hand; see `Fit.with_rows`."""
+    if (weights is not None) != fit.weighted or (freq is not None) != fit.counted:
+        raise errors.rows_weighted_otherwise(fit.weighted, fit.counted)
+    if fit.formula is None:
+        problem = of_arrays(data, y, weights, offset, freq, fit.intercept)
+    else:
+        offset = fit.offset_given or offset
+        problem = of_formula(fit.formula, data, weights, offset, freq, None, "drop", known=fit.design)
+    return replace(fit, problem=replace(problem, design=fit.design))
 
 
 def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
@@ -51,7 +68,7 @@ def params(fit: Fit) -> pd.Series[float]:
 
 def standard_errors(fit: Fit) -> pd.Series[float]:
     """Square roots of the covariance's diagonal, by term."""
-    return _series(fit, covariance(fit).diagonal().sqrt(), "std_error")
+    return _series(fit, covariance(fit).matrix.diagonal().sqrt(), "std_error")
 
 
 def t_values(fit: Fit) -> pd.Series[float]:
@@ -63,46 +80,51 @@ def t_values(fit: Fit) -> pd.Series[float]:
 def p_values(fit: Fit) -> pd.Series[float]:
     """Two-sided, from Student's t, by term."""
     t = t_values(fit).to_numpy()
-    return _series(fit, two_sided(t, fit.df_resid), "p")
+    return _series(fit, two_sided(t, covariance(fit).df.numpy()), "p")
 
 
-def two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:
+def two_sided(t: Any, df: Any) -> np.ndarray[Any, Any]:
     """P(|T| > |t|), which is P(F > t²) on 1 and df degrees of freedom."""
-    return _upper_tail(t**2, 1, df)
+    return upper_tail(np.asarray(t) ** 2, 1, df)
 
 
-def _upper_tail(f: np.ndarray[Any, Any], df1: int, df2: int) -> np.ndarray[Any, Any]:
-    """P(F > f) as an incomplete beta function (Abramowitz and Stegun 1964, 26.6.2).
+def upper_tail(f: Any, df1: Any, df2: Any) -> np.ndarray[Any, Any]:
+    """P(F > f), as an incomplete beta function (Abramowitz and Stegun 1964, 26.6.2); NaN where df2 is not positive.
+
+    Where df2 is infinite, df1 · F is chi-squared on df1 degrees of freedom.
 
     I(df2 / (df2 + df1 f); df2/2, df1/2) keeps its digits where f is large; where df1 f < df2 its argument is near one
     and has none to give, so there the complement is taken, 1 − I(df1 f / (df2 + df1 f); df1/2, df2/2).
     """
-    if df2 <= 0:
-        return np.full(np.shape(f), np.nan)
-    with np.errstate(invalid="ignore"):
+    f, df1, df2 = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (f, df1, df2)))
+    with np.errstate(invalid="ignore", divide="ignore"):
         far = special.betainc(df2 / 2, df1 / 2, df2 / (df2 + df1 * f))
         near = special.betaincc(df1 / 2, df2 / 2, df1 * f / (df2 + df1 * f))
-    return np.where(df1 * f < df2, near, far)
+        tail = np.where(df1 * f < df2, near, far)
+    tail = np.where(np.isinf(df2), special.chdtrc(df1, df1 * f), tail)
+    return np.where(df2 > 0, tail, np.nan)
 
 
-def vcov(fit: Fit, kind: str = "classical") -> pd.DataFrame:
+def vcov(fit: Fit) -> pd.DataFrame:
     """The covariance of the coefficients as a table, by term."""
-    matrix = covariance(fit, kind).numpy().copy()
+    matrix = covariance(fit).matrix.numpy().copy()
     gone = np.array([term in fit.dropped for term in fit.terms])
     matrix[gone, :] = matrix[:, gone] = np.nan
     return pd.DataFrame(matrix, index=list(fit.terms), columns=list(fit.terms))
 
 
-def quantile(level: float, df: int) -> float:
-    """The factor of a two-sided interval of this level."""
+def quantile(level: float, df: Any) -> Any:
+    """The factor of a two-sided interval of this level: Student's t, the normal where df is infinite."""
     if not isinstance(level, Real) or not 0 < level < 1:
         raise errors.bad_level(level)
-    return float(-special.stdtrit(df, (1 - float(level)) / 2)) if df > 0 else math.nan
+    df, tail = np.asarray(df, dtype=np.float64), (1 - float(level)) / 2
+    factor = -np.where(np.isinf(df), special.ndtri(tail), special.stdtrit(np.where(df > 0, df, np.nan), tail))
+    return factor[()]
 
 
 def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
     """Coefficient ± quantile · standard error, by term."""
-    factor = quantile(level, fit.df_resid)
+    factor = quantile(level, covariance(fit).df.numpy())
     if level <= _ODD:
         warnings.warn(errors.odd_level(level), stacklevel=3)
     half = factor * standard_errors(fit)
@@ -116,10 +138,27 @@ def f_test(fit: Fit) -> tuple[float, float]:
     """F of all terms but the intercept, and its p-value; NaN where there is no such term or no residual freedom."""
     if fit.df_model <= 0 or fit.df_resid <= 0 or fit.mss < 0:
         return math.nan, math.nan
+    if fit.chosen is not None and fit.chosen.kind != "classical":
+        kept = [i for i, term in enumerate(fit.terms) if i >= fit.intercept and term not in fit.dropped]
+        return wald(fit, np.eye(len(fit.terms))[kept])[:2]
     if fit.rss == 0:
         return math.inf, 0.0
     value = (fit.mss / fit.df_model) / fit.scale
-    return value, float(_upper_tail(np.asarray(value), fit.df_model, fit.df_resid))
+    return value, float(upper_tail(value, fit.df_model, fit.df_resid))
+
+
+def wald(fit: Fit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, float, int]:
+    """F of the hypothesis L W = right, L (m, p), its p-value, and its numerator's degrees of freedom.
+
+    F = (L W − right)' (L V L')⁻¹ (L W − right) / m, V the fit's covariance (Wald 1943). L V L' is brought to a unit
+    diagonal first, so that no unit matters. Rows of L must be independent of each other.
+    """
+    found = covariance(fit)
+    gap = L @ fit.coef.numpy() - right  # (m,)
+    spread = L @ found.matrix.numpy() @ L.T  # (m, m)
+    d = np.sqrt(spread.diagonal())
+    value = float((gap / d) @ np.linalg.solve(spread / np.outer(d, d), gap / d)) / len(L)
+    return value, float(upper_tail(value, len(L), found.joint)), len(L)
 
 
 def log_likelihood(fit: Fit) -> float:
@@ -142,7 +181,7 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
     """Predictions for new rows, in the kind that they came in; see `Fit.predict`."""
     if interval is not None and interval not in INTERVALS:
         raise errors.unknown_option("interval", interval, INTERVALS)
-    factor = quantile(level, fit.df_resid) if interval else math.nan
+    factor = quantile(level, covariance(fit).joint) if interval else math.nan
     a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
     data = Source.of(new) if a_table else new
     if offset is not None and fit.offset_given is None:
@@ -161,7 +200,7 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         missing += rows - len(here)
         columns["predicted"].append(_spread_out(center, here, rows))
         if interval:
-            variance = fit.scale * (_leverage(fit, batch.X) + (1.0 if interval == "prediction" else 0.0))  # (n,)
+            variance = _variance(fit, batch.X) + (fit.scale if interval == "prediction" else 0.0)  # (n,)
             half = factor * variance.sqrt()
             columns["lower"].append(_spread_out(center - half, here, rows))
             columns["upper"].append(_spread_out(center + half, here, rows))
@@ -174,6 +213,14 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         return _vector(out["predicted"], kind, new)
     table = hand_out(out, kind)
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
+
+
+def _variance(fit: Fit, X: Tensor) -> Tensor:
+    """X'Vx for new rows, (n,)."""
+    found = covariance(fit)
+    if found.kind == "classical":
+        return fit.scale * _leverage(fit, X)
+    return ((X @ found.matrix) * X).sum(1).clamp(min=0.0)
 
 
 def _leverage(fit: Fit, X: Tensor) -> Tensor:

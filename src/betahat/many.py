@@ -22,7 +22,8 @@ from betahat import derive, errors
 from betahat.arrays import Piece
 from betahat.batch import Tally, as_matrix, check_finite
 from betahat.finishing import How, finished
-from betahat.groups import Grouped, Keys, grouped
+from betahat.groups import Grouped, grouped
+from betahat.keys import Keys
 from betahat.outcome import Fit
 from betahat.problem import Problem, of_arrays
 from betahat.progress import watched

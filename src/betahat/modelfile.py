@@ -2,7 +2,7 @@
 
     fit.save("cars.betahat");  bh.load("cars.betahat")
 
-The tensors are the coefficients, their unscaled covariance and the trace; everything else is JSON. No row of the
+The tensors are the coefficients, their covariance and the trace; everything else is JSON. No row of the
 training data is in it. How a file is packed is `keeping`'s.
 """
 
@@ -16,6 +16,7 @@ import torch
 
 from betahat import __version__, errors
 from betahat.batch import Tally
+from betahat.covariance import Covariance
 from betahat.keeping import (
     BROKEN,
     FORMAT,
@@ -51,6 +52,7 @@ def save(fit: Fit, path: str | Path) -> None:
         "tally": {"read": fit.tally.read, "missing": fit.tally.missing, "weightless": fit.tally.weightless},
         "fit": {name: getattr(fit, name) for name in _ENTRIES},
         "spectrum": fit.spectrum,
+        "covariance": _stated(fit.chosen),
         "steps": [[step.epoch, step.rows, step.loss] for step in fit.trace],
     }
     p = len(fit.terms)
@@ -59,10 +61,35 @@ def save(fit: Fit, path: str | Path) -> None:
         for name in ("gradient", "before", "after")
     }
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    if fit.chosen is not None:
+        tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
     target = Path(path)
     if target.is_file() and target.stat().st_size and not looks_like_ours(target):
         raise errors.cannot_write(str(path), "it is there already, and is no model")
     write_whole(path, packed(meta, tensors))
+
+
+def _stated(chosen: Covariance | None) -> dict[str, Any] | None:
+    """What is said of a covariance besides its numbers; None for infinitely many degrees of freedom."""
+    if chosen is None:
+        return None
+    joint = chosen.joint if math.isfinite(chosen.joint) else None
+    return {"kind": chosen.kind, "joint": joint, "words": chosen.words, "notes": list(chosen.notes)}
+
+
+def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], p: int) -> Covariance | None:
+    """The covariance that was saved with the fit, every entry checked to be of its kind."""
+    stated = meta.get("covariance")
+    if stated is None:
+        return None
+    matrix, df = tensors["covariance"], tensors["freedom"]
+    if matrix.shape != (p, p) or df.shape != (p,):
+        raise ValueError(f"the covariance has shape {tuple(matrix.shape)}")
+    kind, words = stated["kind"], stated["words"]
+    joint = math.inf if stated["joint"] is None else stated["joint"]
+    if type(kind) is not str or type(words) is not str or type(joint) is not float:
+        raise ValueError(f"its covariance is {kind!r}")
+    return Covariance(kind, matrix, df, joint, words, tuple(strings(stated["notes"], list)))
 
 
 def load(path: str | Path) -> Fit:
@@ -127,5 +154,6 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         trace=Trace(design.names, steps),
         dropped=dropped,
         remarks=tuple(remarks),
+        chosen=_chosen(meta, tensors, p),
         **entries,
     )

@@ -4,35 +4,29 @@
     fit.params, fit.bse, fit.pvalues          # pandas Series by term
     fit.summary(), fit.tidy(), fit.predict(new)
 
-A Fit holds numbers and the design to replay. What is asked of it is answered by rooms that stand below this one in the
-house (inference, report, modelfile); each method fetches its room when it is called, so that nothing is imported
-upwards and a Fit can be made without them.
+A Fit holds numbers, the design to replay, and where its rows are to be found again. What can be asked of it stands in
+`questions`, and is answered by rooms further down.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from betahat.batch import Tally
+from betahat.covariance import Covariance
+from betahat.questions import Questions, room
 from betahat.trace import Trace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
 
-def _room(name: str) -> Any:
-    return import_module(f"betahat.{name}")
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(Questions):
     """A regression, learned.
 
     Attributes
@@ -78,6 +72,10 @@ class Fit:
         What the data were called, and what they were.
     remarks : tuple of str
         What a careful reader should know.
+    chosen : Covariance or None
+        The covariance that `with_vcov` chose; None is the classical one.
+    problem : Problem or None
+        Where the rows are to be read again; None where they are gone.
     """
 
     design: Any
@@ -108,6 +106,8 @@ class Fit:
     counted: bool = False
     dropped: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    chosen: Covariance | None = None
+    problem: Any = None
 
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -149,27 +149,7 @@ class Fit:
         """Coefficients estimated, the intercept not counted."""
         return self.rank - self.intercept
 
-    # ── the names that statsmodels' users type ───────────────────────────────────────────────────────────────────
-
-    @property
-    def params(self) -> pd.Series[float]:
-        """Coefficients by term; NaN for a dropped term."""
-        return _room("inference").params(self)  # type: ignore[no-any-return]
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Classical standard errors by term."""
-        return _room("inference").standard_errors(self)  # type: ignore[no-any-return]
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Coefficient over standard error, by term."""
-        return _room("inference").t_values(self)  # type: ignore[no-any-return]
-
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values from Student's t on `df_resid` degrees of freedom, by term."""
-        return _room("inference").p_values(self)  # type: ignore[no-any-return]
+    # ── how good it is ───────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def ssr(self) -> float:
@@ -236,110 +216,7 @@ class Fit:
         >>> fit.learning_rate_limit, round(fit.learning_rate_optimal, 4), fit.epochs_needed(1e-6)
         (1.0, 0.6, 9)
         """
-        return _room("learning").epochs_needed(self.spectrum, tolerance, lr)  # type: ignore[no-any-return]
-
-    @property
-    def fvalue(self) -> float:
-        """F of the whole model, on df_model and df_resid degrees of freedom."""
-        return float(_room("inference").f_test(self)[0])
-
-    @property
-    def f_pvalue(self) -> float:
-        """Its p-value."""
-        return float(_room("inference").f_test(self)[1])
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood at the solution, normal errors, variance rss / n."""
-        return float(_room("inference").log_likelihood(self))
-
-    @property
-    def aic(self) -> float:
-        """−2 llf + 2 rank: coefficients only are counted, as in statsmodels (R counts the variance too: 2 more)."""
-        return -2 * self.llf + 2 * self.rank
-
-    @property
-    def bic(self) -> float:
-        """−2 llf + rank · log n: counted as in `aic` (R: log n more)."""
-        return float(_room("inference").bic(self))
-
-    # ── questions ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def vcov(self, kind: str = "classical") -> pd.DataFrame:
-        """Covariance of the coefficients.
-
-        Parameters
-        ----------
-        kind : {"classical"}
-            σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid.
-
-        Returns
-        -------
-        DataFrame (p, p)
-            By term; NaN for dropped terms.
-        """
-        return _room("inference").vcov(self, kind)  # type: ignore[no-any-return]
-
-    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
-        """Confidence intervals from Student's t; columns "lower" and "upper", by term."""
-        return _room("inference").conf_int(self, level)  # type: ignore[no-any-return]
-
-    def predict(self, new: Any, *, interval: str | None = None, level: float = 0.95, offset: Any = None) -> Any:
-        """Predict the response for new rows.
-
-        Parameters
-        ----------
-        new : table or array
-            As at the fit: a table with the formula's columns, or X (n, p).
-        interval : {None, "confidence", "prediction"}
-            For the mean of the response, or for a new response; variance σ̂² x'(X'WX)⁻¹x, and σ̂² more for the latter
-            (a new row counts with weight one).
-        level : float
-            Between 0 and 1.
-        offset : array (n,) or column name, optional
-            Needed when the fit was given an array as `offset=`. The column that the fit was given is used by itself,
-            and offset(…) in a formula is replayed by itself.
-
-        Returns
-        -------
-        Series, array or tensor (n,), or a table with the columns "predicted", "lower", "upper"
-            In the kind that `new` is; NaN where a row has a missing value, with a warning that counts them.
-
-        Raises
-        ------
-        DesignError
-            When a column is missing or holds a level that the model has not seen.
-
-        Examples
-        --------
-        >>> import betahat as bh
-        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
-        >>> [round(float(value), 4) for value in fit.predict({"x": [5.0]})]
-        [9.75]
-        """
-        return _room("inference").predict(self, new, interval=interval, level=level, offset=offset)
-
-    def summary(self, level: float = 0.95) -> Any:
-        """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
-        return _room("report").Summary.of(self, level)
-
-    def tidy(self, level: float = 0.95) -> Any:
-        """One row for each term, broom's columns, in the kind of frame that came in."""
-        return _room("report").tidy(self, level)
-
-    def glance(self) -> Any:
-        """One row for the whole fit, broom's columns, in the kind of frame that came in."""
-        return _room("report").glance(self)
-
-    def save(self, path: str | Path) -> None:
-        """Save the model (never the rows it was learned from) in a versioned file; `bh.load` reads it.
-
-        Raises
-        ------
-        ModelFileError
-            When it cannot be written; nothing is left half-written.
-        """
-        _room("modelfile").save(self, path)
+        return room("learning").epochs_needed(self.spectrum, tolerance, lr)  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         return str(self.summary())

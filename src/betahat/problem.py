@@ -7,7 +7,7 @@ for sums in problem.sums(Tally()): ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from betahat.batch import Batch, Tally
 from betahat.design import Design
 from betahat.encoding import to_learn
 from betahat.formula import parse
+from betahat.keys import Keys
 from betahat.source import Source, is_frame
 from betahat.sums import WIDE, Sums
 from betahat.threads import in_order
@@ -50,6 +51,8 @@ class Problem:
         How many numbers X holds, where that is known beforehand.
     total : callable
         How many rows there are, where that can be told without reading them; else None.
+    again : callable or None
+        From Keys to the same problem, whose reading notes the groups of the rows; None for arrays.
     """
 
     design: Any
@@ -64,6 +67,18 @@ class Problem:
     numbers: int | None = None
     total: Callable[[], int | None] = lambda: None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
+    again: Callable[[Any], Problem] | None = None
+
+    def reopened(self, groupings: Sequence[Any]) -> Problem:
+        """The same problem, noting while it is read which group each row belongs to, where groups are columns."""
+        keys = [grouping for grouping in groupings if isinstance(grouping, Keys)]
+        if not keys:
+            return self
+        if self.again is None:
+            raise errors.option_not_for(
+                f"cluster={keys[0].by[0]!r}", "arrays, which have no columns", "pass an array (n,)"
+            )
+        return self.again(keys)
 
     def sums(
         self,
@@ -97,21 +112,22 @@ def of_formula(
     intercept: bool | None,
     missing: str,
     known: Design | None = None,
-    keys: Any = None,
+    keys: Sequence[Keys] = (),
 ) -> Problem:
     """A formula and a table: the design is learned, which may read the table once, unless it is known already."""
     if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_arguments()
     if intercept is not None:
         raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
-    source = Source.of(data)
+    source = whole = Source.of(data)
     parsed = parse(formula, source.names) if known is None else known.parsed
     extra = [given for given in (weights, offset, freq) if isinstance(given, str)]
-    columns = list(dict.fromkeys([*parsed.columns, *extra, *(keys.by if keys is not None else ())]))
+    columns = list(dict.fromkeys([*parsed.columns, *extra, *(name for key in keys for name in key.by)]))
     if known is None and all(name in source.names for name in columns):
         source = source.kept(columns, lambda schema: to_learn(parsed, schema))
-    if keys is not None:
-        source = keys.through(source)
+    base = whole if whole.rereadable else source
+    for key in keys:
+        source = key.through(source)
     design = Design.learn(parsed, source, extra, weights=weights, freq=freq) if known is None else known
 
     def batches(tally: Tally) -> Iterator[Batch]:
@@ -120,9 +136,12 @@ def of_formula(
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
+    def again(keys: Sequence[Keys]) -> Problem:
+        return of_formula(formula, base, weights, offset, freq, None, missing, known=design, keys=keys)
+
     return Problem(
         design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,
-        rereadable=source.rereadable, total=source.rows,
+        rereadable=source.rereadable, total=source.rows, again=again,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Summary:
     @classmethod
     def of(cls, fit: Fit, level: float = 0.95) -> Summary:
         """The summary with intervals of this level."""
-        inference.quantile(level, max(1, fit.df_resid))
+        inference.quantile(level, 1)
         return cls(fit, level)
 
     # ── content ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,7 +67,7 @@ class Summary:
             lines.append(("Distance", f"{number(fit.distance, 3)} std. errors"))
         lines += [
             ("Condition", f"{number(fit.condition, 3)}, {math.floor(fit.digits)} digits"),
-            ("Covariance", f"classical, t on {fit.df_resid:,} df"),
+            ("Covariance", fit.covariance.words),
             ("Arithmetic", "float64, cpu"),
         ]
         return lines
@@ -132,7 +132,7 @@ class Summary:
         if fit.dropped:
             notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: earlier terms say the same.")
         notes.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
-        return [*notes, *fit.remarks]
+        return [*notes, *fit.covariance.notes, *fit.remarks]
 
     # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -279,7 +279,7 @@ class Summary:
             "frequencies": fit.counted,
             "nobs": fit.nobs,
             "offset": fit.offset_given,
-            "covariance": "classical",
+            "covariance": fit.covariance.kind,
             "level": self.level,
             "coefficients": coefficients,
             "r_squared": _finite(fit.rsquared),

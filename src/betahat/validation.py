@@ -22,7 +22,8 @@ from torch import Tensor
 
 from betahat import derive, errors
 from betahat.batch import Tally, as_tensor
-from betahat.groups import Codes, Grouped, Keys, grouped
+from betahat.groups import Grouped, grouped
+from betahat.keys import Codes, Keys
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
 from betahat.roads import merged
@@ -134,7 +135,9 @@ def cross_validate(
     if isinstance(formula, str):
         if data is None:
             raise errors.no_table(formula)
-        problem = of_formula(formula, data, weights, offset, freq, intercept, missing, keys=keys)
+        problem = of_formula(
+            formula, data, weights, offset, freq, intercept, missing, keys=() if keys is None else [keys]
+        )
     else:
         problem = of_arrays(formula, data, weights, offset, freq, intercept)
     tally = Tally()

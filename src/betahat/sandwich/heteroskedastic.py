@@ -1,0 +1,63 @@
+"""Heteroskedastic: HC0 to HC4, for errors that are independent and of unequal variances.
+
+    covariance(fit, "HC3")
+
+The middle is M = Σ ωᵢ xᵢxᵢ', with eᵢ the residual, wᵢ the weight, hᵢ the leverage, n the rows and p the rank:
+
+    HC0   ω = w²e²                                (White 1980)
+    HC1   ω = w²e² · n / (n − p)                  (Hinkley 1977)
+    HC2   ω = w²e² / (1 − h)                      (Horn, Horn and Duncan 1975): unbiased when variances are equal
+    HC3   ω = w²e² / (1 − h)²                     (MacKinnon and White 1985; Davidson and MacKinnon 1993): the jackknife
+    HC4   ω = w²e² / (1 − h)^min(4, n h / p)      (Cribari-Neto 2004): for points of high leverage
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from betahat import errors
+from betahat.covariance import Covariance
+from betahat.outcome import Fit
+from betahat.revisit import Basis, Seen, revisit
+
+Array = npt.NDArray[np.float64]
+
+KINDS = ("HC0", "HC1", "HC2", "HC3", "HC4")
+_ONE = 1e-10  # a leverage nearer to one than this is one: its row determines a coefficient by itself
+
+
+def covariance(fit: Fit, kind: str) -> Covariance:
+    """The covariance of this kind, from a second pass over the rows."""
+    n, p = fit.nobs, fit.rank
+    if n <= p:
+        raise errors.no_freedom_for(kind, n, p)
+
+    def middle(seen: Seen) -> Array:
+        s = seen.z * _scaled(seen, kind, n, p)  # (r, n)
+        product: Array = s @ s.T
+        return product
+
+    basis = Basis.of(fit)
+    meat = np.zeros((p, p))
+    for part in revisit(fit, middle, basis=basis):
+        meat += part
+    if kind == "HC1":
+        meat *= n / (n - p)
+    df = float(fit.df_resid)
+    every = torch.full((len(fit.terms),), df, dtype=torch.float64)
+    return Covariance(kind, torch.from_numpy(basis.covariance(meat)), every, df, f"{kind}, t on {fit.df_resid:,} df")
+
+
+def _scaled(seen: Seen, kind: str, n: int, p: int) -> Array:
+    """√ω (n,), counts taken in."""
+    e = seen.e
+    if kind in ("HC2", "HC3", "HC4"):
+        h = seen.leverage
+        if bool((h > 1 - _ONE).any()):
+            worst = int(h.argmax())
+            raise errors.leverage_one(kind, int(seen.rows[worst]))
+        power = 0.5 if kind == "HC2" else 1.0 if kind == "HC3" else np.minimum(4.0, n * h / p) / 2
+        e = e / (1 - h) ** power
+    return e if seen.count is None else e * np.sqrt(seen.count)
