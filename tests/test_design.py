@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
+import betahat as bh
 from betahat.batch import Tally
 from betahat.design import Design
 from betahat.errors import BatchError, BetahatError, DesignError, FormulaError
@@ -417,3 +418,34 @@ def test_the_users_random_numbers_are_left_alone():
     after = np.random.get_state()
     assert (after[1] == before[1]).all()
     assert after[2:] == before[2:]
+
+
+# ── columns that look like something else ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_header_in_decomposed_hangul_is_told_apart():
+    import unicodedata
+
+    table = {"y": [1.0, 2.0, 4.0], unicodedata.normalize("NFD", "몸무게"): [1.0, 2.0, 3.0]}
+    with pytest.raises(DesignError, match="NFD"):
+        bh.fit("y ~ 몸무게", table)
+
+
+def test_intervals_of_pandas_are_a_category():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "c": pd.cut([1.0, 2.0, 5.0, 6.0], [0, 3, 7])})
+    assert list(bh.fit("y ~ C(c, Treatment)", frame).terms) == ["Intercept", "C(c, Treatment())[T.(3, 7]]"]
+
+
+def test_a_day_has_one_name_in_whatever_unit_time_is_counted():
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-01", "2020-01-02"], dtype="datetime64[D]")
+    y = [1.0, 2.0, 4.0, 3.0]
+    tables = [
+        {"y": y, "d": days},
+        *(pd.DataFrame({"y": y, "d": days.astype(f"datetime64[{unit}]")}) for unit in ("s", "ms", "us", "ns")),
+    ]
+    assert {bh.fit("y ~ C(d)", table).terms[1] for table in tables} == {"C(d)[T.2020-01-02]"}
+
+
+def test_scaling_a_constant_names_the_constant():
+    with pytest.raises(DesignError, match="is 3 in every row"):
+        bh.fit("y ~ scale(k)", {"y": [1.0, 2.0, 4.0], "k": [3.0, 3.0, 3.0]})

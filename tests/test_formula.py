@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import signal
 from contextlib import contextmanager
 
@@ -177,7 +178,7 @@ SYNTAX = [
     ("y ~ a +", "+"), ("y ~ a + * b", "*"), ("y ~ (a", "("), ("y ~ a)", ")"), ("y ~ `a", "`"),
     ("y ~ 'a'", "String literals"), ('y ~ a"b"', '"'), ("y ~ log(a", "Expected: )"), ("y ~ {a", "}"),
     ("y ~ a b", "operator"), ("y ~ 2*a", "literals"), ("y ~ 2 + a", "literals"), ("y ~ a^b", "positive integer"),
-    ("y ~ a^1.5", "positive integer"), ("y ~ a^0", "**"), ("y ~ a^-1", "**"), ("y ~ a %% b", "not parse"),
+    ("y ~ a^1.5", "positive integer"), ("y ~ a^0", "**"), ("y ~ a^-1", "**"), ("y ~ a %% b", "remainder"),
     ("y ~ a %x% b", "'x'"), ("y ~ log(a +)", "arithmetic"), ("y ~ a => b", "'='"),
 ]  # fmt: skip
 
@@ -362,3 +363,39 @@ def test_pieces_of_formulas_in_any_order_raise_letters_only_and_run_nothing(cana
 def test_any_text_at_all_is_read_or_refused(text):
     use(text)
     use(f"y ~ {text}")
+
+
+# ── what users of R type ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("y ~ as.factor(g)", "y ~ factor(g)"),
+        ("y ~ poly(a, 2, raw=TRUE)", "y ~ poly(a, 2, raw=True)"),
+        ("y ~ scale(a, center=FALSE)", "y ~ scale(a, center=False)"),
+    ],
+)
+def test_spellings_of_r_are_read(typed, means):
+    assert parse(typed, ["y", "a", "g"]).canonical == parse(means, ["y", "a", "g"]).canonical
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("y ~ ns(a, 3)", "natural cubic spline"),
+        ("y ~ relevel(g, 'b')", "Treatment"),
+        ("y ~ cut(a, 3)", "pandas.cut"),
+        ("y ~ a %% 2", "remainder"),
+        ("y ~ a + (1 | g)", "random effects"),
+        ("y ~ poly(a, -1)", "positive number"),
+    ],
+)
+def test_words_of_r_that_are_not_read_are_told_in_ours(typed, told):
+    with pytest.raises(FormulaError, match=re.escape(told)):
+        parse(typed, ["y", "a", "g"])
+
+
+def test_a_dot_with_nothing_to_stand_for_is_said():
+    with pytest.raises(FormulaError, match="beside 'y' there is none"):
+        parse("y ~ .", ["y"])

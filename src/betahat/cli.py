@@ -72,6 +72,9 @@ def main() -> None:
       betahat predict cars.betahat new.csv --interval prediction
       betahat lecture
     """  # noqa: D301
+    if sys.stdout is None:  # closed by the caller (>&-): a result that nobody can read is no success
+        click.echo("betahat: standard output is closed, so there is nowhere to print a result", err=True)
+        sys.exit(1)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ² or Hangul shows '?', not a traceback

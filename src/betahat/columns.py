@@ -86,15 +86,33 @@ def complete(table: Any, names: Sequence[str], gaps: dict[str, int] | None = Non
 def plain(column: Any, name: str = "of a category") -> Any:
     """A categorical column as plain values: a dictionary decoded, dates and times as text."""
     if pa.types.is_dictionary(column.type):
+        if hasattr(column.type.value_type, "subtype"):  # pandas' intervals, of which Arrow knows only the ends
+            return _intervals(column)
         column = column.cast(column.type.value_type)
     if kind(column.type) == "other":
+        stamps = pa.types.is_timestamp(column.type)
         try:
             column = column.cast(pa.string())
+            if stamps:  # a day is a day, in whatever unit its table counts time
+                column = pc.replace_substring_regex(column, r"\.0+(Z?)$", r"\1")
+                column = pc.replace_substring_regex(column, r" 00:00:00$", "")
         except pa.ArrowException:
             raise errors.column_unreadable(name, f"values of type {column.type} have no names") from None
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
     return column
+
+
+def _intervals(column: Any) -> Any:
+    """Intervals as pandas writes them: '(2.1, 3.5]'."""
+    chunks = []
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        closed = chunk.dictionary.type.closed
+        start, end = "[" if closed in ("left", "both") else "(", "]" if closed in ("right", "both") else ")"
+        ends = chunk.dictionary.storage.to_pylist()
+        words = [None if v is None else f"{start}{v['left']}, {v['right']}{end}" for v in ends]
+        chunks.append(pa.DictionaryArray.from_arrays(chunk.indices, pa.array(words, pa.string())).cast(pa.string()))
+    return pa.chunked_array(chunks, pa.string())
 
 
 class Levels:
@@ -117,7 +135,7 @@ class Levels:
         if pa.types.is_dictionary(column.type) and not any(key.startswith(b"_PL_CATEGORICAL") for key in marks):
             self.is_ordered |= bool(column.type.ordered) and not any(key.startswith(b"_PL_ENUM") for key in marks)
             for chunk in column.chunks:
-                values = plain(pa.chunked_array([chunk.dictionary]), self.name).to_pylist()
+                values = plain(pa.chunked_array([_all(chunk)]), self.name).to_pylist()
                 if values not in self.dictionaries:
                     self.dictionaries.append(values)
         self.seen |= dict.fromkeys(plain(column, self.name).unique().to_pylist())
@@ -135,6 +153,11 @@ class Levels:
         if all(isinstance(value, float) and value.is_integer() for value in seen):
             seen = [int(value) for value in seen]  # whole numbers that were floats only because some were missing
         return sorted(seen)
+
+
+def _all(chunk: Any) -> Any:
+    """Every level of a dictionary, once, as a column of the same type."""
+    return pa.DictionaryArray.from_arrays(pa.array(range(len(chunk.dictionary)), pa.int32()), chunk.dictionary)
 
 
 def codes(column: Any, levels: Sequence[Any], name: str, rows: Any, *, by_hand: bool = False) -> np.ndarray[Any, Any]:

@@ -100,6 +100,10 @@ class Encoder:
             raise errors.transform_failed(factor.expr, "its columns have no value at all")
         frame = pd.DataFrame({self._code(name): v for name, v in zip(factor.columns, values.T, strict=True)})
         matrix = self._materialize(frame, self._spec([(factor.code,)], {}), factor.expr)
+        if re.search(r"\b(scale|standardize)\(", factor.expr) and not np.ptp(values, axis=0).any():
+            raise errors.transform_failed(
+                factor.expr, f"its column is {values[0, 0]:g} in every row, so it has no spread"
+            )
         for state in matrix.model_spec.transform_state.values():
             degree = max(state["norms2"]) if "norms2" in state else 0
             if degree and len(np.unique(values, axis=0)) <= degree:

@@ -201,6 +201,8 @@ class _Reader:
             raise self.refuse(
                 f"more than {_MOST_COLUMNS:,} columns of one variable say nothing", "choose a smaller number"
             )
+        if any(isinstance(held := self.value(size), int) and held < 1 for size in sizes):
+            raise self.refuse(f"{name}(…) makes one column or more of a variable", "choose a positive number")
         rest = [self.constant(extra) for extra in node.args[1:]]
         named = []
         for keyword in node.keywords:
@@ -213,10 +215,12 @@ class _Reader:
 
     def constant(self, node: ast.expr) -> ast.expr:
         """Pass a number, text, True, False, None, or a list of them."""
-        self.value(node)
-        return node
+        value = self.value(node)
+        return ast.Constant(value) if isinstance(node, ast.Name) else node
 
     def value(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Name) and node.id in ("TRUE", "FALSE"):  # as R spells them
+            return node.id == "TRUE"
         try:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError):

@@ -148,6 +148,11 @@ def _lift(formula: str, text: str) -> tuple[str, list[str]]:
             out.append(piece)
         else:
             plain += piece
+            stray = re.search(r"%%|%/%", piece)
+            if stray:
+                why = "a formula has no remainder and no whole division"
+                raise errors.formula_forbidden(stray.group(), text, why)
+            piece = re.sub(r"\bas\.factor(?=\s*\()", "factor", piece)
             out.append(re.sub(r"%\s*in\s*%", ":", piece.replace("^", "**")))
     if "`" in plain:
         raise errors.formula_syntax(text, "a backtick ` is never closed")
@@ -195,9 +200,14 @@ def _sides(written: str, formula: str, text: str, names: Names) -> tuple[Any, An
                     "that is a word of a program, not of a formula",
                     "a column of that name stands in `backticks`; anything else is made in the table first",
                 )
+        if re.search(r"\([^()|]*\|[^()|]*\)", re.sub(r"'[^']*'|\"[^\"]*\"", "", written)):
+            why = "that is lme4's way of writing random effects, which betahat does not fit"
+            raise errors.formula_forbidden("(… | …)", text, why, "take C(group) for effects of the groups themselves")
         others = [_token(name, names.lifted) for name in names.available if name not in (left or ())]
         if _cost(DefaultFormulaParser().get_ast(written), len(others)) > _MOST:
             raise errors.formula_syntax(text, f"it stands for more than {_MOST:,} terms")
+        if not others and left and re.search(r"(?<![\w.])\.(?![\w.])", written.partition("~")[2]):
+            raise errors.nothing_for_dot(text, errors.listing(left))
         context = {"__formulaic_variables_available__": others} if others else None
         sides = Formula(written, _context=context)
     except errors.BetahatError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from betahat.errors.letters import (
     DesignError,
@@ -16,6 +17,19 @@ from betahat.errors.letters import (
 )
 
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#: functions that users of R type, and what stands for them here
+_FROM_R = {
+    "ns": "cr(x, df=3), a natural cubic spline",
+    "s": "a spline of fixed size here: cr(x, df=5) or bs(x, df=5)",
+    "relevel": "C(g, Treatment('level')), with the reference level",
+    "ordered": "a column that is an ordered category",
+    "interaction": "a:b, or a*b with the terms themselves",
+    "cut": "a column made in the table first: pandas.cut(x, 3)",
+    "ifelse": "a column made in the table first: numpy.where(x > 0, 1, 0)",
+    "lag": "a column made in the table first: x.shift(1)",
+    "diff": "a column made in the table first: x.diff()",
+}
 
 
 def unknown_option(what: str, given: object, known: Sequence[str]) -> OptionError:
@@ -116,14 +130,31 @@ def formula_forbidden(part: str, formula: str, why: str, remedy: str = "") -> Fo
 
 def unknown_function(name: str, formula: str, known: Sequence[str]) -> FormulaError:
     """Refuse a function that formulas do not know."""
+    own = _FROM_R.get(name)
+    told = f"What R calls {name} is {own}. " if own else nearest(name, known)
     return FormulaError(
         f"The function {name!r} is not known in formulas (in {clipped(formula)!r}).",
-        remedy=f"{nearest(name, known)}Known: {listing(known, 40)}. Anything else: make the column in the table first.",
+        remedy=f"{told}Known: {listing(known, 40)}. Anything else: make the column in the table first.",
+    )
+
+
+def nothing_for_dot(formula: str, response: str) -> FormulaError:
+    """Refuse a dot that stands for no column."""
+    return FormulaError(
+        f"In {clipped(formula)!r} the dot stands for every other column, and beside {response!r} there is none.",
+        remedy="write '~ 1' for the mean alone, or give a table with more columns",
     )
 
 
 def unknown_column(name: str, known: Sequence[str], where: str) -> DesignError:
     """Refuse a name that is no column."""
+    twin = next((k for k in known if normalize("NFC", k) == normalize("NFC", name)), None)
+    if twin is not None:
+        return DesignError(
+            f"There is no column {name!r} in {where}, only one that looks the same.",
+            "its letters are composed otherwise (NFD against NFC; macOS writes file names and headers in NFD)",
+            "rename the columns: unicodedata.normalize('NFC', name) for each of them",
+        )
     return DesignError(
         f"There is no column {name!r} in {where}.",
         remedy=f"{nearest(name, known)}Columns: {listing(known, 20)}.",
