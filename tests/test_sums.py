@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from betahat import derive
 from betahat.batch import Batch
 from betahat.errors import BatchError, FitError
-from betahat.sums import Sums
+from betahat.sums import PANEL, Sums
 from betahat.threads import in_order
 from tables import EPS, PROBLEMS, fractions
 
@@ -290,9 +290,9 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "uint8", "bool"])
-@pytest.mark.parametrize("columns", [5, 60])
+@pytest.mark.parametrize("columns", [5, 20, 60])
 def test_any_layout_and_type_gives_the_same_sums(layout, dtype, columns):
-    """Against the two-pass formula in extended precision; sixty columns go by BLAS's own threads."""
+    """Against the two-pass formula in extended precision; five columns go row by row, sixty by BLAS's own threads."""
     A = np.tile(TALL.numpy(), 12)[:, :columns] if columns > 5 else TALL.numpy()
     A = (A % 7 if dtype in ("uint8", "bool") else A).astype(dtype)
     given = LAYOUTS[layout](A)
@@ -310,8 +310,9 @@ def test_any_layout_and_type_gives_the_same_sums(layout, dtype, columns):
 
 
 def test_the_number_of_threads_and_panels_does_not_matter():
-    X, y = randn(150_000, 3).numpy() + 100, randn(150_000, seed=1).numpy()
-    panels = [slice(0, 65_536), slice(65_536, 131_072), slice(131_072, None)]
+    panel = 4 * PANEL  # for few columns
+    X, y = randn(3 * panel - 500, 3).numpy() + 100, randn(3 * panel - 500, seed=1).numpy()
+    panels = [slice(0, panel), slice(panel, 2 * panel), slice(2 * panel, None)]
     alone, together = (list(in_order(panels, lambda s: Sums.of(X[s], [y[s]]), threads)) for threads in (1, 3))
     for a, b in zip(alone, together, strict=True):
         assert torch.equal(a.cross, b.cross)

@@ -35,8 +35,10 @@ class Piece:
     y : array (m,)
     weight, offset, count : array (m,) or None
         As in `Batch`; rows of weight or count zero are not here.
-    rows : Tensor (m,)
-        Their places.
+    start : int
+        The place of the first row that was read.
+    there : array (·,) of bool, or None
+        Which of the rows from there on these are; None when they are all.
     """
 
     X: np.ndarray[Any, Any]
@@ -44,7 +46,15 @@ class Piece:
     weight: Vector
     offset: Vector
     count: Vector
-    rows: torch.Tensor
+    start: int
+    there: np.ndarray[Any, Any] | None = None
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """The rows' places (m,)."""
+        # torch's own arange would wake threads that the sums need
+        places = np.arange(len(self.y)) if self.there is None else np.flatnonzero(self.there)
+        return torch.from_numpy(self.start + places)
 
     def check(self, names: tuple[str, ...], response: str) -> None:
         """Refuse the first value that is not finite, by its column and its row."""
@@ -109,22 +119,21 @@ class Columns:
         start = 0
         for part in self._parts(X, most):
             stop = start + len(part)
-            rows = torch.from_numpy(np.arange(start, stop))  # torch's own would wake threads that the sums need
             y_, w, o, f = (None if v is None else v[start:stop] for v in vectors.values())
             if y_ is not None and len(y_) == len(part):
                 for name, column, check in (("weights", w, check_weights), ("freq", f, check_counts)):
                     if column is not None and len(column) == len(part):
-                        values = as_tensor(column, name)
+                        values, rows = as_tensor(column, name), torch.from_numpy(np.arange(start, stop))
                         check_finite(values[:, None], [name], rows)
                         check(values, rows)
                 tally.read += len(part)
                 there = _there(w, f, len(part))
                 if there is not None:
                     tally.weightless += int((~there).sum())
-                    part, rows = part[there], rows[torch.from_numpy(there)]
+                    part = part[there]
                     y_, w, o, f = (None if v is None else v[there] for v in (y_, w, o, f))
                 if len(part) and y_ is not None:
-                    yield Piece(part, y_, w, o, f, rows)
+                    yield Piece(part, y_, w, o, f, start, there)
             start = stop
         if start == 0:
             raise errors.no_rows("X")
@@ -220,6 +229,8 @@ def _vector(values: Any, name: str) -> np.ndarray[Any, Any]:
 
 def _there(weight: Vector, count: Vector, n: int) -> np.ndarray[Any, Any] | None:
     """Which rows (n,) have a weight and a count; None when all have."""
+    if weight is None and count is None:
+        return None
     there = np.ones(n, dtype=bool)
     for values in (weight, count):
         if values is not None and len(values) == n:

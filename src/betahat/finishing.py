@@ -17,13 +17,13 @@ from betahat import errors
 from betahat import update as updates
 from betahat.arrays import Columns
 from betahat.batch import Tally, as_column, check_finite
-from betahat.learning import CLOSE, Answer, answered, stands_still
+from betahat.epochs import stands_still
+from betahat.learning import CLOSE, Answer, answered
 from betahat.loss import Loss, named
 from betahat.outcome import Fit
 from betahat.problem import Problem
 from betahat.roads import Gathered
 from betahat.sums import Sums
-from betahat.trace import Trace
 from betahat.update.descent import Descent
 from betahat.update.exact import Exact
 
@@ -143,12 +143,13 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
     if not isinstance(update, Exact):
         why = f"{name}: {how.reason}; each epoch was computed from the moments, whatever the number of rows"
         digits = min(digits, _shared_digits(answer.W, solution.coef))
-    stuck = len(answer.steps) > 0 and stands_still(answer.steps[-1].before, answer.steps[-1].after)
+    trace = answer.trace
+    stuck = bool(stands_still(trace.before[-1], trace.after[-1]))
     over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
     if over:
         remarks.append(str(errors.rate_over_limit(update.lr, answer.limit or 0.0)))
     elif answer.distance > CLOSE and not stuck:
-        remarks.append(errors.stopped_early(len(answer.steps), answer.distance))
+        remarks.append(errors.stopped_early(len(trace), answer.distance))
     if sums.rows == solution.rank:
         remarks.append(errors.no_freedom(sums.rows))
     elif solution.rss <= 1e-30 * (solution.mss + solution.rss):  # as R's summary.lm
@@ -173,7 +174,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         loss=how.loss.name,
         update=name,
         why=why,
-        trace=Trace(tuple(problem.design.names), tuple(answer.steps)),
+        trace=trace,
         label=problem.label,
         kind=problem.kind,
         distance=answer.distance,

@@ -3,7 +3,8 @@
     W, memory, steps = learn(loss=Squared(), update=Descent(lr=0.1), batches=..., W=W, epochs=100, total=sums, ...)
     answer = answered(problem, loss, update, gathered, epochs, W, collinear)
 
-The four calls stand together in `learn`. Beside where a descent ended, `answered` says where least squares lies.
+The four calls stand together in `learn`. Updates whose epochs `epochs.walk` can take at once go there, which is quicker
+and ends at the same place. Beside where a descent ended, `answered` says where least squares lies.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from betahat import derive, errors
 from betahat.batch import Batch, Tally
+from betahat.epochs import MOVES, Array, Bowl, stands_still, walk
 from betahat.loss import Loss
 from betahat.predict import predict
 from betahat.problem import Problem
 from betahat.roads import Gathered, solved
 from betahat.sums import Sums
-from betahat.trace import Step
+from betahat.trace import Step, Trace
 from betahat.update.descent import Descent
 from betahat.update.exact import Exact, Solution, min_norm
 
@@ -73,15 +76,11 @@ def learn(
         W, memory = update.step(W, mean, memory)  # step 4
         steps.append(Step(epoch, total.rows, float(mean.value), mean.grad, before, W))
         if not bool(torch.isfinite(W).all()) or not torch.isfinite(mean.value):
-            raise errors.diverged(epoch, getattr(update, "lr", float("nan")), _limit(update, total, intercept))
-        if arrived is not None and (arrived(W) or stands_still(before, W)):
+            limit = _limit(update, Bowl.of(total, intercept=intercept).extremes()[1])
+            raise errors.diverged(epoch, getattr(update, "lr", float("nan")), limit)
+        if arrived is not None and (arrived(W) or bool(stands_still(before.numpy(), W.numpy()))):
             break
     return W, memory, steps
-
-
-def stands_still(before: Tensor, after: Tensor) -> bool:
-    """Whether a step moved no weight by more than a few units of its last place."""
-    return bool(((after - before).abs() <= 4 * torch.finfo(after.dtype).eps * after.abs()).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +90,7 @@ class Answer:
     Attributes
     ----------
     W : Tensor (p,)
-    steps : list of Step
+    trace : Trace
     update : update
         With the rate that it used.
     solution : Solution
@@ -111,7 +110,7 @@ class Answer:
     """
 
     W: Tensor
-    steps: list[Step]
+    trace: Trace
     update: Any
     solution: Solution
     sums: Sums
@@ -132,25 +131,19 @@ def answered(
     collinear: str = "drop",
 ) -> Answer:
     """Run the loop: one step for an exact update; for a descent as many as asked for, or until it has arrived."""
-
-    def batches() -> Iterator[Batch]:
-        return problem.batches(Tally()) if gathered.kept is None else iter(gathered.kept)
-
-    intercept = problem.design.intercept
+    intercept, terms = problem.design.intercept, tuple(problem.design.names)
     solution, sums, road = solved(problem, gathered)
-    free = solution.unscaled.diagonal() > 0  # (p,)
+    bowl, free = Bowl.of(sums, intercept=intercept), solution.unscaled.numpy().diagonal() > 0  # (p,)
     if isinstance(update, Exact):
         if collinear == "min_norm":
             solution = min_norm(solution, intercept=intercept)
         update = replace(update, answer=solution)
-        W, _, steps = learn(
-            loss=loss, update=update, batches=batches, W=W, epochs=1, total=sums, intercept=intercept, by_rows=False
-        )
-        extremes = spectrum(sums, intercept, free) if len(W) <= _SPECTRUM else None
+        trace = _walked(update, bowl, W, 1, sums.rows, terms)
+        extremes = bowl.extremes(free) if len(W) <= _SPECTRUM else None
         limit = None if extremes is None else 2 / extremes[1]
-        return Answer(W, steps, update, solution, sums, road, solution.rss, limit=limit, spectrum=extremes)
+        return Answer(solution.coef, trace, update, solution, sums, road, solution.rss, limit=limit, spectrum=extremes)
 
-    extremes = spectrum(sums, intercept, free)
+    extremes = bowl.extremes(free)
     limit = 2 / extremes[1]
     if isinstance(update, Descent):
         asked = update.lr is not None
@@ -158,45 +151,59 @@ def answered(
         limit = update.rate_limit(extremes[1])
         if asked and (update.lr or 0.0) >= limit:
             warnings.warn(errors.rate_over_limit(update.lr or 0.0, limit), stacklevel=3)
+    target = solution.coef.numpy()
     variance = solution.rss / max(1, sums.rows - solution.rank)
-    scale = (variance * solution.unscaled.diagonal()).sqrt()  # (p,): standard errors
+    scale = np.sqrt(variance * solution.unscaled.numpy().diagonal())  # (p,): standard errors
     # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-    unit = torch.maximum(scale, 1e-10 * solution.coef.abs()).clamp(min=1e-300)  # (p,)
+    unit = np.maximum(np.maximum(scale, 1e-10 * np.abs(target)), 1e-300)  # (p,)
 
-    def apart(W: Tensor) -> float:
-        return float(((W - solution.coef).abs() / unit)[free].max()) if bool(free.any()) else 0.0
+    def apart(W: Array) -> Array:
+        """The distance of weights (…, p) from the solution, (…)."""
+        return np.asarray((np.abs(W - target) / unit)[..., free].max(-1, initial=0.0))
 
-    W, _, steps = learn(
-        loss=loss,
-        update=update,
-        batches=batches,
-        W=W,
-        epochs=epochs or _PATIENCE,
-        total=sums,
-        intercept=intercept,
-        free=free,
-        arrived=None if epochs else (lambda W: apart(W) < CLOSE),
-        by_rows=False,
-    )
-    rss = float(derive.by_moments(W, sums, intercept=intercept).value)
-    return Answer(W, steps, update, solution, sums, road, rss, apart(W), limit, extremes)
+    if type(update) in MOVES:
+        arrived = None if epochs else (lambda W: apart(W) < CLOSE)
+        trace = _walked(update, bowl, W, epochs or _PATIENCE, sums.rows, terms, free, arrived)
+    else:
+        _, _, steps = learn(
+            loss=loss,
+            update=update,
+            batches=lambda: problem.batches(Tally()),
+            W=W,
+            epochs=epochs or _PATIENCE,
+            total=sums,
+            intercept=intercept,
+            free=torch.from_numpy(free),
+            arrived=None if epochs else (lambda W: bool(apart(W.numpy()) < CLOSE)),
+            by_rows=False,
+        )
+        trace = Trace.of(terms, steps)
+    end = trace.after[-1]
+    rss = float(bowl.losses(end[None])[0]) * bowl.weight
+    return Answer(torch.from_numpy(end), trace, update, solution, sums, road, rss, float(apart(end)), limit, extremes)
 
 
-def _limit(update: Any, total: Sums, intercept: bool) -> float:
-    """The rate from which on this update diverges."""
-    most = spectrum(total, intercept)[1]
+def _walked(
+    update: Any,
+    bowl: Bowl,
+    W: Tensor,
+    epochs: int,
+    rows: int,
+    terms: tuple[str, ...],
+    free: Any = None,
+    arrived: Any = None,
+) -> Trace:
+    """All epochs at once, as a trace."""
+    path = walk(update, bowl, W.numpy(), epochs, free=free, arrived=arrived)
+    if path.diverged:
+        limit = _limit(update, bowl.extremes()[1])
+        raise errors.diverged(len(path.losses), getattr(update, "lr", float("nan")), limit)
+    return Trace(terms, rows, path.losses, path.gradients, path.weights[:-1], path.weights[1:])
+
+
+def _limit(update: Any, most: float) -> float:
+    """The rate from which on this update diverges, for a Hessian with this largest eigenvalue."""
     return update.rate_limit(most) if isinstance(update, Descent) else 2 / most
-
-
-def spectrum(total: Sums, intercept: bool, free: Tensor | None = None) -> tuple[float, float]:
-    """The extreme eigenvalues of the mean loss's Hessian, 2 X'WX / Σw, over the `free` weights (p,)."""
-    p = total.mean.shape[0] - 2 + intercept
-    hessian = derive.by_moments(torch.zeros(p, dtype=torch.float64), total, intercept=intercept).mean().hessian
-    assert hessian is not None
-    if free is not None:
-        hessian = hessian[free][:, free]
-    values = torch.linalg.eigvalsh(hessian)
-    return float(values[0].clamp(min=0.0)), float(values[-1])
 
 
 def epochs_needed(spectrum: tuple[float, float] | None, tolerance: float, lr: float | None) -> float:

@@ -12,6 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from betahat import __version__, errors
@@ -30,7 +31,7 @@ from betahat.keeping import (
     write_whole,
 )  # fmt: skip
 from betahat.outcome import Fit
-from betahat.trace import Step, Trace
+from betahat.trace import Trace
 
 #: what a model file says of a fit besides its tensors: name → the kinds that it may be of
 _ENTRIES: dict[str, tuple[type, ...]] = {
@@ -53,13 +54,10 @@ def save(fit: Fit, path: str | Path) -> None:
         "fit": {name: getattr(fit, name) for name in _ENTRIES},
         "spectrum": fit.spectrum,
         "covariance": _stated(fit.chosen),
-        "steps": [[step.epoch, step.rows, step.loss] for step in fit.trace],
+        "steps": [[i, fit.trace.rows, loss] for i, loss in enumerate(fit.trace.losses.tolist(), 1)],
     }
-    p = len(fit.terms)
-    stack = {
-        name: torch.stack([getattr(step, name) for step in fit.trace]) if len(fit.trace) else torch.empty(0, p)
-        for name in ("gradient", "before", "after")
-    }
+    trace = {"gradient": fit.trace.gradients, "before": fit.trace.before, "after": fit.trace.after}
+    stack = {name: torch.from_numpy(values.copy()) for name, values in trace.items()}
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
     if fit.chosen is not None:
         tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
@@ -137,10 +135,9 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
     dropped, remarks = strings(meta["dropped"], dict), strings(meta["remarks"], list)
     if any(type(meta["tally"][name]) is not int for name in ("read", "missing", "weightless")):
         raise ValueError("the rows are not counted in whole numbers")
-    steps = tuple(
-        Step(int(epoch), int(rows), float(loss), tensors["gradient"][i], tensors["before"][i], tensors["after"][i])
-        for i, (epoch, rows, loss) in enumerate(meta["steps"])
-    )
+    steps = [(int(epoch), int(rows), float(loss)) for epoch, rows, loss in meta["steps"]]
+    losses = np.array([loss for _, _, loss in steps])
+    paths = (tensors[name].double().numpy() for name in ("gradient", "before", "after"))
     extremes = meta.get("spectrum")
     if extremes is not None and (len(extremes) != 2 or any(type(v) is not float for v in extremes)):
         raise ValueError(f"its spectrum is {extremes!r}")
@@ -151,7 +148,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         unscaled=tensors["unscaled"],
         center=tensors["center"],
         tally=Tally(**meta["tally"]),
-        trace=Trace(design.names, steps),
+        trace=Trace(design.names, steps[0][1] if steps else 0, losses, *paths),
         dropped=dropped,
         remarks=tuple(remarks),
         chosen=_chosen(meta, tensors, p),

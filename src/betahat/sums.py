@@ -35,7 +35,9 @@ PANEL = 1 << 16  # rows that are centered about one guess, at most
 _EPS = 2.0**-52
 _CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
 _ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
+_ROW = 9216  # numbers up to which a product with one row wakes none either
 WIDE = 48  # columns from which on BLAS uses its threads better than we do
+NARROW = 12  # columns up to which row by row is quicker than BLAS's blocks of rows
 _SAMPLE = 64  # every so many rows one is looked at for the guess
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
 _DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
@@ -101,7 +103,7 @@ class Sums:
         if A.ndim != 2 or A.shape[0] == 0:
             raise errors.wrong_shape("X", A.shape, "(n, k), with at least one row")
         total: Sums | None = None
-        panel = PANEL if A.shape[1] < WIDE else 4 * PANEL
+        panel = PANEL if NARROW < A.shape[1] < WIDE else 4 * PANEL
         for start in range(0, A.shape[0], panel):
             here = slice(start, start + panel)
             w, f = (None if v is None else _array(v)[here] for v in (weight, count))
@@ -254,6 +256,8 @@ def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> A
     """Cross-products (1 + q, 1 + q) of [1, columns − guess], each row times its root weight."""
     if A.shape[1] >= WIDE:
         return _wide(A, columns, root, guess)
+    if A.shape[1] <= NARROW:
+        return _narrow(A, columns, root, guess)
     (n, k), q = A.shape, 1 + len(guess)
     size = 1 << max(6, min(13, (_ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block
     step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
@@ -280,6 +284,29 @@ def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> A
         blocks = _blocks(room[:, :used], size) if by_columns else room[:used].reshape(-1, size, q)
         M += np.matmul(blocks.transpose(0, 2, 1), blocks).sum(0)
     return M
+
+
+def _narrow(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
+    """The same products for a few columns: laid out one after the other, each times itself and those below it."""
+    (n, k), q = A.shape, 1 + len(guess)
+    size = min(n, _ROW // q)  # rows of a block
+    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
+    room = _desk((q, step))  # the chunk
+    blocks = room.reshape(q, -1, size).transpose(1, 0, 2)  # (b, q, size)
+    M = np.zeros((q, q))
+    for start in range(0, n, step):
+        m = min(step, n - start)
+        used = -(-m // size)
+        room[0, :m] = 1.0
+        np.subtract(A[start : start + m].T, guess[:k, None], out=room[1 : 1 + k, :m], dtype=np.float64)
+        for i, v in enumerate(columns, k):
+            np.subtract(v[start : start + m], guess[i], out=room[1 + i, :m], dtype=np.float64)
+        if root is not None:
+            room[:, :m] *= root[start : start + m]
+        room[:, m : used * size] = 0.0  # rows of zeros add nothing
+        for i in range(q):
+            M[i, i:] += np.matmul(blocks[:used, i:], blocks[:used, i, :, None]).sum(0)[:, 0]
+    return np.asarray(np.triu(M) + np.triu(M, 1).T)
 
 
 def _lay(block: Array, part: Any, columns: list[Any]) -> None:

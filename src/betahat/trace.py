@@ -6,14 +6,19 @@ fit.trace.to_frame()                          # one row for each epoch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +47,19 @@ class Step:
     after: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace(Sequence[Step]):
-    """The steps of a fit, in order: a sequence of `Step`, and a table by `to_frame`.
+    """The steps of a fit, in order: a sequence of `Step`, and a table by `to_frame`. Kept as arrays, an epoch a row.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        The p weights' names.
+    rows : int
+        Rows that entered each derivative.
+    losses : array (t,)
+    gradients, before, after : array (t, p)
+        See `Step`, which is made when it is asked for.
 
     Examples
     --------
@@ -55,31 +70,41 @@ class Trace(Sequence[Step]):
     """
 
     terms: tuple[str, ...]
-    steps: tuple[Step, ...] = ()
+    rows: int
+    losses: Array
+    gradients: Array
+    before: Array
+    after: Array
+
+    @classmethod
+    def of(cls, terms: tuple[str, ...], steps: Sequence[Step]) -> Trace:
+        """From steps, one or more."""
+        gradients, before, after = (
+            np.stack([getattr(step, name).numpy() for step in steps]) for name in ("gradient", "before", "after")
+        )
+        return cls(terms, steps[0].rows, np.array([step.loss for step in steps]), gradients, before, after)
 
     def __len__(self) -> int:
-        return len(self.steps)
+        return len(self.losses)
 
     def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        return self.steps[place]
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self.steps)
+        if isinstance(place, slice):
+            return tuple(self[i] for i in range(*place.indices(len(self))))
+        i = range(len(self))[place]
+        vectors = (torch.from_numpy(values[i]) for values in (self.gradients, self.before, self.after))
+        return Step(i + 1, self.rows, float(self.losses[i]), *vectors)
 
     def __repr__(self) -> str:
-        if not self.steps:
+        if not len(self):
             return "<Trace: no steps>"
-        first, last = self.steps[0], self.steps[-1]
-        return f"<Trace: {len(self)} steps, loss {first.loss:.6g} → {last.loss:.6g}>"
+        return f"<Trace: {len(self)} steps, loss {self.losses[0]:.6g} → {self.losses[-1]:.6g}>"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each epoch: loss, the weights after it, and the gradient before it."""
         import pandas as pd
 
-        rows = [
-            {"epoch": s.epoch, "rows": s.rows, "loss": s.loss}
-            | dict(zip(self.terms, s.after.tolist(), strict=True))
-            | {f"gradient {t}": g for t, g in zip(self.terms, s.gradient.tolist(), strict=True)}
-            for s in self.steps
-        ]
-        return pd.DataFrame(rows)
+        columns = {"epoch": range(1, len(self) + 1), "rows": self.rows, "loss": self.losses}
+        weights = dict(zip(self.terms, self.after.T, strict=True))
+        return pd.DataFrame(
+            columns | weights | {f"gradient {t}": g for t, g in zip(self.terms, self.gradients.T, strict=True)}
+        )
