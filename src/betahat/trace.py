@@ -6,9 +6,10 @@ fit.trace.to_frame()                          # one row for each epoch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,13 @@ class Step:
     gradient : Tensor (p,)
         Of the mean loss, at `before`.
     before, after : Tensor (p,)
-        The weights before and after the update.
+        The weights before and after the update. NaN where so many weights are not kept at every step.
+    batch : int
+        Of its epoch, counted from 1.
+    lr : float
+        The learning rate of the update; NaN where it has none.
+    seconds : float
+        Since the beginning; NaN where nobody looked at the clock.
     """
 
     epoch: int
@@ -45,6 +52,35 @@ class Step:
     gradient: Tensor
     before: Tensor
     after: Tensor
+    batch: int = 1
+    lr: float = math.nan
+    seconds: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """What a loop in batches leaves besides losses, gradients and weights.
+
+    Attributes
+    ----------
+    epochs, batches, rows : array (t,), int64
+        Where each step belongs, both counted from 1, and the rows that entered its derivative.
+    gradient_norms, update_norms : array (t,)
+        Euclidean, over all weights.
+    rates, seconds : array (t,)
+        The learning rate, and the time since the beginning.
+    validation : array (e, 2)
+        An epoch and the loss on the validation set after it, a row for each time that it was computed.
+    """
+
+    epochs: npt.NDArray[np.int64]
+    batches: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    gradient_norms: Array
+    update_norms: Array
+    rates: Array
+    seconds: Array
+    validation: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +96,8 @@ class Trace(Sequence[Step]):
     losses : array (t,)
     gradients, before, after : array (t, p)
         See `Step`, which is made when it is asked for.
+    log : Log or None
+        What a loop in batches leaves besides: epoch, batch and rows of each step, norms, rates, seconds.
 
     Examples
     --------
@@ -75,6 +113,7 @@ class Trace(Sequence[Step]):
     gradients: Array
     before: Array
     after: Array
+    log: Log | None = None
 
     @classmethod
     def of(cls, terms: tuple[str, ...], steps: Sequence[Step]) -> Trace:
@@ -92,7 +131,12 @@ class Trace(Sequence[Step]):
             return tuple(self[i] for i in range(*place.indices(len(self))))
         i = range(len(self))[place]
         vectors = (torch.from_numpy(values[i]) for values in (self.gradients, self.before, self.after))
-        return Step(i + 1, self.rows, float(self.losses[i]), *vectors)
+        if self.log is None:
+            return Step(i + 1, self.rows, float(self.losses[i]), *vectors)
+        log = self.log
+        epoch, batch, rows = (int(values[i]) for values in (log.epochs, log.batches, log.rows))
+        loss, lr, seconds = (float(values[i]) for values in (self.losses, log.rates, log.seconds))
+        return Step(epoch, rows, loss, *vectors, batch, lr, seconds)
 
     def __repr__(self) -> str:
         if not len(self):
@@ -100,10 +144,15 @@ class Trace(Sequence[Step]):
         return f"<Trace: {len(self)} steps, loss {self.losses[0]:.6g} → {self.losses[-1]:.6g}>"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each epoch: loss, the weights after it, and the gradient before it."""
+        """One row for each step: loss, the weights after it, and the gradient before it."""
         import pandas as pd
 
-        columns = {"epoch": range(1, len(self) + 1), "rows": self.rows, "loss": self.losses}
+        columns: dict[str, Any] = {"epoch": range(1, len(self) + 1), "rows": self.rows, "loss": self.losses}
+        if self.log is not None:
+            log = self.log
+            columns = {"epoch": log.epochs, "batch": log.batches, "rows": log.rows, "loss": self.losses}
+            columns |= {"gradient_norm": log.gradient_norms, "update_norm": log.update_norms}
+            columns |= {"lr": log.rates, "seconds": log.seconds}
         weights = dict(zip(self.terms, self.after.T, strict=True))
         return pd.DataFrame(
             columns | weights | {f"gradient {t}": g for t, g in zip(self.terms, self.gradients.T, strict=True)}
