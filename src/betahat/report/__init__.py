@@ -1,0 +1,173 @@
+"""Report: a Fit as a table to read: text, Markdown, LaTeX, HTML, or a dict.
+
+    print(fit)                            # Summary.of(fit).to_text()
+    fit.summary(level=0.99).to_latex()
+
+Every default that shaped the numbers is printed: rows used and dropped, update and why, covariance, degrees of
+freedom, how the information criteria count, arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from betahat import errors, inference
+from betahat.numerals import aligned, column, number, p_value, t_value
+from betahat.outcome import Fit
+from betahat.report import markup
+from betahat.report.frames import glance, tidy, values
+from betahat.report.plain import text
+
+WIDTH = 80
+
+__all__ = ["WIDTH", "Summary", "glance", "tidy"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A fit's table, ready to be set in any form."""
+
+    fit: Fit
+    level: float
+
+    @classmethod
+    def of(cls, fit: Fit, level: float = 0.95) -> Summary:
+        """The summary with intervals of this level."""
+        inference.quantile(level, 1)
+        return cls(fit, level)
+
+    # ── content ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def title(self) -> str:
+        """What was fitted."""
+        fit = self.fit
+        return f"Least squares: {fit.formula or f'{fit.response} on {errors.listing(fit.terms)}'}"
+
+    @property
+    def left(self) -> list[tuple[str, str]]:
+        """How it was fitted: label and value."""
+        fit = self.fit
+        used = f"{fit.tally.used:,} used" + (f" for {fit.nobs:,}" if fit.counted else "")
+        lines = [("Rows", f"{used}, {fit.tally.read - fit.tally.used:,} dropped")]
+        if fit.weighted:
+            lines.append(("Weights", "precisions"))
+        if fit.offset_given is not None:
+            lines.append(("Offset", fit.offset_given or "an array"))
+        lines.append(
+            ("Update", fit.update if fit.learning_rate is None else f"{fit.update}, {len(fit.trace):,} epochs")
+        )
+        if fit.learning_rate is not None:
+            limited = fit.update in ("descent", "momentum")
+            limit = f" (limit {number(fit.learning_rate_limit or math.nan, 4)})" if limited else ""
+            lines.append(("Rate", number(fit.learning_rate, 4) + limit))
+            lines.append(("Distance", f"{number(fit.distance, 3)} std. errors"))
+        lines += [
+            ("Condition", f"{number(fit.condition, 3)}, {math.floor(fit.digits)} digits"),
+            ("Covariance", fit.covariance.words),
+            ("Arithmetic", "float64, cpu"),
+        ]
+        return lines
+
+    @property
+    def right(self) -> list[tuple[str, str]]:
+        """How good it is: label and value."""
+        fit = self.fit
+        f, p = inference.f_test(fit)
+        return [
+            ("R²", number(fit.rsquared)),
+            ("adjusted R²", number(fit.rsquared_adj)),
+            (f"F({fit.df_model:,}, {fit.df_resid:,})", f"{number(f)}  p {p_value(p)}"),
+            ("Residual std. error", number(fit.sigma)),
+            ("Log-likelihood", number(fit.llf, 6)),
+            ("AIC", number(fit.aic, 6)),
+            ("BIC", number(fit.bic, 6)),
+        ]
+
+    @property
+    def heads(self) -> list[str]:
+        """The names of the coefficient table's columns."""
+        tail = f"{(1 - self.level) / 2:.6g}".removeprefix("0"), f"{(1 + self.level) / 2:.6g}".removeprefix("0")
+        return ["coef", "std err", "t", "p", f"[{tail[0]}", f"{tail[1]}]"]
+
+    def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
+        """Term and six texts, their points under each other if wanted; or term and the reason why it was dropped."""
+        fit = self.fit
+        bounds = inference.conf_int(fit, self.level)
+        columns = [fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"]]
+        kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
+        coef, error, t, p, lower, upper = ([float(series.iloc[i]) for i in kept] for series in columns)
+        ts, ps = [t_value(v) for v in t], [p_value(v) for v in p]
+        if line_up:
+            ends = column(lower + upper, digits)  # together, so that both show the same decimals
+            cells = [
+                column(coef, digits),
+                column(error, digits),
+                aligned(ts),
+                aligned(ps),
+                ends[: len(t)],
+                ends[len(t) :],
+            ]
+        else:
+            numbers = [[number(v, digits) for v in values] for values in (coef, error, lower, upper)]
+            cells = [*numbers[:2], ts, ps, *numbers[2:]]
+        by_term = {fit.terms[i]: [c[place] for c in cells] for place, i in enumerate(kept)}
+        return [(t, f"dropped: equals {fit.dropped[t]}" if t in fit.dropped else by_term[t]) for t in fit.terms]
+
+    @property
+    def notes(self) -> list[str]:
+        """What stands below the table."""
+        fit = self.fit
+        notes = [f"Data: {fit.label}.", f"Why {fit.why}."]
+        if fit.tally.missing:
+            notes.append(f"{errors.count(fit.tally.missing, 'row')} dropped: a value was missing.")
+        if fit.tally.weightless:
+            what = "frequency" if fit.counted and not fit.weighted else "weight"
+            notes.append(f"{errors.count(fit.tally.weightless, 'row')} dropped: the {what} was zero.")
+        if not fit.intercept:
+            notes.append("Without an intercept R² and F are about zero, not about the mean.")
+        if fit.dropped:
+            notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: earlier terms say the same.")
+        notes.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
+        return [*notes, *fit.covariance.notes, *fit.remarks]
+
+    # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def to_text(self, width: int = WIDTH) -> str:
+        """Plain text, at most `width` cells wide (wide characters counted as two)."""
+        return text(self, width)
+
+    def to_markdown(self) -> str:
+        """Markdown: two tables and the notes."""
+        return markup.markdown(self)
+
+    def to_latex(self) -> str:
+        """LaTeX with booktabs: a table environment."""
+        return markup.latex(self)
+
+    def to_html(self) -> str:
+        """HTML: a fragment with its own light style, for a page or a notebook."""
+        return markup.html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON: what is not a finite number is None."""
+        return values(self)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        from rich.text import Text
+
+        text = self.to_text(min(WIDTH, max(60, options.max_width)))
+        first, _, rest = text.partition("\n")
+        yield Text(first, style="bold", no_wrap=True)
+        yield Text(rest, no_wrap=True)
