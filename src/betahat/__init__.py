@@ -30,6 +30,8 @@ _MAP: dict[str, str | None] = {
     "Trace": "trace",
     "Fit": "outcome",
     "fit": "fitting",
+    "train": "training",
+    "ModuleFit": "modules",
     "Fits": "many",
     "cross_validate": "validation",
     "rolling": "windows",
@@ -52,10 +54,12 @@ if TYPE_CHECKING:
     from betahat.loss import Squared as Squared
     from betahat.many import Fits as Fits
     from betahat.modelfile import load as load
+    from betahat.modules import ModuleFit as ModuleFit
     from betahat.moments import Moments as Moments
     from betahat.outcome import Fit as Fit
     from betahat.source import Source as Source
     from betahat.trace import Trace as Trace
+    from betahat.training import train as train
     from betahat.validation import cross_validate as cross_validate
     from betahat.windows import rolling as rolling
 

@@ -86,12 +86,13 @@ class Feed:
                     raise errors.option_not_for(f"{option}=", "a DataLoader, which has its own", "leave it out")
             if y is not None:
                 raise errors.option_not_for("y", "a DataLoader, which yields it", "leave it out")
-            rows = len(X.dataset) if hasattr(X.dataset, "__len__") else None  # type: ignore[arg-type]
+            rows = len(X.dataset) if hasattr(X.dataset, "__len__") else None
             return cls(lambda: iter(X), None, "y", "a DataLoader", rows, False, None)
         if isinstance(X, Dataset):
-            size, mixed = batch_size or len(X), bool(shuffle)  # type: ignore[arg-type]
+            rows = len(X)  # type: ignore[arg-type]
+            size, mixed = batch_size or rows, bool(shuffle)
             loader = DataLoader(X, batch_size=size, shuffle=mixed, generator=generator)
-            return cls(lambda: iter(loader), None, "y", "a Dataset", len(X), size >= len(X), None)  # type: ignore[arg-type]
+            return cls(lambda: iter(loader), None, "y", "a Dataset", rows, size >= rows, None)
         names: tuple[str, ...] | None = None
         response, label = "y", "arrays"
         problem: Callable[[bool], Problem] | None
@@ -100,7 +101,7 @@ class Feed:
             left = 0 if not learned.design.intercept or inputs == len(learned.design.names) else 1
             names, response, label = learned.design.names[left:], learned.design.response, learned.label
             parts = [(batch.X[:, left:], batch.y) for batch in learned.batches(Tally())]
-            X, y = (torch.cat(part).to(like) for part in zip(*parts, strict=True))  # type: ignore[arg-type]
+            X, y = (torch.cat(part).to(like) for part in zip(*parts, strict=True))
             problem = None if left else lambda constant: learned
             if left:
                 problem = lambda constant: learned if constant else of_arrays(X, y, None, None, None, False)  # noqa: E731
@@ -126,7 +127,7 @@ class Feed:
                 yield from ((X[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(X), batch_size))
                 return
             order = torch.randperm(len(X), generator=generator).to(X.device)
-            yield from ((X[part], y[part]) for part in order.split(batch_size))
+            yield from ((X[part], y[part]) for part in torch.split(order, batch_size))
 
         return cls(passed, names, response, label, len(X), False, problem)
 
@@ -136,4 +137,3 @@ def _tensor(values: Any, like: Tensor) -> Tensor:
     if isinstance(values, Tensor):
         return values
     return as_tensor(values, "X").to(like)
-

@@ -18,12 +18,13 @@ from betahat import update as updates
 from betahat.arrays import Columns
 from betahat.batch import Tally, as_column, check_finite
 from betahat.epochs import stands_still
-from betahat.learning import CLOSE, Answer, answered
+from betahat.learning import CLOSE, Answer, answered, judged
 from betahat.loss import Loss, named
 from betahat.outcome import Fit
 from betahat.problem import Problem
 from betahat.roads import Gathered
 from betahat.sums import Sums
+from betahat.trace import Trace
 from betahat.update.descent import Descent
 from betahat.update.exact import Exact
 
@@ -100,6 +101,12 @@ def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fi
     return _fit(problem, answer, tally, how)
 
 
+def finished_at(W: Tensor, trace: Trace, problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fit:
+    """Make a Fit of weights (p,) that somebody else's loop arrived at."""
+    _check(problem, gathered.sums, tally, how.collinear)
+    return _fit(problem, judged(W, trace, problem, how.update, gathered), tally, how)
+
+
 # ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -139,10 +146,9 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         remarks.append(errors.chosen_by_norm(dropped))
         dropped = {}
     why = f"{name}: {how.reason}; {answer.road}"
-    digits = solution.digits
-    if not isinstance(update, Exact):
-        why = f"{name}: {how.reason}; each epoch was computed from the moments, whatever the number of rows"
-        digits = min(digits, _shared_digits(answer.W, solution.coef))
+    digits = (
+        solution.digits if isinstance(update, Exact) else min(solution.digits, shared_digits(answer.W, solution.coef))
+    )
     trace = answer.trace
     stuck = bool(stands_still(trace.before[-1], trace.after[-1]))
     over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
@@ -187,7 +193,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
     )
 
 
-def _shared_digits(W: Tensor, solution: Tensor) -> float:
+def shared_digits(W: Tensor, solution: Tensor) -> float:
     """Decimal digits that weights (p,) share with the least-squares solution, the worst of them."""
     gaps = (W - solution).abs() / solution.abs().clamp(min=torch.finfo(torch.float64).tiny)
     gaps = gaps[(solution != W) & (solution != 0)]

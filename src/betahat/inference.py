@@ -34,7 +34,10 @@ _ODD = 0.2  # a level that is more often meant as its complement
 
 
 def covariance(fit: Fit) -> Covariance:
-    """The covariance that the fit's questions rest on."""
+    """The covariance that the fit's questions rest on; NaN where there is none."""
+    if fit.chosen is None and not hasattr(fit, "unscaled"):
+        p = len(fit.terms)
+        return Covariance("none", torch.full((p, p), math.nan), torch.full((p,), math.inf), math.inf, "none")
     return sandwich.classical(fit) if fit.chosen is None else fit.chosen
 
 

@@ -151,16 +151,7 @@ def answered(
         limit = update.rate_limit(extremes[1])
         if asked and (update.lr or 0.0) >= limit:
             warnings.warn(errors.rate_over_limit(update.lr or 0.0, limit), stacklevel=3)
-    target = solution.coef.numpy()
-    variance = solution.rss / max(1, sums.rows - solution.rank)
-    scale = np.sqrt(variance * solution.unscaled.numpy().diagonal())  # (p,): standard errors
-    # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-    unit = np.maximum(np.maximum(scale, 1e-10 * np.abs(target)), 1e-300)  # (p,)
-
-    def apart(W: Array) -> Array:
-        """The distance of weights (…, p) from the solution, (…)."""
-        return np.asarray((np.abs(W - target) / unit)[..., free].max(-1, initial=0.0))
-
+    apart = _distance(solution, sums, free)
     if type(update) in MOVES:
         arrived = None if epochs else (lambda W: apart(W) < CLOSE)
         trace = _walked(update, bowl, W, epochs or _PATIENCE, sums.rows, terms, free, arrived)
@@ -178,9 +169,32 @@ def answered(
             by_rows=False,
         )
         trace = Trace.of(terms, steps)
+    road = "each epoch was computed from the moments, whatever the number of rows"
     end = trace.after[-1]
     rss = float(bowl.losses(end[None])[0]) * bowl.weight
     return Answer(torch.from_numpy(end), trace, update, solution, sums, road, rss, float(apart(end)), limit, extremes)
+
+
+def judged(W: Tensor, trace: Trace, problem: Problem, update: Any, gathered: Gathered) -> Answer:
+    """Weights (p,) that somebody else's loop arrived at, beside where least squares lies."""
+    intercept = problem.design.intercept
+    solution, sums, _ = solved(problem, gathered)
+    bowl, free = Bowl.of(sums, intercept=intercept), solution.unscaled.numpy().diagonal() > 0  # (p,)
+    extremes = bowl.extremes(free)
+    rss = float(bowl.losses(W.numpy()[None])[0]) * bowl.weight
+    apart = float(_distance(solution, sums, free)(W.numpy()))
+    road = "the loop was run on the rows, as it would have been by hand"
+    return Answer(W, trace, update, solution, sums, road, rss, apart, 2 / extremes[1], extremes)
+
+
+def _distance(solution: Solution, sums: Sums, free: Any) -> Callable[[Array], Array]:
+    """How far weights (…, p) are from the solution, (…), in standard errors of the farthest."""
+    target = solution.coef.numpy()
+    variance = solution.rss / max(1, sums.rows - solution.rank)
+    scale = np.sqrt(variance * solution.unscaled.numpy().diagonal())  # (p,): standard errors
+    # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
+    unit = np.maximum(np.maximum(scale, 1e-10 * np.abs(target)), 1e-300)  # (p,)
+    return lambda W: np.asarray((np.abs(W - target) / unit)[..., free].max(-1, initial=0.0))
 
 
 def _walked(

@@ -137,7 +137,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         raise ValueError("the rows are not counted in whole numbers")
     steps = [(int(epoch), int(rows), float(loss)) for epoch, rows, loss in meta["steps"]]
     losses = np.array([loss for _, _, loss in steps])
-    paths = (tensors[name].double().numpy() for name in ("gradient", "before", "after"))
+    gradients, before, after = (tensors[name].double().numpy() for name in ("gradient", "before", "after"))
     extremes = meta.get("spectrum")
     if extremes is not None and (len(extremes) != 2 or any(type(v) is not float for v in extremes)):
         raise ValueError(f"its spectrum is {extremes!r}")
@@ -148,7 +148,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         unscaled=tensors["unscaled"],
         center=tensors["center"],
         tally=Tally(**meta["tally"]),
-        trace=Trace(design.names, steps[0][1] if steps else 0, losses, *paths),
+        trace=Trace(design.names, steps[0][1] if steps else 0, losses, gradients, before, after),
         dropped=dropped,
         remarks=tuple(remarks),
         chosen=_chosen(meta, tensors, p),

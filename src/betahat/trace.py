@@ -130,13 +130,13 @@ class Trace(Sequence[Step]):
         if isinstance(place, slice):
             return tuple(self[i] for i in range(*place.indices(len(self))))
         i = range(len(self))[place]
-        vectors = (torch.from_numpy(values[i]) for values in (self.gradients, self.before, self.after))
+        gradient, before, after = (torch.from_numpy(values[i]) for values in (self.gradients, self.before, self.after))
         if self.log is None:
-            return Step(i + 1, self.rows, float(self.losses[i]), *vectors)
+            return Step(i + 1, self.rows, float(self.losses[i]), gradient, before, after)
         log = self.log
         epoch, batch, rows = (int(values[i]) for values in (log.epochs, log.batches, log.rows))
         loss, lr, seconds = (float(values[i]) for values in (self.losses, log.rates, log.seconds))
-        return Step(epoch, rows, loss, *vectors, batch, lr, seconds)
+        return Step(epoch, rows, loss, gradient, before, after, batch, lr, seconds)
 
     def __repr__(self) -> str:
         if not len(self):

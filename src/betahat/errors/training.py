@@ -19,7 +19,7 @@ def optimizer_lacks(missing: list[str]) -> OptionError:
     return OptionError(
         f"The optimizer does not hold {count(len(missing), 'parameter')} of the module: {listing(missing)}.",
         "it was made before they were, or over another module; they would never be updated",
-        "make it over this module, torch.optim.SGD(module.parameters(), lr=0.1), or freeze them: p.requires_grad_(False)",
+        "make it over this module, torch.optim.SGD(module.parameters(), lr=0.1), or freeze them",
     )
 
 

@@ -64,15 +64,17 @@ def run(plan: Plan, recorder: Recorder) -> None:
             def derived(X: Any = X, y: Any = y) -> Tensor:
                 yhat = module(X)  # step 1
                 value = plan.loss(yhat, alongside(yhat, y))  # step 2
-                (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]  # step 3
+                part = value if plan.accumulate == 1 else value / plan.accumulate
+                part.backward()  # type: ignore[no-untyped-call]  # step 3
                 return value
 
             def closure() -> Tensor:
                 optimizer.zero_grad()
                 return derived()
 
+            value: Any
             if closing:
-                value = optimizer.step(closure)  # type: ignore[arg-type]  # step 4, which takes the others as it needs them
+                value = optimizer.step(closure)  # type: ignore[arg-type]  # step 4, which asks for the others itself
             else:
                 value = derived()
                 waiting += 1
@@ -91,7 +93,7 @@ def run(plan: Plan, recorder: Recorder) -> None:
 
 
 def alongside(yhat: Any, y: Any) -> Any:
-    """y in the shape of yhat where they differ by one dimension of length one; else as it is.
+    """Y in the shape of yhat where they differ by one dimension of length one; else as it is.
 
     Raises
     ------

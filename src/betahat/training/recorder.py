@@ -85,7 +85,7 @@ class Recorder:
         self.numbers.append((epoch, batch, rows, lr, time.perf_counter() - self.begun))
         if len(self.numbers) >= self.most:
             for record in (self.numbers, self.losses, self.gradients, self.weights):
-                del record[1::2]  # type: ignore[attr-defined]
+                del record[1::2]
             self.stride *= 2
 
     def last_loss(self) -> float:
@@ -117,7 +117,8 @@ class Recorder:
 
 def _norm(values: Sequence[Tensor]) -> Tensor:
     """The Euclidean norm over several tensors."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(values))))
+    found: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(values))))
+    return found
 
 
 def _stacked(values: list[Tensor]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

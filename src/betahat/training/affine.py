@@ -1,0 +1,47 @@
+"""Affine: modules that are a linear model, and losses that are squares: what least squares knows of them is exact.
+
+layer = affine_layer(net)            # the one Linear inside, or None
+multiple = squares(loss)             # "mean", "sum", or None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_PASSIVE = (nn.Identity, nn.Flatten)  # layers that change no number of (n, p)
+
+
+def affine_layer(module: nn.Module) -> nn.Linear | None:
+    """The linear layer that the module amounts to, one output; None for anything else.
+
+    Judged by type, exactly: a subclass, a hook or a parametrization may change what a layer does.
+    """
+    layers = [module] if type(module) is not nn.Sequential else list(module)
+    linear = [layer for layer in layers if type(layer) is nn.Linear]
+    if len(linear) != 1 or any(type(layer) not in (nn.Linear, *_PASSIVE) for layer in layers):
+        return None
+    hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in module.modules())
+    whole = all(p.requires_grad for p in linear[0].parameters())
+    return linear[0] if linear[0].out_features == 1 and whole and not hooked else None
+
+
+def squares(loss: Callable[[Any, Any], Any]) -> str | None:
+    """Whether a loss is the mean of squares, or their sum: by what it answers to numbers chosen for that."""
+    generator = torch.Generator().manual_seed(43052)
+    answers = set()
+    for n in (3, 7):
+        yhat, y = (torch.randn(n, 1, dtype=torch.float64, generator=generator) * 3 for _ in range(2))
+        try:
+            found = loss(yhat, y)
+        except Exception:  # the user's own function: it may ask for anything
+            return None
+        if not isinstance(found, Tensor) or found.ndim:
+            return None
+        square = (yhat - y).square()
+        known = {"mean": square.mean(), "sum": square.sum()}
+        answers.add(next((name for name, v in known.items() if torch.isclose(found.double(), v, rtol=1e-12)), None))
+    return answers.pop() if len(answers) == 1 else None
