@@ -31,6 +31,7 @@ _MAP: dict[str, str | None] = {
     "Fit": "outcome",
     "fit": "fitting",
     "train": "training",
+    "infer": "estimating",
     "ModuleFit": "modules",
     "Fits": "many",
     "cross_validate": "validation",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from betahat.batch import Batch as Batch
     from betahat.design import Design as Design
     from betahat.errors import BetahatError as BetahatError
+    from betahat.estimating import infer as infer
     from betahat.fitting import fit as fit
     from betahat.loss import Squared as Squared
     from betahat.many import Fits as Fits
