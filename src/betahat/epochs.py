@@ -22,6 +22,7 @@ from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
 
 Array = npt.NDArray[np.float64]
+Move = Callable[[Any, Array, Array, Any], tuple[Array, Any]]
 
 _BLOCK = 256  # epochs that are taken before looking whether the descent has arrived, or diverged
 
@@ -104,12 +105,15 @@ class Path:
         The mean loss before each epoch.
     diverged : bool
         Whether the last epoch led to a number that is not finite.
+    memory : object
+        What the update remembers at the end.
     """
 
     weights: Array
     gradients: Array
     losses: Array
     diverged: bool = False
+    memory: Any = None
 
 
 def walk(
@@ -120,6 +124,8 @@ def walk(
     *,
     free: npt.NDArray[np.bool_] | None = None,
     arrived: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
+    move: Move | None = None,
+    memory: Any = None,
 ) -> Path:
     """Take so many epochs, or fewer where they arrive or diverge.
 
@@ -135,6 +141,10 @@ def walk(
         Weights that are not free stay as they are.
     arrived : callable, optional
         From weights (t, p) to whether they are close enough (t,); weights that stand still have arrived as well.
+    move : callable, optional
+        What one step does: from (update, W, gradient, memory) to the next W and memory. Needed for other updates.
+    memory : object, optional
+        What the update remembers of earlier epochs.
 
     Returns
     -------
@@ -147,7 +157,7 @@ def walk(
     >>> walk(Descent(lr=0.5), Bowl.of(total, intercept=True), np.zeros(2), 3).losses.round(4).tolist()
     [7.0, 0.2222, 0.0741]
     """
-    move, memory = MOVES[type(update)], None
+    move = MOVES[type(update)] if move is None else move
     slope = bowl.slope if free is None else bowl.slope * free[:, None]
     p, parts, diverged = len(W), [], False
     while epochs > 0 and not diverged:
@@ -168,7 +178,7 @@ def walk(
         parts.append((weights[:t], gradients[:t], losses[:t]))
         W, epochs = weights[t], epochs - t
     before, gradients, losses = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Path(np.concatenate([before, W[None]]), gradients, losses, diverged)
+    return Path(np.concatenate([before, W[None]]), gradients, losses, diverged, memory)
 
 
 def stands_still(before: Array, after: Array) -> npt.NDArray[np.bool_]:
@@ -201,7 +211,7 @@ def _exact(update: Exact, W: Array, grad: Array, memory: Any) -> tuple[Array, An
 
 
 #: what `walk` can do; any other update goes by `learning.learn`
-MOVES: dict[type, Callable[[Any, Array, Array, Any], tuple[Array, Any]]] = {
+MOVES: dict[type, Move] = {
     Descent: _descent,
     Adam: _adam,
     Exact: _exact,

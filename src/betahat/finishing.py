@@ -101,10 +101,12 @@ def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fi
     return _fit(problem, answer, tally, how)
 
 
-def finished_at(W: Tensor, trace: Trace, problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fit:
-    """Make a Fit of weights (p,) that somebody else's loop arrived at."""
+def finished_at(
+    W: Tensor, trace: Trace, problem: Problem, gathered: Gathered, tally: Tally, how: How, road: str
+) -> Fit:
+    """Make a Fit of weights (p,) that somebody else's loop arrived at, on a road in words."""
     _check(problem, gathered.sums, tally, how.collinear)
-    return _fit(problem, judged(W, trace, problem, how.update, gathered), tally, how)
+    return _fit(problem, judged(W, trace, problem, how.update, gathered, road), tally, how)
 
 
 # ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────

@@ -175,7 +175,7 @@ def answered(
     return Answer(torch.from_numpy(end), trace, update, solution, sums, road, rss, float(apart(end)), limit, extremes)
 
 
-def judged(W: Tensor, trace: Trace, problem: Problem, update: Any, gathered: Gathered) -> Answer:
+def judged(W: Tensor, trace: Trace, problem: Problem, update: Any, gathered: Gathered, road: str) -> Answer:
     """Weights (p,) that somebody else's loop arrived at, beside where least squares lies."""
     intercept = problem.design.intercept
     solution, sums, _ = solved(problem, gathered)
@@ -183,7 +183,6 @@ def judged(W: Tensor, trace: Trace, problem: Problem, update: Any, gathered: Gat
     extremes = bowl.extremes(free)
     rss = float(bowl.losses(W.numpy()[None])[0]) * bowl.weight
     apart = float(_distance(solution, sums, free)(W.numpy()))
-    road = "the loop was run on the rows, as it would have been by hand"
     return Answer(W, trace, update, solution, sums, road, rss, apart, 2 / extremes[1], extremes)
 
 

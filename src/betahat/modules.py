@@ -57,6 +57,14 @@ def flat(module: nn.Module) -> Tensor:
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
 
 
+def restored(module: nn.Module, values: Tensor) -> None:
+    """Put numbers (p,) into what is learned, in the order of `flat`."""
+    parameters = list(learned(module).values())
+    with torch.no_grad():
+        for p, part in zip(parameters, torch.split(values, [p.numel() for p in parameters]), strict=True):
+            p.copy_(part.reshape(p.shape))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ModuleFit(Questions):
     """A module, learned.

@@ -79,3 +79,48 @@ def few_rows_for(rows: int, weights: int) -> str:
     """Remark that the covariance rests on few rows."""
     what = f"{count(rows, 'row')} for {count(weights, 'weight')}"
     return f"{what}: these standard errors hold for many rows, and are too small here."
+
+
+def first_loss_not_finite(value: float) -> BatchError:
+    """Refuse a loss that is no number before anything was learned."""
+    return BatchError(
+        f"The first loss is {value}.",
+        "X or y holds a value that is not finite, or the module or the loss overflows on these numbers",
+        "look at X.isfinite().all() and y.isfinite().all(); scale columns with large values; take a smaller start",
+    )
+
+
+def nothing_fed(label: str) -> BatchError:
+    """Refuse data that hold no batch."""
+    return BatchError(
+        f"An epoch over {label} gave no batch.",
+        "the data are empty, or the loader is a generator that was used up, or drop_last=True left nothing",
+        "pass something that can be gone through again and holds at least one batch",
+    )
+
+
+def not_fast(reason: str) -> OptionError:
+    """Refuse the fast road where there is none."""
+    return OptionError(
+        f"fast=True cannot be done here: {reason}.",
+        "only a linear module under a squared loss, in one batch, by SGD, Adam or AdamW, can go from moments",
+        "leave fast= out, and the plain loop is run",
+    )
+
+
+def validates_on_itself() -> OptionError:
+    """Refuse a validation set that is the training set."""
+    return OptionError(
+        "The validation set is the training set itself.",
+        "its loss would fall however badly the module does on new rows",
+        "set some rows aside before training, and pass them as validation=(X, y)",
+    )
+
+
+def no_rate(top: float) -> FitError:
+    """Refuse to compute a learning rate from a loss without curvature."""
+    return FitError(
+        f"No learning rate can be computed: the largest eigenvalue of the loss's Hessian at the start is {top:.3g}.",
+        "the loss has no curvature there, or does not depend on the parameters",
+        "pass lr=, or an optimizer of your own",
+    )

@@ -23,12 +23,17 @@ from betahat.batch import Tally
 from betahat.feed import Feed
 from betahat.finishing import How, finished_at
 from betahat.loss import Squared
-from betahat.modules import ModuleFit, flat, learned, names_of
+from betahat.modules import ModuleFit, flat, learned, names_of, restored
 from betahat.outcome import Fit
 from betahat.roads import gather
+from betahat.trace import Trace
 from betahat.training.affine import affine_layer, squares
-from betahat.training.loop import Plan, run
+from betahat.training.ending import words
+from betahat.training.fast import WORTH, leap, slow
+from betahat.training.loop import Ended, Plan, run
+from betahat.training.rates import made
 from betahat.training.recorder import Recorder
+from betahat.training.validating import Validation
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,21 @@ def train(
     y: Any = None,
     *,
     loss: Callable[[Any, Any], Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | str = "sgd",
+    lr: float | str | None = None,
     epochs: int,
     batch_size: int | None = None,
     shuffle: bool | None = None,
     generator: torch.Generator | None = None,
     scheduler: Any = None,
+    every: str = "epoch",
     clip_norm: float | None = None,
+    clip_value: float | None = None,
     accumulate: int = 1,
     zero_grad: bool = True,
+    validation: Any = None,
+    patience: int | None = None,
+    fast: bool | None = None,
 ) -> Fit | ModuleFit:
     """Train a module, and keep a record of every step.
 
@@ -67,8 +78,11 @@ def train(
         The response; for a formula the table. Where the module's output is (n, 1), y may be (n,).
     loss : callable
         From (yhat, y) to a number: a loss of `torch.nn`, or any function.
-    optimizer : torch.optim.Optimizer
-        Made over the module's parameters.
+    optimizer : torch.optim.Optimizer, or {"sgd", "adam", "adamw", "lbfgs"}
+        Made over the module's parameters; or the name of one to be made.
+    lr : float or "auto", optional
+        For an optimizer named by a string: its learning rate. "auto", and nothing for "sgd", is the best fixed rate for
+        a linear module under a squared loss, and half the limit of divergence for any other; `fit.why` says which.
     epochs : int
         How often the rows are gone through.
     batch_size : int, optional
@@ -78,13 +92,22 @@ def train(
     generator : torch.Generator, optional
         torch's own when left out.
     scheduler : learning-rate scheduler, optional
-        Stepped after each epoch.
-    clip_norm : float, optional
-        The largest norm that a gradient may have.
+    every : {"epoch", "batch"}
+        When the scheduler is stepped.
+    clip_norm, clip_value : float, optional
+        The largest norm that a gradient may have; the largest size of each of its numbers.
     accumulate : int
         Batches whose gradients are added up before an update; each loss is divided by their number.
     zero_grad : bool
         False leaves `zero_grad()` out, as in the lecture's homework.
+    validation : (X, y), Dataset or DataLoader, optional
+        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode.
+    patience : int, optional
+        Stop when the validation loss has not fallen for so many epochs, and put the best weights back.
+    fast : bool, optional
+        A linear module under a squared loss, in one batch, by SGD, Adam or AdamW, can go all the way from moments: the
+        same weights up to rounding, at a cost that does not depend on the rows. True asks for that, False for the plain
+        loop; when left out it is taken where there is much to save (n · p · epochs above five million).
 
     Returns
     -------
@@ -102,47 +125,109 @@ def train(
     >>> import betahat as bh
     >>> x = torch.linspace(-1, 1, 20).reshape(-1, 1)
     >>> net = torch.nn.Linear(1, 1)
-    >>> sgd = torch.optim.SGD(net.parameters(), lr=0.5)
-    >>> fit = bh.train(net, x, 1 + 2 * x[:, 0], loss=torch.nn.MSELoss(), optimizer=sgd, epochs=100)
+    >>> fit = bh.train(net, x, 1 + 2 * x[:, 0], loss=torch.nn.MSELoss(), optimizer="sgd", epochs=100)
     >>> [round(w, 4) for w in fit.coef.tolist()]
     [1.0, 2.0]
     """
-    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1:
-        raise errors.bad_number("epochs", epochs, "a whole number, one or more")
+    _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
     parameters = learned(module)
     if not parameters:
         raise errors.nothing_to_train()
-    _same(module, optimizer)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
-    feed = Feed.of(
-        X,
-        y,
-        next(iter(parameters.values())),
-        inputs=None if first is None else first.in_features,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        generator=generator,
-    )
+    inputs = None if first is None else first.in_features
+    like = next(iter(parameters.values()))
+    feed = Feed.of(X, y, like, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator)
+    chosen = ""
+    if isinstance(optimizer, str):
+        optimizer, chosen = made(optimizer, lr, module, feed, loss)
+    elif lr is not None:
+        raise errors.option_not_for("lr=", "an optimizer that was made already", "give it the rate when you make it")
+    _same(module, optimizer)
     layer = affine_layer(module)
-    columns = (
-        tuple(f"x{j}" for j in range(layer.in_features)) if layer is not None and feed.terms is None else feed.terms
-    )
-    terms = names_of(module, columns)
-    recorder = Recorder(list(parameters.values()), terms)
-    run(Plan(module, feed, loss, optimizer, int(epochs), zero_grad, scheduler, clip_norm, accumulate), recorder)
-    name, trace = type(optimizer).__name__, recorder.trace()
-    lr = optimizer.param_groups[0].get("lr")
-    reason = f"{len(trace):,} steps of torch.optim.{name} in {epochs:,} epochs"
-    if layer is not None and feed.problem is not None and squares(loss) is not None:
-        problem, tally = feed.problem(layer.bias is not None), Tally()
-        bias = [] if layer.bias is None else [layer.bias.detach().double().cpu()]
-        W = torch.cat([*bias, layer.weight.detach().double().cpu()[0]])
-        how = How(Squared(), Optimizer(name, lr), reason, int(epochs), None, "drop")
-        return finished_at(W, trace, problem, gather(problem, tally), tally, how)
-    return ModuleFit(
-        module, terms, flat(module), feed.rows or 0, getattr(loss, "__name__", type(loss).__name__),
-        recorder.last_loss(), name, f"{name}: {reason}", trace, feed.label, "torch", feed.response,
+    columns = feed.terms
+    if columns is None and layer is not None:
+        columns = tuple(f"x{j}" for j in range(layer.in_features))
+    recorder = Recorder(list(parameters.values()), names_of(module, columns))
+    onlookers = []
+    if validation is not None:
+        onlookers.append(Validation(module, _aside(validation, X, like, inputs), loss, recorder, patience))
+    elif patience is not None:
+        raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
+    plan = Plan(
+        module, feed, loss, optimizer, int(epochs), zero_grad, scheduler, every, clip_norm, clip_value, accumulate,
+        onlookers,
     )  # fmt: skip
+    reduction = squares(loss) if layer is not None and feed.problem is not None else None
+    if layer is not None and reduction is not None:
+        return _line(plan, recorder, layer, reduction, fast, chosen)
+    if fast:
+        raise errors.not_fast("the module is not linear" if layer is None else "the loss is not squared")
+    ended = run(plan, recorder)
+    name, trace, told = type(optimizer).__name__, recorder.trace(), getattr(loss, "__name__", type(loss).__name__)
+    return ModuleFit(
+        module, recorder.terms, flat(module), feed.rows or trace.rows, told, recorder.last_loss(), name,
+        _told(name, trace, ended, chosen), trace, feed.label, "torch", feed.response,
+    )  # fmt: skip
+
+
+def _line(plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast: bool | None, chosen: str) -> Fit:
+    """Train a linear module under a squared loss, and tell how far from least squares it ended."""
+    feed, optimizer, begun = plan.feed, plan.optimizer, flat(plan.module)
+    assert feed.problem is not None
+    problem, tally = feed.problem(layer.bias is not None), Tally()
+    gathered = gather(problem, tally)
+    against = slow(plan)
+    if fast and against:
+        raise errors.not_fast(against)
+    much = (feed.rows or 0) * layer.in_features * plan.epochs >= WORTH
+    if fast or (fast is None and much and not against):
+        path = leap(plan, layer, gathered.sums, reduction)
+        names = tuple(problem.design.names)
+        trace = Trace(names, gathered.sums.rows, path.losses, path.gradients, path.weights[:-1], path.weights[1:])
+        road = "every epoch was computed from the moments, which does not depend on the number of rows"
+        ended = Ended(len(trace), "diverged" if path.diverged else "")
+        if path.diverged:
+            restored(plan.module, begun)
+    else:
+        ended = run(plan, recorder)
+        trace, road = recorder.trace(), "the loop was run on the rows, as it would have been by hand"
+    bias = [] if layer.bias is None else [layer.bias.detach().double().cpu()]
+    W = torch.cat([*bias, layer.weight.detach().double().cpu()[0]])
+    rate = optimizer.param_groups[0].get("lr")
+    update = Optimizer(type(optimizer).__name__, rate)
+    how = How(Squared(), update, _told("", trace, ended, chosen), plan.epochs, None, "drop")
+    return finished_at(W, trace, problem, gathered, tally, how, road)
+
+
+def _numbers(epochs: Any, accumulate: Any, patience: Any, clip_norm: Any, clip_value: Any, every: Any) -> None:
+    """Refuse options that are no numbers of their kind."""
+    for what, given in (("epochs", epochs), ("accumulate", accumulate), ("patience", patience)):
+        if given is not None and (not isinstance(given, Integral) or isinstance(given, bool) or given < 1):
+            raise errors.bad_number(what, given, "a whole number, one or more")
+    for what, given in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not given > 0):
+            raise errors.bad_number(what, given, "a positive number")
+    if every not in ("epoch", "batch"):
+        raise errors.unknown_option("every", every, ["epoch", "batch"])
+
+
+def _aside(validation: Any, X: Any, like: Tensor, inputs: int | None) -> Feed:
+    """The rows that are not trained on."""
+    if validation is X:
+        raise errors.validates_on_itself()
+    pair = validation if isinstance(validation, tuple | list) else (validation, None)
+    if len(pair) != 2:
+        raise errors.wrong_shape("validation", (len(pair),), "(X, y)", "pass the two as a pair")
+    if pair[0] is X and not isinstance(X, str):
+        raise errors.validates_on_itself()
+    return Feed.of(pair[0], pair[1], like, inputs=inputs)
+
+
+def _told(name: str, trace: Trace, ended: Ended, chosen: str) -> str:
+    """How it went, in words."""
+    epochs = f"{errors.count(len(trace), 'step')} in {errors.count(ended.epochs, 'epoch')}"
+    parts = [f"{name}: {epochs}" if name else epochs, chosen, words(trace, ended)]
+    return "; ".join(part for part in parts if part)
 
 
 def _same(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -1,15 +1,17 @@
 """Loop: the four steps around the user's own module, loss and optimizer.
 
-    trace = run(plan, recorder)
+    ended = run(plan, recorder)
 
-Nothing here touches a number: the weights are, bit for bit, those of the loop that a user writes by hand.
+Nothing here touches a number: the weights are, bit for bit, those of the loop that a user writes by hand. What looks on
+(the recorder, a validation set, a checkpoint, a progress bar) is told of each step and each epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,19 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.feed import Feed
 from betahat.training.recorder import Recorder
+
+_GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
+
+
+class Onlooker(Protocol):
+    """Whoever is told how the loop goes on."""
+
+    def stepped(self, epoch: int, batch: int, rows: int) -> None:
+        """An update was made."""
+
+    def epoch_ended(self, epoch: int) -> str:
+        """An epoch is over; a text is a reason to stop."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +49,13 @@ class Plan:
     zero_grad : bool
         False leaves the line out, as in the lecture's homework.
     scheduler : scheduler or None
-        Stepped after each epoch.
-    clip_norm : float or None
-        The gradient's norm is cut down to this before each update.
+    every : {"epoch", "batch"}
+        When the scheduler is stepped.
+    clip_norm, clip_value : float or None
+        The gradient's norm, or each of its numbers, is cut down to this before an update.
     accumulate : int
         Batches whose gradients are added before an update.
+    onlookers : sequence of Onlooker
     """
 
     module: nn.Module
@@ -48,48 +65,107 @@ class Plan:
     epochs: int
     zero_grad: bool = True
     scheduler: Any = None
+    every: str = "epoch"
     clip_norm: float | None = None
+    clip_value: float | None = None
     accumulate: int = 1
+    onlookers: Sequence[Onlooker] = field(default=())
 
 
-def run(plan: Plan, recorder: Recorder) -> None:
-    """Repeat the four steps; each is told to the recorder."""
+@dataclass(frozen=True)
+class Ended:
+    """How a loop ended.
+
+    Attributes
+    ----------
+    epochs : int
+        That were begun.
+    reason : str
+        Why before the last one that was asked for; else "".
+    """
+
+    epochs: int
+    reason: str = ""
+
+
+def run(plan: Plan, recorder: Recorder) -> Ended:
+    """Repeat the four steps, until the epochs are over, an onlooker says stop, or a loss is no number any more.
+
+    In the last case, and when the user interrupts, the weights are those before the update that was lost.
+    """
+    epoch = 0
+    try:
+        for epoch in range(1, plan.epochs + 1):
+            if not _epoch(plan, recorder, epoch):
+                recorder.restore()
+                return Ended(epoch, "diverged")
+            if plan.scheduler is not None and plan.every == "epoch":
+                _scheduled(plan.scheduler, recorder)
+            reasons = [reason for looker in plan.onlookers if (reason := looker.epoch_ended(epoch))]
+            if reasons:
+                return Ended(epoch, reasons[0])
+    except KeyboardInterrupt:
+        plan.optimizer.zero_grad()
+        return Ended(epoch, "interrupted")
+    return Ended(plan.epochs)
+
+
+def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
+    """One pass over the batches; whether every loss was a number."""
     module, optimizer = plan.module, plan.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     closing = isinstance(optimizer, torch.optim.LBFGS)
-    for epoch in range(1, plan.epochs + 1):
-        waiting = 0
-        for place, (X, y) in enumerate(plan.feed.batches(), 1):
+    waiting = place = 0
+    for place, (X, y) in enumerate(plan.feed.batches(), 1):
 
-            def derived(X: Any = X, y: Any = y) -> Tensor:
-                yhat = module(X)  # step 1
-                value = plan.loss(yhat, alongside(yhat, y))  # step 2
-                part = value if plan.accumulate == 1 else value / plan.accumulate
-                part.backward()  # type: ignore[no-untyped-call]  # step 3
-                return value
+        def derived(X: Any = X, y: Any = y) -> Tensor:
+            yhat = module(X)  # step 1
+            value = plan.loss(yhat, alongside(yhat, y))  # step 2
+            (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+            return value  # step 3 was the line above
 
-            def closure() -> Tensor:
-                optimizer.zero_grad()
-                return derived()
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            return derived()
 
-            value: Any
-            if closing:
-                value = optimizer.step(closure)  # type: ignore[arg-type]  # step 4, which asks for the others itself
-            else:
-                value = derived()
-                waiting += 1
-                if waiting < plan.accumulate:
-                    continue
-                waiting = 0
-                if plan.clip_norm is not None:
-                    torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-                recorder.derived()
-                optimizer.step()  # step 4
-            recorder.updated(epoch, place, len(y), value, float(optimizer.param_groups[0].get("lr", float("nan"))))
-            if plan.zero_grad and not closing:
-                optimizer.zero_grad()
-        if plan.scheduler is not None:
+        value: Any
+        if closing:
+            value = optimizer.step(closure)  # type: ignore[arg-type]  # step 4, which asks for the others itself
+        else:
+            value = derived()
+            looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
+            if looked and not math.isfinite(float(value.detach())):
+                if recorder.seen == 0:
+                    raise errors.first_loss_not_finite(float(value.detach()))
+                return False
+            waiting += 1
+            if waiting < plan.accumulate:
+                continue
+            waiting = 0
+            if plan.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+            if plan.clip_value is not None:
+                torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+            recorder.derived()
+            optimizer.step()  # step 4
+        recorder.updated(epoch, place, len(y), value, float(optimizer.param_groups[0].get("lr", math.nan)))
+        if plan.zero_grad and not closing:
+            optimizer.zero_grad()
+        if plan.scheduler is not None and plan.every == "batch":
             plan.scheduler.step()
+        for looker in plan.onlookers:
+            looker.stepped(epoch, place, len(y))
+    if place == 0:
+        raise errors.nothing_fed(plan.feed.label)
+    return True
+
+
+def _scheduled(scheduler: Any, recorder: Recorder) -> None:
+    """Step a scheduler; the one that waits for a plateau is told the loss."""
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(recorder.validation[-1][1] if recorder.validation else recorder.last_loss())
+    else:
+        scheduler.step()
 
 
 def alongside(yhat: Any, y: Any) -> Any:
@@ -102,9 +178,9 @@ def alongside(yhat: Any, y: Any) -> Any:
     """
     if not isinstance(yhat, Tensor) or not isinstance(y, Tensor) or yhat.shape == y.shape:
         return y
-    if yhat.ndim == y.ndim + 1 and yhat.shape == (*y.shape, 1):
+    if yhat.shape == (*y.shape, 1):
         return y.unsqueeze(-1)
-    if y.ndim == yhat.ndim + 1 and y.shape == (*yhat.shape, 1):
+    if y.shape == (*yhat.shape, 1):
         return y.squeeze(-1)
     if yhat.is_floating_point() and y.is_floating_point():
         raise errors.output_against_response(tuple(yhat.shape), tuple(y.shape))

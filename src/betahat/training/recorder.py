@@ -50,7 +50,8 @@ class Recorder:
         self.validation: list[tuple[int, float]] = []
         self.begun = time.perf_counter()
         self.first = self._flat(self.parameters)
-        self._before = [p.detach().clone() for p in self.parameters] if not self.full else []
+        self._before = [p.detach().clone() for p in self.parameters]  # the update before the last
+        self._after = [p.detach().clone() for p in self.parameters]
         self._gradient: Tensor | None = None
 
     @staticmethod
@@ -65,21 +66,25 @@ class Recorder:
         found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         self._gradient = self._flat(found) if self.full else _norm(found)
 
+    def restore(self) -> None:
+        """Put back the last weights of which the loss is known to be a number."""
+        with torch.no_grad():
+            torch._foreach_copy_(self.parameters, self._before)
+
     def updated(self, epoch: int, batch: int, rows: int, loss: Tensor, lr: float) -> None:
         """Step 4 is done."""
         keep = self.seen % self.stride == 0
         self.seen += 1
+        now = [p.detach() for p in self.parameters]
+        self._before, self._after = self._after, self._before
+        torch._foreach_copy_(self._after, now)
         if not keep:
             return
         if self._gradient is None:
             self.derived()
         assert self._gradient is not None
         self.gradients.append(self._gradient)
-        if self.full:
-            self.weights.append(self._flat(self.parameters))
-        else:
-            self.weights.append(_norm(torch._foreach_sub([p.detach() for p in self.parameters], self._before)))
-            torch._foreach_copy_(self._before, [p.detach() for p in self.parameters])
+        self.weights.append(self._flat(now) if self.full else _norm(torch._foreach_sub(self._after, self._before)))
         self._gradient = None
         self.losses.append(loss.detach())
         self.numbers.append((epoch, batch, rows, lr, time.perf_counter() - self.begun))

@@ -1,0 +1,46 @@
+"""Ending: how a training ended, in words: arrived, still falling, at a standstill, swinging, diverged.
+
+words(trace, ended, lr, limit)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from betahat.trace import Trace
+from betahat.training.loop import Ended
+
+_SHARE = 10  # the last tenth of the epochs is looked at
+_SETTLED = 1e-6  # relative fall of the loss over it, below which it has settled
+_SWING = 0.05  # relative rises within it that are a swing
+
+
+def words(trace: Trace, ended: Ended) -> str:
+    """One sentence on how the loss behaved at the end; of epochs, where there are batches."""
+    if ended.reason:
+        return {
+            "diverged": f"stopped in epoch {ended.epochs:,}: the loss was no number any more, and the last weights "
+            "whose loss was one were put back",
+            "interrupted": f"interrupted in epoch {ended.epochs:,}",
+        }.get(ended.reason, f"stopped after epoch {ended.epochs:,}: {ended.reason}")
+    losses = by_epoch(trace)
+    if len(losses) < 2 * _SHARE:
+        return ""
+    tail = losses[-max(3, len(losses) // _SHARE) :]
+    size = max(abs(float(tail[0])), 1e-300)
+    fall, rises = float(tail[0] - tail[-1]) / size, np.diff(tail)
+    swing = float(rises[rises > 0].sum()) / size
+    if swing > _SWING and swing > abs(fall):
+        return f"the loss was swinging at the end, up by {100 * swing:.2g} % in all over the last {len(tail):,} epochs"
+    if abs(fall) <= _SETTLED:
+        return f"the loss had settled: it changed by less than {100 * _SETTLED:g} % over the last {len(tail):,} epochs"
+    how = "falling" if fall > 0 else "rising"
+    return f"the loss was still {how} at the end, by {100 * abs(fall):.2g} % over the last {len(tail):,} epochs"
+
+
+def by_epoch(trace: Trace) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The mean loss of each epoch."""
+    if trace.log is None:
+        return trace.losses
+    cuts = np.flatnonzero(np.diff(trace.log.epochs)) + 1
+    return np.array([part.mean() for part in np.split(trace.losses, cuts)]) if len(trace) else trace.losses
