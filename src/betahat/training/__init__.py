@@ -175,7 +175,7 @@ def _line(plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast
     feed, optimizer, begun = plan.feed, plan.optimizer, flat(plan.module)
     assert feed.problem is not None
     problem, tally = feed.problem(layer.bias is not None), Tally()
-    gathered = gather(problem, tally)
+    gathered = gather(problem, tally, keep=False)
     against = slow(plan)
     if fast and against:
         raise errors.not_fast(against)
