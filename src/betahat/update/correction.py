@@ -1,0 +1,112 @@
+"""Correction: least squares to the last digit in two looks at the rows, where they are far from collinear.
+
+    better = corrected(A, weight, target, x, inverse)        # None where more is needed: then `careful` takes over
+
+One look forms the residuals of the solution at hand, in doubled precision; a second one the products of the columns and
+of these residuals with each other, in doubled precision as well. From there on everything is small: what is wrong with
+the coefficients and with (A'WA)⁻¹ follows from these products (Newton's step for the inverse: Schulz 1933), and so does
+how much of it is left. Squaring the condition costs nothing as long as some 28 digits hold it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from betahat.doubled import ROWS, Array, Doubled, Slices
+
+_ENOUGH = 2.0**-57  # of a number: an error below this cannot change its float64 by more than the last rounding does
+_STEP = 2.0**-29  # of a number: what a step moves by less, it leaves with an error of `_ENOUGH`
+_PRODUCTS = 2.0**-88  # the error of products of `ROWS` rows, relative to the largest number of either column
+_SHARE = 1 / 16  # of the residual sum of squares that a correction may take away
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Least squares, to the last digit.
+
+    Attributes
+    ----------
+    x : array (r,)
+    inverse : array (r, r)
+        (A'WA)⁻¹.
+    rss : float
+    residual : Doubled (n,)
+    left : float
+        What may still be wrong with x, the worst of it, relative to each coefficient.
+    """
+
+    x: Array
+    inverse: Array
+    rss: float
+    residual: Doubled
+    left: float
+
+
+def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse: Array) -> Corrected | None:
+    """Correct a solution and its inverse; None where a single step does not reach the last digit.
+
+    Parameters
+    ----------
+    A : array (n, r)
+        Columns of sizes near one.
+    weight : array (n,), optional
+    target : Doubled (n,)
+    x : array (r,)
+        The solution as it is.
+    inverse : array (r, r)
+        (A'WA)⁻¹ as it is.
+    """
+    (n, r), parts = A.shape, []
+    products = Doubled.of(np.zeros((r + 1, r + 1)))
+    for start in range(0, n, ROWS):
+        here = slice(start, start + ROWS)
+        columns = Slices.of(A[here])
+        residual = Doubled(target.high[here, None], target.low[here, None]) - columns.apply(x[:, None])  # (m, 1)
+        whole = columns.beside(Slices.of(*residual))  # (m, r + 1): [A, residual]
+        other = whole
+        if weight is not None:
+            w = weight[here, None]
+            other = Slices.of(*Doubled.of(A[here]).times(w)).beside(Slices.of(*residual.times(w)))
+        products = products + whole.gram(other)
+        parts.append(residual)
+    residual = Doubled(*(np.concatenate(v)[:, 0] for v in zip(*parts, strict=True)))  # (n,)
+    C = Doubled(products.high[:r, :r], products.low[:r, :r])  # (r, r): A'WA
+    pull = Doubled(products.high[:r, r:], products.low[:r, r:])  # (r, 1): A'W residual
+    rr = products.high[r, r] + products.low[r, r]
+
+    # (A'WA) [inverse, dx] should be [1, pull]: what is missing, times the inverse, is the step.
+    inverse = (inverse + inverse.T) / 2
+    dx = inverse @ pull.rounded()  # (r, 1)
+    guess = np.concatenate([inverse, dx], axis=1)  # (r, r + 1)
+    wanted = Doubled(
+        *(np.concatenate([a, b], axis=1) for a, b in ((np.eye(r), pull.high), (np.zeros((r, r)), pull.low)))
+    )
+    missing = (wanted - _times(C, guess)).rounded()  # (r, r + 1)
+    step, blur = inverse @ missing, np.abs(inverse) @ np.abs(missing)  # (r, r + 1)
+    root = np.sqrt(inverse.diagonal())
+    size = root[:, None] * root  # (r, r): of the inverse's entries
+    moved = float((np.abs(step[:, :r]) / size).max(initial=0.0))
+    change = dx[:, 0] + step[:, r]  # (r,)
+    x = x + change
+    # What is left: what another step would move; the rounding of this one; and that of the products.
+    noise = np.abs(inverse).sum(1) * n * _PRODUCTS * max(np.abs(residual.high).max(), np.abs(x).max(initial=0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = float(((np.abs(step[:, r]) * moved + 2.0**-53 * blur[:, r] + noise) / np.abs(x)).max(initial=0.0))
+    taken = float(change @ pull.rounded()[:, 0])
+    sharp = (
+        moved <= _STEP
+        and float((blur[:, :r] / size).max(initial=0.0)) <= _SHARE
+        and n * inverse.max(initial=0.0) * _PRODUCTS <= _ENOUGH
+    )
+    if not (left <= _ENOUGH and sharp and taken <= _SHARE * rr):
+        return None
+    better = inverse + step[:, :r]
+    settled = residual - Doubled.of(A @ change)
+    return Corrected(x, (better + better.T) / 2, float(rr - taken), settled, left)
+
+
+def _times(C: Doubled, B: Array) -> Doubled:
+    """C B, (r, m), for C (r, r) and B (r, m)."""
+    return Doubled(C.high.T[:, :, None], C.low.T[:, :, None]).times(B[:, None]).total()
