@@ -40,7 +40,8 @@ def covariance(fit: Fit, kind: str = "classical") -> Tensor:
 
 def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
     array = (values.numpy() if isinstance(values, Tensor) else values).astype(np.float64)  # a copy
-    array[[term in fit.dropped for term in fit.terms]] = np.nan
+    if fit.dropped:
+        array[[term in fit.dropped for term in fit.terms]] = np.nan
     return pd.Series(array, index=fit.index, name=name)
 
 
@@ -56,14 +57,17 @@ def standard_errors(fit: Fit) -> pd.Series[float]:
 
 def t_values(fit: Fit) -> pd.Series[float]:
     """Coefficient over standard error, by term; infinite when the residuals are exactly zero."""
+    return _series(fit, _t(fit), "t")
+
+
+def _t(fit: Fit) -> np.ndarray[Any, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (params(fit) / standard_errors(fit)).rename("t")
+        return np.asarray(fit.coef.numpy() / covariance(fit).diagonal().sqrt().numpy())  # (p,)
 
 
 def p_values(fit: Fit) -> pd.Series[float]:
     """Two-sided, from Student's t, by term."""
-    t = t_values(fit).to_numpy()
-    return _series(fit, two_sided(t, fit.df_resid), "p")
+    return _series(fit, two_sided(_t(fit), fit.df_resid), "p")
 
 
 def two_sided(t: np.ndarray[Any, Any], df: int) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ upwards and a Fit can be made without them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 def _room(name: str) -> Any:
     return import_module(f"betahat.{name}")
+
+
+@lru_cache(maxsize=64)
+def _index(terms: tuple[str, ...]) -> pd.Index[str]:
+    """Names as a pandas Index, which never changes and costs more to make than a small fit to compute."""
+    import pandas as pd
+
+    return pd.Index(terms)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,9 +138,7 @@ class Fit:
     @cached_property
     def index(self) -> pd.Index[str]:
         """The same as a pandas Index."""
-        import pandas as pd
-
-        return pd.Index(self.terms)
+        return _index(self.terms)
 
     @property
     def intercept(self) -> bool:

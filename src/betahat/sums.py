@@ -118,12 +118,12 @@ class Sums:
         if not places:
             return self
         q = len(self.mean) + len(places)
-        kept = torch.tensor([j for j in range(q) if j not in places], dtype=torch.long)
+        kept = np.array([j for j in range(q) if j not in places], dtype=np.intp)
 
         def wider(values: Tensor) -> Tensor:
-            out = values.new_zeros((q,) * values.ndim)
-            out[(kept,) if values.ndim == 1 else (kept[:, None], kept)] = values
-            return out
+            out = np.zeros((q,) * values.ndim)
+            out[kept if values.ndim == 1 else (kept[:, None], kept)] = values.numpy()
+            return torch.from_numpy(out)
 
         factor = None if self.factor is None else wider(self.factor)
         mean, tail, cross, noise = (wider(v) for v in (self.mean, self.tail, self.cross, self.noise))

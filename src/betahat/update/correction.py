@@ -18,7 +18,7 @@ from betahat.doubled import ROWS, Array, Doubled, Slices
 
 _ENOUGH = 2.0**-57  # of a number: an error below this cannot change its float64 by more than the last rounding does
 _STEP = 2.0**-29  # of a number: what a step moves by less, it leaves with an error of `_ENOUGH`
-_PRODUCTS = 2.0**-88  # the error of products of `ROWS` rows, relative to the largest number of either column
+_PRODUCTS = 2.0**-103  # what slices leave out, and float64 sums: times the rows twice, and the largest numbers
 _SHARE = 1 / 16  # of the residual sum of squares that a correction may take away
 
 
@@ -91,14 +91,15 @@ def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse
     change = dx[:, 0] + step[:, r]  # (r,)
     x = x + change
     # What is left: what another step would move; the rounding of this one; and that of the products.
-    noise = np.abs(inverse).sum(1) * n * _PRODUCTS * max(np.abs(residual.high).max(), np.abs(x).max(initial=0.0))
+    lost = _PRODUCTS * n * min(n, ROWS)
+    noise = np.abs(inverse).sum(1) * lost * max(np.abs(residual.high).max(), np.abs(x).max(initial=0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         left = float(((np.abs(step[:, r]) * moved + 2.0**-53 * blur[:, r] + noise) / np.abs(x)).max(initial=0.0))
     taken = float(change @ pull.rounded()[:, 0])
     sharp = (
         moved <= _STEP
         and float((blur[:, :r] / size).max(initial=0.0)) <= _SHARE
-        and n * inverse.max(initial=0.0) * _PRODUCTS <= _ENOUGH
+        and lost * inverse.max(initial=0.0) <= _ENOUGH
     )
     if not (left <= _ENOUGH and sharp and taken <= _SHARE * rr):
         return None
