@@ -137,21 +137,16 @@ class Sums:
             log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
         mass = weight if count is None else count if weight is None else weight * count
         root = None if mass is None else np.sqrt(mass, dtype=np.float64)
+        total, triangle = float(rows if mass is None else mass.sum()), None
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
-            M, guess, apart = _about_the_mean(A, columns, root)
-        total = float(rows if mass is None else mass.sum())
-        with np.errstate(over="ignore", invalid="ignore"):
-            cross = M[1:, 1:] - M[0, 0] * np.outer(apart, apart)
-        noise = 4 * _EPS * M.diagonal()[1:]
-        triangle = None
-        if factor and np.isfinite(cross).all():
-            Z = np.column_stack([A, *columns]) - guess  # (n, q), float64
-            Z -= apart
-            rest = Z.mean(0) if mass is None else mass @ Z / total  # (q,): what rounding left in the mean
-            Z -= rest
-            apart += rest
-            triangle = _triangle(Z if root is None else Z * root[:, None])
-            cross = triangle.T @ triangle
+            found = _factored(A, columns, root, total) if factor else None
+            if found is not None:
+                triangle, squares, guess, apart = found
+                cross = triangle.T @ triangle
+            else:
+                M, guess, apart = _about_the_mean(A, columns, root)
+                cross, squares = M[1:, 1:] - M[0, 0] * np.outer(apart, apart), M.diagonal()[1:]
+        noise = 4 * _EPS * squares
         mean, tail = _two_sum(torch.from_numpy(guess), torch.from_numpy(apart))
         cross[np.diag_indices(len(cross))] += _faint(A, columns, cross.diagonal())
         return cls(
@@ -250,6 +245,34 @@ def _about_the_mean(A: Any, columns: list[Any], root: Array | None) -> tuple[Arr
         M = _products(A, columns, root, guess)
         apart = M[0, 1:] / M[0, 0]
     return M, guess, apart
+
+
+def _factored(A: Any, columns: list[Any], root: Array | None, total: float) -> tuple[Array, Array, Array, Array] | None:
+    """The triangular factor (q, q), squares about the guess (q,), the guess, and what it lacks of the mean (q,).
+
+    None where a square is not finite.
+    """
+    raw, mass = np.column_stack([A, *columns]), None if root is None else np.square(root)  # (n, q), (n,)
+
+    def mean(Z: Array) -> Array:
+        return Z.mean(0) if mass is None else mass @ Z / total
+
+    def squared(Z: Array) -> Array:
+        return np.asarray(np.square(Z if root is None else Z * root[:, None]).sum(0))
+
+    guess = _guess(raw)
+    Z = raw - guess  # (n, q), float64
+    apart, squares = mean(Z), squared(Z)
+    if np.any(total * apart**2 > squares / 2):  # off by the spread, it has cost digits
+        guess = guess + apart
+        Z = raw - guess
+        apart, squares = mean(Z), squared(Z)
+    if not np.isfinite(squares).all():
+        return None
+    Z -= apart
+    rest = mean(Z)  # (q,): what rounding left in the mean
+    Z -= rest
+    return _triangle(Z if root is None else Z * root[:, None]), squares, guess, apart + rest
 
 
 def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:

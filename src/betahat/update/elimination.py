@@ -195,13 +195,13 @@ def _forward(upper: Array, rhs: Array) -> Array:
 
 
 def _inverse(upper: Array) -> Array:
-    return np.triu(lapack.dtrtri(upper)[0]) if len(upper) else upper
+    return np.asarray(lapack.dtrtri(upper)[0]) if len(upper) else upper
 
 
 def _condition(upper: Array, norms: Array) -> float:
     if not len(upper):
         return 1.0
-    values = lapack.dgesdd(np.triu(upper) / norms, compute_uv=0)[1]
+    values = lapack.dgesdd(upper / norms, compute_uv=0)[1]
     return float(values[0] / values[-1])
 
 
