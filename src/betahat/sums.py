@@ -218,8 +218,8 @@ class Sums:
     @property
     def size(self) -> Tensor:
         """The columns' norms about zero, (q,): the scale on which their numbers were rounded when they were stored."""
-        spread = self.cross.diagonal().clamp(min=0.0).sqrt()
-        return torch.hypot(spread, self.weight**0.5 * self.center)
+        spread = np.sqrt(np.maximum(self.cross.numpy().diagonal(), 0.0))
+        return torch.from_numpy(np.hypot(spread, self.weight**0.5 * self.center.numpy()))
 
     def about(self, *, mean: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         """Cross-products about the mean or about zero, (q, q), the noise of their diagonal (q,), and their factor."""

@@ -142,7 +142,7 @@ def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercep
     if offset is not None:
         target = target - Doubled.of(offset / unit)
     A, r = X[:, kept] / scale, len(kept)
-    inverse = solution.unscaled.numpy()[np.ix_(kept, kept)] * scale[:, None] * scale  # (r, r)
+    inverse = solution.unscaled.numpy()[kept[:, None], kept] * scale[:, None] * scale  # (r, r)
     start = solution.coef.numpy()[kept] * scale / unit  # (r,)
     errors_too = True
     found = corrected(A, weight, target, start, inverse)
@@ -158,7 +158,7 @@ def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercep
     mss = _explained(Doubled.of(y / unit) - found.residual, weight, sums.weight, intercept) * unit**2
     if errors_too:
         whole = np.zeros((X.shape[1], X.shape[1]))
-        whole[np.ix_(kept, kept)] = found.inverse / scale[:, None] / scale
+        whole[kept[:, None], kept] = found.inverse / scale[:, None] / scale
         unscaled = torch.from_numpy(whole)
     coef = _spread(found.x / scale * unit, kept, X.shape[1])
     rss, digits = found.rss * unit**2, _gained(found.left)

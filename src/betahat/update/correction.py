@@ -83,7 +83,7 @@ def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse
     wanted = Doubled(
         *(np.concatenate([a, b], axis=1) for a, b in ((np.eye(r), pull.high), (np.zeros((r, r)), pull.low)))
     )
-    missing = (wanted - _times(C, guess)).rounded()  # (r, r + 1)
+    missing = (wanted - Slices.of(*C).gram(Slices.of(guess))).rounded()  # (r, r + 1)
     step, blur = inverse @ missing, np.abs(inverse) @ np.abs(missing)  # (r, r + 1)
     root = np.sqrt(inverse.diagonal())
     size = root[:, None] * root  # (r, r): of the inverse's entries
@@ -106,8 +106,3 @@ def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse
     better = inverse + step[:, :r]
     settled = residual - Doubled.of(A @ change)
     return Corrected(x, (better + better.T) / 2, float(rr - taken), settled, left)
-
-
-def _times(C: Doubled, B: Array) -> Doubled:
-    """C B, (r, m), for C (r, r) and B (r, m)."""
-    return Doubled(C.high.T[:, :, None], C.low.T[:, :, None]).times(B[:, None]).total()

@@ -11,6 +11,7 @@ look closer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -139,16 +140,16 @@ def solve(sums: Sums, *, names: tuple[str, ...], intercept: bool) -> Solution:
     slopes = np.zeros(k)
     slopes[kept] = b
     spread = np.zeros((k, k))
-    spread[np.ix_(kept, kept)] = inverse @ inverse.T / unit[:, None] / unit
+    spread[kept[:, None], kept] = inverse @ inverse.T / unit[:, None] / unit
     v = np.append(slopes, 1.0)  # (k + 1,): the fitted values, offset included
     mss = float(v @ C[: k + 1, : k + 1] @ v) if R is None else float(np.square(R[:, : k + 1] @ v).sum())
-    wrong = found.error(np.diag(1 / unit))  # (r,)
-    sure = _worst(wrong[b != 0], b[b != 0])
+    means = sums.center.numpy()[:k] if intercept else np.zeros(k)  # (k,)
+    *wrong, below = found.error(np.concatenate([np.diag(1 / unit), (means[kept] / unit)[None]])).tolist()  # r, one more
+    sure = _worst((error, value) for error, value in zip(wrong, b.tolist(), strict=True) if value != 0)
     error = np.sqrt(found.rss / max(1, sums.rows - r - intercept) * spread.diagonal()[kept])  # (r,): standard errors
     shares = np.abs(b) * norms[kept]
     visible = np.maximum(np.maximum(np.abs(b), error), _SHARE * shares.max(initial=0.0) / norms[kept])
-    sharp = min(found.sharp, _worst(wrong, visible))
-    means = sums.center.numpy()[:k] if intercept else np.zeros(k)  # (k,)
+    sharp = min(found.sharp, _worst(zip(wrong, visible.tolist(), strict=True)))
     null, level, words = np.zeros((k, len(found.dropped))), np.zeros(len(found.dropped)), {}
     for i, (j, before, parts) in enumerate(found.dropped):
         null[before, i] = -parts * scale[j] / scale[before]
@@ -158,8 +159,7 @@ def solve(sums: Sums, *, names: tuple[str, ...], intercept: bool) -> Solution:
     coef, unscaled = slopes, spread
     if intercept:
         coef, slipped = _with_constant(slopes, sums)
-        slipped += float(found.error((means[kept] / unit)[None])[0])
-        sure = min(sure, digits(slipped, float(coef[0])) if coef[0] != 0 else 15.0)
+        sure = min(sure, digits(slipped + below, float(coef[0])) if coef[0] != 0 else 15.0)
         root = means[kept] / unit @ inverse  # (r,)
         unscaled = np.empty((k + 1, k + 1))
         unscaled[1:, 1:] = spread
@@ -191,9 +191,9 @@ def _with_constant(slopes: Array, sums: Sums) -> tuple[Array, float]:
     return np.append(constant, slopes), float(blurred + EPS * np.abs(summands).sum())
 
 
-def _worst(error: Array, value: Array) -> float:
-    """The digits of the values (m,) that errors (m,) leave: the fewest, 15 at most."""
-    return min([15.0, *(digits(e, v) for e, v in zip(error.tolist(), value.tolist(), strict=True))])
+def _worst(pairs: Iterable[tuple[float, float]]) -> float:
+    """The digits that errors leave of their values: the fewest, 15 at most."""
+    return min([15.0, *(digits(error, value) for error, value in pairs)])
 
 
 def min_norm(solution: Solution, *, intercept: bool) -> Solution:
