@@ -1,11 +1,11 @@
-"""Correction: least squares to the last digit in two looks at the rows, where they are far from collinear.
+"""Correction: least squares to the last digit in one look at the rows, where they are far from collinear.
 
     better = corrected(A, weight, target, x, inverse)        # None where more is needed: then `careful` takes over
 
-One look forms the residuals of the solution at hand, in doubled precision; a second one the products of the columns and
-of these residuals with each other, in doubled precision as well. From there on everything is small: what is wrong with
-the coefficients and with (A'WA)⁻¹ follows from these products (Newton's step for the inverse: Schulz 1933), and so does
-how much of it is left. Squaring the condition costs nothing as long as some 28 digits hold it.
+One look forms the residuals of the solution at hand, in doubled precision; the same look the products of the columns
+and of these residuals with each other, in doubled precision as well. From there on everything is small: what these
+products leave of A'WA times the inverse at hand, less one, makes a series (Neumann's) that ends at the true inverse and
+at the true coefficients, and tells when it has. Squaring the condition costs nothing as long as 28 digits hold it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from betahat.doubled import ROWS, Array, Doubled, Slices
 
 _ENOUGH = 2.0**-57  # of a number: an error below this cannot change its float64 by more than the last rounding does
-_STEP = 2.0**-29  # of a number: what a step moves by less, it leaves with an error of `_ENOUGH`
+_TERMS = 6  # of a series that gains some digits with each, or will not do
 _PRODUCTS = 2.0**-103  # what slices leave out, and float64 sums: times the rows twice, and the largest numbers
 _SHARE = 1 / 16  # of the residual sum of squares that a correction may take away
 
@@ -45,7 +45,7 @@ class Corrected:
 
 
 def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse: Array) -> Corrected | None:
-    """Correct a solution and its inverse; None where a single step does not reach the last digit.
+    """Correct a solution and its inverse; None where the last digit is not reached for certain.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse
     inverse : array (r, r)
         (A'WA)⁻¹ as it is.
     """
+    if not (inverse.diagonal() > 0).all():
+        return None
     (n, r), parts = A.shape, []
     products = Doubled.of(np.zeros((r + 1, r + 1)))
     for start in range(0, n, ROWS):
@@ -84,25 +86,22 @@ def corrected(A: Array, weight: Array | None, target: Doubled, x: Array, inverse
         *(np.concatenate([a, b], axis=1) for a, b in ((np.eye(r), pull.high), (np.zeros((r, r)), pull.low)))
     )
     missing = (wanted - Slices.of(*C).gram(Slices.of(guess))).rounded()  # (r, r + 1)
-    step, blur = inverse @ missing, np.abs(inverse) @ np.abs(missing)  # (r, r + 1)
-    root = np.sqrt(inverse.diagonal())
-    size = root[:, None] * root  # (r, r): of the inverse's entries
-    moved = float((np.abs(step[:, :r]) / size).max(initial=0.0))
-    change = dx[:, 0] + step[:, r]  # (r,)
-    x = x + change
-    # What is left: what another step would move; the rounding of this one; and that of the products.
+    step = term = inverse @ missing  # (r, r + 1)
+    blur = np.abs(inverse) @ np.abs(missing)  # (r, r + 1): in units of rounding
     lost = _PRODUCTS * n * min(n, ROWS)
-    noise = np.abs(inverse).sum(1) * lost * max(np.abs(residual.high).max(), np.abs(x).max(initial=0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = float(((np.abs(step[:, r]) * moved + 2.0**-53 * blur[:, r] + noise) / np.abs(x)).max(initial=0.0))
+    noise = np.abs(inverse).sum(1) * lost * max(np.abs(residual.high).max(), np.abs(x).max(initial=0.0))  # (r,)
+    root = np.sqrt(inverse.diagonal())
+    size = np.column_stack([root[:, None] * root, np.abs(x + dx[:, 0])])  # (r, r + 1): of what is corrected
+    off = 2.0**-53 * blur + np.column_stack([np.zeros((r, r)), noise])  # (r, r + 1): that no term mends
+    for _ in range(_TERMS):  # (1 − E)⁻¹ = 1 + E + E² + …, where E is what is missing
+        term = term[:, :r] @ missing
+        step = step + term
+        if settled := bool((np.abs(term) + off <= _ENOUGH * size).all()):
+            break
+    change = dx[:, 0] + step[:, r]  # (r,)
     taken = float(change @ pull.rounded()[:, 0])
-    sharp = (
-        moved <= _STEP
-        and float((blur[:, :r] / size).max(initial=0.0)) <= _SHARE
-        and lost * inverse.max(initial=0.0) <= _ENOUGH
-    )
-    if not (left <= _ENOUGH and sharp and taken <= _SHARE * rr):
+    if not (settled and lost * inverse.max(initial=0.0) <= _ENOUGH and taken <= _SHARE * rr):
         return None
     better = inverse + step[:, :r]
-    settled = residual - Doubled.of(A @ change)
-    return Corrected(x, (better + better.T) / 2, float(rr - taken), settled, left)
+    last = residual - Doubled.of(A @ change)  # (n,)
+    return Corrected(x + change, (better + better.T) / 2, float(rr - taken), last, _ENOUGH)
