@@ -1,4 +1,4 @@
-"""One look at the rows, to the last digit: against rational arithmetic, and beside the step-by-step correction it stands in for."""
+"""One look at the rows, to the last digit: against rational arithmetic, and beside the correction step by step."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding",
-    "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "epochs",
+    "design", "arrays", "keeping", "predict", "loss", "penalty", "doubled", "sums", "derive", "update", "epochs",
     "trace", "outcome", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing", "groups",
     "many", "validation", "fitting", "training", "inference", "windows", "diagnose", "numerals", "report", "plot",
     "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",

@@ -125,7 +125,9 @@ def _check(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
 
 def _start(problem: Problem, start: Any) -> Tensor:
     names = problem.design.names
-    W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
+    if start is None:
+        return torch.zeros(len(names), dtype=torch.float64)
+    W = as_column(start, "start").clone()
     if W.shape[0] != len(names):
         wanted = f"({len(names)},), one weight for each of {errors.listing(names)}"
         raise errors.wrong_shape("start", tuple(W.shape), wanted)

@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 from betahat import errors
+from betahat.doubled import two_sum
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +42,7 @@ WIDE = 48  # columns from which on BLAS uses its threads better than we do
 NARROW = 12  # columns up to which row by row is quicker than BLAS's blocks of rows
 _SAMPLE = 64  # every so many rows one is looked at for the guess
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
+_PANELS = 32  # columns that LAPACK takes together
 _DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
 
 
@@ -147,8 +150,8 @@ class Sums:
                 M, guess, apart = _about_the_mean(A, columns, root)
                 cross, squares = M[1:, 1:] - M[0, 0] * np.outer(apart, apart), M.diagonal()[1:]
         noise = 4 * _EPS * squares
-        mean, tail = _two_sum(torch.from_numpy(guess), torch.from_numpy(apart))
-        cross[np.diag_indices(len(cross))] += _faint(A, columns, cross.diagonal())
+        mean, tail = (torch.from_numpy(v) for v in two_sum(guess, apart))
+        cross.flat[:: len(cross) + 1] += _faint(A, columns, cross.diagonal())
         return cls(
             rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
             None if triangle is None else torch.from_numpy(triangle),
@@ -163,7 +166,7 @@ class Sums:
         gap = (other.mean - self.mean) + (other.tail - self.tail)  # (q,)
         share = other.weight / weight
         between = gap * (self.weight * share) ** 0.5  # (q,)
-        mean, tail = _two_sum(self.mean, self.tail + gap * share)
+        mean, tail = two_sum(self.mean, self.tail + gap * share)
         factor, cross = None, self.cross + other.cross + torch.outer(between, between)
         if self.factor is not None and other.factor is not None:
             stacked = torch.cat([self.factor, other.factor, between[None]])
@@ -189,7 +192,7 @@ class Sums:
             return Sums(0, 0.0, 0.0, empty, empty, torch.zeros_like(self.cross), self.noise)
         gap = (self.mean - other.mean) + (self.tail - other.tail)  # (q,)
         between = gap * (self.weight / weight * other.weight) ** 0.5  # (q,)
-        mean, tail = _two_sum(self.mean, self.tail + gap * (other.weight / weight))
+        mean, tail = two_sum(self.mean, self.tail + gap * (other.weight / weight))
         cross = self.cross - other.cross - torch.outer(between, between)
         noise = torch.stack([self.noise, other.noise, 8 * _EPS * self.cross.diagonal()]).square().sum(0).sqrt()
         return Sums(rows, weight, self.log_weight - other.log_weight, mean, tail, cross, noise)
@@ -416,11 +419,4 @@ def _triangle(rows: Array) -> Array:
         rows = np.concatenate([factors, rows[whole:]])
     if rows.shape[0] < q:
         rows = np.concatenate([rows, np.zeros((q - rows.shape[0], q))])
-    return np.asarray(np.linalg.qr(rows, mode="r"))
-
-
-def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Add a and b: the rounded sum and its exact error (Knuth 1969, section 4.2.2)."""
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
+    return np.triu(lapack.dgeqrf(rows, lwork=_PANELS * q)[0][:q])  # NumPy's way there takes longer than a small factor
