@@ -109,7 +109,7 @@ class _Rows:
 
 
 def _kept(solution: Solution) -> npt.NDArray[np.intp]:
-    return np.flatnonzero(solution.unscaled.diagonal().numpy() > 0)
+    return np.flatnonzero(solution.unscaled.numpy().diagonal() > 0)
 
 
 def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercept: bool) -> Solution:
@@ -222,7 +222,8 @@ def _gained(left: float) -> float:
 
 
 def _joined(batches: Sequence[Batch], name: str) -> Array:
-    return np.concatenate([getattr(batch, name).numpy() for batch in batches])
+    parts = [getattr(batch, name).numpy() for batch in batches]
+    return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 
 def _step_by_step(

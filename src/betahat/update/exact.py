@@ -214,7 +214,7 @@ def min_norm(solution: Solution, *, intercept: bool) -> Solution:
 
 def powers_of_two(norms: Array) -> Array:
     """Scales that change no digit: the power of two next to each norm; one for a column of zeros."""
-    return np.asarray(np.exp2(np.floor(np.log2(np.where(norms > 0, norms, 1.0)))))
+    return np.asarray(np.ldexp(1.0, np.frexp(np.where(norms > 0, norms, 1.0))[1] - 1))
 
 
 def _combination(null: Array, level: float, gone: int, names: tuple[str, ...], size: Array, weight: float) -> str:
