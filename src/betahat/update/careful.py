@@ -7,8 +7,8 @@ The solution from a triangular factor has lost digits to the condition number. H
 changes: residuals are formed in doubled precision from the rows, and the factor, good to a few digits at worst, turns
 them into corrections.
 
-`refine` solves the augmented system (Björck 1967; Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter
-20)
+`refine` tries whether one look at the rows suffices (see `correction`). If not, it solves the augmented system (Björck
+1967; Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter 20)
 
     r + A x = b,   A' W r = 0,
 
