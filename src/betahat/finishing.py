@@ -115,24 +115,28 @@ def finished_at(
 def _check(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
     """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
     design = problem.design
-    size, center = sums.size / sums.weight**0.5, sums.center  # (k + 2,)
-    for j, name in enumerate([*design.names[design.intercept :], "offset", design.response]):
-        if not float(size[j]) <= _LARGEST or 0 < float(size[j]) < 1 / _LARGEST:
-            raise errors.out_of_range(name, float(size[j]))
+    sizes, center = (sums.size / sums.weight**0.5).tolist(), sums.center.tolist()  # (k + 2,)
+    for name, size in zip([*design.names[design.intercept :], "offset", design.response], sizes, strict=True):
+        if not size <= _LARGEST or 0 < size < 1 / _LARGEST:
+            raise errors.out_of_range(name, size)
     if collinear == "raise" and sums.rows < len(design.names):
         raise errors.too_few_rows(sums.rows, len(design.names))
-    constant = sums.cross.diagonal() == 0  # (k + 2,): exactly, since a column is centered about a value of its own
-    if bool(constant[-1]) and (design.intercept or float(center[-1]) == 0):
-        raise errors.constant_response(design.response, float(center[-1]), sums.rows)
+    spread = (
+        sums.cross.diagonal().tolist()
+    )  # (k + 2,): zero exactly, since a column is centered about one of its values
+    if spread[-1] == 0 and (design.intercept or center[-1] == 0):
+        raise errors.constant_response(design.response, center[-1], sums.rows)
     if isinstance(design, Columns) and design.intercept and tally.used > 1:
         for j, name in enumerate(design.names[1:]):
-            if bool(constant[j]):
-                raise errors.constant_column(name, float(center[j]))
+            if spread[j] == 0:
+                raise errors.constant_column(name, center[j])
 
 
 def _start(problem: Problem, start: Any) -> Tensor:
     names = problem.design.names
-    W = torch.zeros(len(names), dtype=torch.float64) if start is None else as_column(start, "start").clone()
+    if start is None:
+        return torch.zeros(len(names), dtype=torch.float64)
+    W = as_column(start, "start").clone()
     if W.shape[0] != len(names):
         wanted = f"({len(names)},), one weight for each of {errors.listing(names)}"
         raise errors.wrong_shape("start", tuple(W.shape), wanted)

@@ -60,7 +60,8 @@ def with_rows(fit: Fit, data: Any, y: Any, weights: Any, offset: Any, freq: Any)
 
 def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
     array = (values.numpy() if isinstance(values, Tensor) else values).astype(np.float64)  # a copy
-    array[[term in fit.dropped for term in fit.terms]] = np.nan
+    if fit.dropped:
+        array[[term in fit.dropped for term in fit.terms]] = np.nan
     return pd.Series(array, index=fit.index, name=name)
 
 
@@ -76,14 +77,17 @@ def standard_errors(fit: Fit) -> pd.Series[float]:
 
 def t_values(fit: Fit) -> pd.Series[float]:
     """Coefficient over standard error, by term; infinite when the residuals are exactly zero."""
+    return _series(fit, _t(fit), "t")
+
+
+def _t(fit: Fit) -> np.ndarray[Any, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (params(fit) / standard_errors(fit)).rename("t")
+        return np.asarray(fit.coef.numpy() / covariance(fit).diagonal().sqrt().numpy())  # (p,)
 
 
 def p_values(fit: Fit) -> pd.Series[float]:
     """Two-sided, from Student's t, by term."""
-    t = t_values(fit).to_numpy()
-    return _series(fit, two_sided(t, covariance(fit).df.numpy()), "p")
+    return _series(fit, two_sided(_t(fit), covariance(fit).df.numpy()), "p")
 
 
 def two_sided(t: Any, df: Any) -> np.ndarray[Any, Any]:

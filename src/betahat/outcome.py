@@ -11,7 +11,7 @@ A Fit holds numbers, the design to replay, and where its rows are to be found ag
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -23,6 +23,14 @@ from betahat.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@lru_cache(maxsize=64)
+def _index(terms: tuple[str, ...]) -> pd.Index[str]:
+    """Names as a pandas Index, which never changes and costs more to make than a small fit to compute."""
+    import pandas as pd
+
+    return pd.Index(terms)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,9 +138,7 @@ class Fit(Questions):
     @cached_property
     def index(self) -> pd.Index[str]:
         """The same as a pandas Index."""
-        import pandas as pd
-
-        return pd.Index(self.terms)
+        return _index(self.terms)
 
     @property
     def intercept(self) -> bool:

@@ -298,6 +298,8 @@ def _arrow(values: Any) -> Any:
 
 def is_frame(data: Any) -> bool:
     """Whether something is a table with named columns rather than an array."""
+    if isinstance(data, np.ndarray):
+        return False
     if nw.dependencies.is_into_series(data) or isinstance(data, pa.Array | pa.ChunkedArray):
         return False
     if isinstance(data, Source | Mapping | pa.RecordBatchReader | pa.RecordBatch) or nw.dependencies.is_into_dataframe(

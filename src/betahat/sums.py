@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 from betahat import errors
+from betahat.doubled import two_sum
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +42,7 @@ WIDE = 48  # columns from which on BLAS uses its threads better than we do
 NARROW = 12  # columns up to which row by row is quicker than BLAS's blocks of rows
 _SAMPLE = 64  # every so many rows one is looked at for the guess
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
+_PANELS = 32  # columns that LAPACK takes together
 _DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
 
 
@@ -118,12 +121,12 @@ class Sums:
         if not places:
             return self
         q = len(self.mean) + len(places)
-        kept = torch.tensor([j for j in range(q) if j not in places], dtype=torch.long)
+        kept = np.array([j for j in range(q) if j not in places], dtype=np.intp)
 
         def wider(values: Tensor) -> Tensor:
-            out = values.new_zeros((q,) * values.ndim)
-            out[(kept,) if values.ndim == 1 else (kept[:, None], kept)] = values
-            return out
+            out = np.zeros((q,) * values.ndim)
+            out[kept if values.ndim == 1 else (kept[:, None], kept)] = values.numpy()
+            return torch.from_numpy(out)
 
         factor = None if self.factor is None else wider(self.factor)
         mean, tail, cross, noise = (wider(v) for v in (self.mean, self.tail, self.cross, self.noise))
@@ -137,23 +140,18 @@ class Sums:
             log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
         mass = weight if count is None else count if weight is None else weight * count
         root = None if mass is None else np.sqrt(mass, dtype=np.float64)
+        total, triangle = float(rows if mass is None else mass.sum()), None
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
-            M, guess, apart = _about_the_mean(A, columns, root)
-        total = float(rows if mass is None else mass.sum())
-        with np.errstate(over="ignore", invalid="ignore"):
-            cross = M[1:, 1:] - M[0, 0] * np.outer(apart, apart)
-        noise = 4 * _EPS * M.diagonal()[1:]
-        triangle = None
-        if factor and np.isfinite(cross).all():
-            Z = np.column_stack([A, *columns]) - guess  # (n, q), float64
-            Z -= apart
-            rest = Z.mean(0) if mass is None else mass @ Z / total  # (q,): what rounding left in the mean
-            Z -= rest
-            apart += rest
-            triangle = _triangle(Z if root is None else Z * root[:, None])
-            cross = triangle.T @ triangle
-        mean, tail = _two_sum(torch.from_numpy(guess), torch.from_numpy(apart))
-        cross[np.diag_indices(len(cross))] += _faint(A, columns, cross.diagonal())
+            found = _factored(A, columns, root, total) if factor else None
+            if found is not None:
+                triangle, squares, guess, apart = found
+                cross = triangle.T @ triangle
+            else:
+                M, guess, apart = _about_the_mean(A, columns, root)
+                cross, squares = M[1:, 1:] - M[0, 0] * np.outer(apart, apart), M.diagonal()[1:]
+        noise = 4 * _EPS * squares
+        mean, tail = (torch.from_numpy(v) for v in two_sum(guess, apart))
+        cross.flat[:: len(cross) + 1] += _faint(A, columns, cross.diagonal())
         return cls(
             rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
             None if triangle is None else torch.from_numpy(triangle),
@@ -168,7 +166,7 @@ class Sums:
         gap = (other.mean - self.mean) + (other.tail - self.tail)  # (q,)
         share = other.weight / weight
         between = gap * (self.weight * share) ** 0.5  # (q,)
-        mean, tail = _two_sum(self.mean, self.tail + gap * share)
+        mean, tail = two_sum(self.mean, self.tail + gap * share)
         factor, cross = None, self.cross + other.cross + torch.outer(between, between)
         if self.factor is not None and other.factor is not None:
             stacked = torch.cat([self.factor, other.factor, between[None]])
@@ -194,7 +192,7 @@ class Sums:
             return Sums(0, 0.0, 0.0, empty, empty, torch.zeros_like(self.cross), self.noise)
         gap = (self.mean - other.mean) + (self.tail - other.tail)  # (q,)
         between = gap * (self.weight / weight * other.weight) ** 0.5  # (q,)
-        mean, tail = _two_sum(self.mean, self.tail + gap * (other.weight / weight))
+        mean, tail = two_sum(self.mean, self.tail + gap * (other.weight / weight))
         cross = self.cross - other.cross - torch.outer(between, between)
         noise = torch.stack([self.noise, other.noise, 8 * _EPS * self.cross.diagonal()]).square().sum(0).sqrt()
         return Sums(rows, weight, self.log_weight - other.log_weight, mean, tail, cross, noise)
@@ -223,8 +221,8 @@ class Sums:
     @property
     def size(self) -> Tensor:
         """The columns' norms about zero, (q,): the scale on which their numbers were rounded when they were stored."""
-        spread = self.cross.diagonal().clamp(min=0.0).sqrt()
-        return torch.hypot(spread, self.weight**0.5 * self.center)
+        spread = np.sqrt(np.maximum(self.cross.numpy().diagonal(), 0.0))
+        return torch.from_numpy(np.hypot(spread, self.weight**0.5 * self.center.numpy()))
 
     def about(self, *, mean: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         """Cross-products about the mean or about zero, (q, q), the noise of their diagonal (q,), and their factor."""
@@ -250,6 +248,34 @@ def _about_the_mean(A: Any, columns: list[Any], root: Array | None) -> tuple[Arr
         M = _products(A, columns, root, guess)
         apart = M[0, 1:] / M[0, 0]
     return M, guess, apart
+
+
+def _factored(A: Any, columns: list[Any], root: Array | None, total: float) -> tuple[Array, Array, Array, Array] | None:
+    """The triangular factor (q, q), squares about the guess (q,), the guess, and what it lacks of the mean (q,).
+
+    None where a square is not finite.
+    """
+    raw, mass = np.column_stack([A, *columns]), None if root is None else np.square(root)  # (n, q), (n,)
+
+    def mean(Z: Array) -> Array:
+        return Z.mean(0) if mass is None else mass @ Z / total
+
+    def squared(Z: Array) -> Array:
+        return np.asarray(np.square(Z if root is None else Z * root[:, None]).sum(0))
+
+    guess = _guess(raw)
+    Z = raw - guess  # (n, q), float64
+    apart, squares = mean(Z), squared(Z)
+    if np.any(total * apart**2 > squares / 2):  # off by the spread, it has cost digits
+        guess = guess + apart
+        Z = raw - guess
+        apart, squares = mean(Z), squared(Z)
+    if not np.isfinite(squares).all():
+        return None
+    Z -= apart
+    rest = mean(Z)  # (q,): what rounding left in the mean
+    Z -= rest
+    return _triangle(Z if root is None else Z * root[:, None]), squares, guess, apart + rest
 
 
 def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
@@ -393,11 +419,4 @@ def _triangle(rows: Array) -> Array:
         rows = np.concatenate([factors, rows[whole:]])
     if rows.shape[0] < q:
         rows = np.concatenate([rows, np.zeros((q - rows.shape[0], q))])
-    return np.asarray(np.linalg.qr(rows, mode="r"))
-
-
-def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Add a and b: the rounded sum and its exact error (Knuth 1969, section 4.2.2)."""
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
+    return np.triu(lapack.dgeqrf(rows, lwork=_PANELS * q)[0][:q])  # NumPy's way there takes longer than a small factor

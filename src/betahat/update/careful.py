@@ -7,8 +7,8 @@ The solution from a triangular factor has lost digits to the condition number. H
 changes: residuals are formed in doubled precision from the rows, and the factor, good to a few digits at worst, turns
 them into corrections.
 
-`refine` solves the augmented system (Björck 1967; Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter
-20)
+`refine` tries whether one look at the rows suffices (see `correction`). If not, it solves the augmented system (Björck
+1967; Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter 20)
 
     r + A x = b,   A' W r = 0,
 
@@ -21,6 +21,7 @@ products in doubled precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ import torch
 from betahat.batch import Batch
 from betahat.doubled import Array, Doubled
 from betahat.sums import Sums
+from betahat.update.correction import Corrected, corrected
 from betahat.update.exact import Solution, powers_of_two
 
 SMALL = 4_000_000  # numbers of X up to which a fit is refined
@@ -107,7 +109,7 @@ class _Rows:
 
 
 def _kept(solution: Solution) -> npt.NDArray[np.intp]:
-    return np.flatnonzero(solution.unscaled.diagonal().numpy() > 0)
+    return np.flatnonzero(solution.unscaled.numpy().diagonal() > 0)
 
 
 def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercept: bool) -> Solution:
@@ -134,40 +136,33 @@ def refine(solution: Solution, sums: Sums, batches: Sequence[Batch], *, intercep
     weight = None if batches[0].mass is None else _joined(batches, "mass")
     offset = None if batches[0].offset is None else _joined(batches, "offset")
     kept = _kept(solution)
-    scale = _powers_of_two(np.abs(X[:, kept]).max(0))  # (r,)
-    unit = float(_powers_of_two(np.abs(y).max(keepdims=True))[0])
+    scale = powers_of_two(np.abs(X[:, kept]).max(0))  # (r,)
+    unit = float(powers_of_two(np.abs(y).max(keepdims=True))[0])
     target = Doubled.of(y / unit)
     if offset is not None:
         target = target - Doubled.of(offset / unit)
-    near = _Near.of(solution, sums, scale, intercept=intercept)
-    rows = _Rows(X[:, kept] / scale, weight)
-    # The coefficients are the solution for (b, 0); minus row j of (X'WX)⁻¹ is the solution for (0, unit vector j).
-    r = len(kept)
-    errors_too = X.shape[0] * r**2 <= _INVERSE
-    wanted = 1 + (r if errors_too else 0)
-    b = Doubled(*(np.column_stack([part, np.zeros((len(part), wanted - 1))]) for part in target))  # (n, m)
-    c = np.column_stack([np.zeros(r), np.eye(r)[:, : wanted - 1]])  # (r, m)
-    start = np.empty((r, wanted))
-    start[:, 0] = solution.coef.numpy()[kept] * scale / unit
-    if errors_too:
-        start[:, 1:] = -solution.unscaled.numpy()[np.ix_(kept, kept)] * scale[:, None] * scale
-    x, residuals, left = _augmented(rows, near, b, c, start, solution.condition)
-    if not left < _GIVEN_UP:
+    A, r = X[:, kept] / scale, len(kept)
+    inverse = solution.unscaled.numpy()[kept[:, None], kept] * scale[:, None] * scale  # (r, r)
+    start = solution.coef.numpy()[kept] * scale / unit  # (r,)
+    errors_too = True
+    found = corrected(A, weight, target, start, inverse)
+    if found is None:
+        errors_too = X.shape[0] * r**2 <= _INVERSE
+        near = _Near.of(solution, sums, scale, intercept=intercept)
+        found = _step_by_step(
+            _Rows(A, weight), near, target, start, inverse if errors_too else None, solution.condition
+        )
+    if found is None:
         return solution
-
     unscaled = solution.unscaled
-    solved = x.rounded()  # (r, m)
-    residual = Doubled(residuals.high[:, 0], residuals.low[:, 0])
-    rss = float(_weighed(residual.square(), weight).rounded()) * unit**2
-    mss = _explained(Doubled.of(y / unit) - residual, weight, sums.weight, intercept) * unit**2
+    mss = _explained(Doubled.of(y / unit) - found.residual, weight, sums.weight, intercept) * unit**2
     if errors_too:
-        inverse = np.zeros((X.shape[1], X.shape[1]))
-        inverse[np.ix_(kept, kept)] = -(solved[:, 1:] + solved[:, 1:].T) / 2 / scale[:, None] / scale
-        unscaled = torch.from_numpy(inverse)
-    coef = _spread(solved[:, 0] / scale * unit, kept, X.shape[1])
-    return replace(
-        solution, coef=coef, unscaled=unscaled, rss=rss, mss=mss, digits=_gained(left), sharp=15.0, refined=True
-    )
+        whole = np.zeros((X.shape[1], X.shape[1]))
+        whole[kept[:, None], kept] = found.inverse / scale[:, None] / scale
+        unscaled = torch.from_numpy(whole)
+    coef = _spread(found.x / scale * unit, kept, X.shape[1])
+    rss, digits = found.rss * unit**2, _gained(found.left)
+    return replace(solution, coef=coef, unscaled=unscaled, rss=rss, mss=mss, digits=digits, sharp=15.0, refined=True)
 
 
 def polish(solution: Solution, sums: Sums, stream: Callable[[], Iterator[Batch]], *, intercept: bool) -> Solution:
@@ -178,8 +173,8 @@ def polish(solution: Solution, sums: Sums, stream: Callable[[], Iterator[Batch]]
     kept, p = _kept(solution), len(solution.coef)
     size = sums.size / sums.weight**0.5  # (k + 2,)
     sizes = torch.cat([size.new_ones(1), size[:-2]]) if intercept else size[:-2]  # (p,)
-    scale = powers_of_two(sizes).numpy()[kept]  # (r,)
-    unit = float(powers_of_two(size[-1:]))
+    scale = powers_of_two(sizes.numpy())[kept]  # (r,)
+    unit = float(powers_of_two(size[-1:].numpy())[0])
     near = _Near.of(solution, sums, scale, intercept=intercept)
     x = Doubled.of((solution.coef.numpy()[kept] * scale / unit)[:, None])  # (r, 1)
     last = rss = remains = np.inf
@@ -227,7 +222,26 @@ def _gained(left: float) -> float:
 
 
 def _joined(batches: Sequence[Batch], name: str) -> Array:
-    return np.concatenate([getattr(batch, name).numpy() for batch in batches])
+    parts = [getattr(batch, name).numpy() for batch in batches]
+    return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
+
+
+def _step_by_step(
+    rows: _Rows, near: _Near, target: Doubled, start: Array, inverse: Array | None, condition: float
+) -> Corrected | None:
+    """As `corrected`, for whatever is collinear but for a few digits; without (A'WA)⁻¹ if none is given."""
+    # The coefficients are the solution for (b, 0); minus row j of (A'WA)⁻¹ is the solution for (0, unit vector j).
+    r, others = len(start), 0 if inverse is None else len(start)
+    b = Doubled(*(np.column_stack([part, np.zeros((len(part), others))]) for part in target))  # (n, m)
+    c = np.column_stack([np.zeros(r), np.eye(r)[:, :others]])  # (r, m)
+    begin = start[:, None] if inverse is None else np.column_stack([start, -inverse])
+    x, residuals, left = _augmented(rows, near, b, c, begin, condition)
+    if not left < _GIVEN_UP:
+        return None
+    solved = x.rounded()  # (r, m)
+    residual = Doubled(residuals.high[:, 0], residuals.low[:, 0])
+    rss = float(_weighed(residual.square(), rows.w).rounded())
+    return Corrected(solved[:, 0], -(solved[:, 1:] + solved[:, 1:].T) / 2, rss, residual, left)
 
 
 def _augmented(
@@ -278,15 +292,9 @@ def _weighed(values: Doubled, weight: Array | None) -> Doubled:
 
 
 def _explained(fitted: Doubled, weight: Array | None, total: float, intercept: bool) -> float:
-    """Σ w (f − mean of f)², or Σ w f² without an intercept."""
-    if not intercept:
-        return float(_weighed(fitted.square(), weight).rounded())
-    center = np.full_like(fitted.high, float(_weighed(fitted, weight).rounded()) / total)
-    about = fitted - Doubled.of(center)
-    rest = float(_weighed(about, weight).rounded())  # what rounding left in the mean
-    return float(_weighed(about.square(), weight).rounded()) - rest**2 / total
-
-
-def _powers_of_two(sizes: Array) -> Array:
-    """Scales that change no digit."""
-    return np.exp2(np.floor(np.log2(np.where(sizes > 0, sizes, 1.0))))
+    """Σ w (f − mean of f)², or Σ w f² without an intercept: a sum of positive numbers, so float64 suffices."""
+    w = 1.0 if weight is None else weight
+    center = float((w * fitted.high).sum()) / total if intercept else 0.0
+    about = (fitted.high - center) + fitted.low  # (n,)
+    rest = math.fsum((w * about).tolist()) if intercept else 0.0  # what rounding left in the mean
+    return math.fsum((w * about * about).tolist()) - rest**2 / total

@@ -11,15 +11,17 @@ look closer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from betahat.derive import Derivative
 from betahat.sums import Sums
-from betahat.update.elimination import EPS, digits, from_factor, from_products
+from betahat.update.elimination import EPS, Array, backward, digits, from_factor, from_products
 
 _SHARE = 1e-3  # of the largest coefficient on the correlation scale: digits of smaller ones are not waited for
 _SHOWN = 8  # parts of a combination that a report spells out
@@ -120,74 +122,78 @@ def solve(sums: Sums, *, names: tuple[str, ...], intercept: bool) -> Solution:
         Whether a constant is fitted as well; then the sums are taken about the means, otherwise about zero.
     """
     k = len(names)
-    C, noise, R = sums.about(mean=intercept)  # (k + 2, k + 2), (k + 2,), and R'R = C where it was asked for
-    scale = powers_of_two(C.diagonal()[:k].clamp(min=0.0).sqrt())  # (k,)
-    T = torch.zeros(k + 2, k + 1, dtype=C.dtype)  # from [X, offset, y] to [X scaled, y − offset]
-    T[:k, :k] = torch.diag(1 / scale)
-    T[k, k], T[k + 1, k] = -1.0, 1.0
-    size = sums.size[:k] / scale
+    cross, blur, factor = sums.about(mean=intercept)  # (k + 2, k + 2), (k + 2,), and R'R = C where it was asked for
+    C, noise, R = cross.numpy(), blur.numpy(), None if factor is None else factor.numpy()
+    norms = np.sqrt(np.maximum(C.diagonal()[:k], 0.0))  # (k,)
+    scale, whole = powers_of_two(norms), sums.size.numpy()  # (k,), (k + 2,)
     if R is None:
-        blur = noise.sqrt()
-        found = from_products(T.T @ C @ T, noise=(T.abs().T @ blur).square(), size=size)
+        T = np.zeros((k + 2, k + 1))  # from [X, offset, y] to [X scaled, y − offset]
+        T[range(k), range(k)] = 1 / scale
+        T[k, k], T[k + 1, k] = -1.0, 1.0
+        found = from_products(T.T @ C @ T, noise=(np.abs(T).T @ np.sqrt(noise)) ** 2, size=whole[:k] / scale)
     else:
-        found = from_factor(R @ T, size=size)
-    kept = torch.tensor(found.kept, dtype=torch.long)
-    r = len(kept)
+        found = from_factor(np.column_stack([R[:, :k] / scale, R[:, k + 1] - R[:, k]]), size=whole[:k] / scale)
+    kept, r, inverse = np.array(found.kept, dtype=np.intp), len(found.kept), found.inverse
+    unit = scale[kept]  # (r,)
 
-    inverse = torch.linalg.solve_triangular(found.upper, torch.eye(r, dtype=C.dtype), upper=True)  # (r, r)
-    slopes = torch.zeros(k, dtype=C.dtype)
-    slopes[kept] = torch.linalg.solve_triangular(found.upper, found.rhs[:, None], upper=True)[:, 0]
-    slopes /= scale
-    spread = torch.zeros(k, k, dtype=C.dtype)
-    product = inverse @ inverse.T
-    spread[kept[:, None], kept] = (product + product.T) / 2
-    spread /= scale[:, None] * scale
-    v = torch.cat([slopes, slopes.new_ones(1)])  # (k + 1,): the fitted values, offset included
-    mss = float(torch.linalg.vector_norm(R[:, : k + 1] @ v) ** 2 if R is not None else v @ C[: k + 1, : k + 1] @ v)
-    wrong = found.error(torch.diag(1 / scale[kept]))  # (r,)
-    sure = min([15.0, *(digits(float(e), float(b)) for e, b in zip(wrong, slopes[kept], strict=True) if b != 0)])
-    error = (found.rss / max(1, sums.rows - r - intercept) * spread.diagonal()[kept]).sqrt()  # (r,): standard errors
-    norms = C.diagonal()[kept].clamp(min=0.0).sqrt()  # (r,)
-    share = _SHARE * (slopes[kept].abs() * norms).amax(0, keepdim=True) / norms if r else error
-    visible = torch.stack([slopes[kept].abs(), error, share]).amax(0)
-    sharp = min([found.sharp, *(digits(float(e), float(v)) for e, v in zip(wrong, visible, strict=True))])
-    null = torch.zeros(k, len(found.dropped), dtype=C.dtype)
-    for i, (j, before, b) in enumerate(found.dropped):
-        null[before, i] = -b * scale[j] / scale[before]
+    b = backward(found.upper, found.rhs) / unit  # (r,)
+    slopes = np.zeros(k)
+    slopes[kept] = b
+    spread = np.zeros((k, k))
+    spread[kept[:, None], kept] = inverse @ inverse.T / unit[:, None] / unit
+    v = np.append(slopes, 1.0)  # (k + 1,): the fitted values, offset included
+    mss = float(v @ C[: k + 1, : k + 1] @ v) if R is None else float(np.square(R[:, : k + 1] @ v).sum())
+    means = sums.center.numpy()[:k] if intercept else np.zeros(k)  # (k,)
+    *wrong, below = found.error(np.concatenate([np.diag(1 / unit), (means[kept] / unit)[None]])).tolist()  # r, one more
+    sure = _worst((error, value) for error, value in zip(wrong, b.tolist(), strict=True) if value != 0)
+    error = np.sqrt(found.rss / max(1, sums.rows - r - intercept) * spread.diagonal()[kept])  # (r,): standard errors
+    shares = np.abs(b) * norms[kept]
+    visible = np.maximum(np.maximum(np.abs(b), error), _SHARE * shares.max(initial=0.0) / norms[kept])
+    sharp = min(found.sharp, _worst(zip(wrong, visible.tolist(), strict=True)))
+    null, level, words = np.zeros((k, len(found.dropped))), np.zeros(len(found.dropped)), {}
+    for i, (j, before, parts) in enumerate(found.dropped):
+        null[before, i] = -parts * scale[j] / scale[before]
         null[j, i] = 1.0
-    gone = [j for j, _, _ in found.dropped]
-    means = sums.center[:k] if intercept else torch.zeros(k, dtype=C.dtype)  # (k,)
-    level = -(means @ null)  # (k − r,): what the constant has to give for a dropped column
-    words = {names[j]: _combination(null[:, i], float(level[i]), j, names, sums) for i, j in enumerate(gone)}
-    solution = Solution(slopes, spread, found.rss, max(mss, 0.0), r, found.condition, sure, sharp, means, null, words)
-    if not intercept:
-        return solution
-    # The means themselves are rounded: by ε of their columns' spread.
-    blurred = 2 * (EPS * noise / sums.weight).sqrt() @ torch.cat([slopes, slopes.new_ones(2)]).abs()
-    slipped = float(found.error((means / scale)[kept][None])[0]) + float(blurred)
-    return _with_intercept(solution, sums, level, (means / scale)[kept] @ inverse, slipped)
-
-
-def _with_intercept(solution: Solution, sums: Sums, level: Tensor, root: Tensor, slipped: float) -> Solution:
-    """The solution about the means, with the constant that belongs to it put first."""
-    means, slopes, spread = solution.center, solution.coef, solution.unscaled
-    k = len(slopes)
-    high, low = sums.mean, sums.tail
-    parts = torch.cat([high[k + 1 :], -high[k : k + 1], -high[:k] * slopes])  # (k + 2,): their sum is the intercept
-    constant = parts.sum() + (low[k + 1] - low[k] - low[:k] @ slopes)
-    carried = slipped + EPS * float(parts.abs().sum())  # what cancels costs digits
-    unscaled = torch.empty(k + 1, k + 1, dtype=spread.dtype)
-    unscaled[1:, 1:] = spread
-    unscaled[0, 1:] = unscaled[1:, 0] = -(spread @ means)
-    unscaled[0, 0] = 1 / sums.weight + float(root @ root)
-    return replace(
-        solution,
-        coef=torch.cat([constant[None], slopes]),
-        unscaled=unscaled,
-        rank=solution.rank + 1,
-        digits=min(solution.digits, digits(carried, float(constant)) if float(constant) != 0 else 15.0),
-        null=torch.cat([level[None], solution.null]),
+        level[i] = -(means @ null[:, i])  # what the constant has to give for a dropped column
+        words[names[j]] = _combination(null[:, i], float(level[i]), j, names, whole, sums.weight)
+    coef, unscaled = slopes, spread
+    if intercept:
+        coef, slipped = _with_constant(slopes, sums)
+        sure = min(sure, digits(slipped + below, float(coef[0])) if coef[0] != 0 else 15.0)
+        root = means[kept] / unit @ inverse  # (r,)
+        unscaled = np.empty((k + 1, k + 1))
+        unscaled[1:, 1:] = spread
+        unscaled[0, 1:] = unscaled[1:, 0] = -(spread @ means)
+        unscaled[0, 0] = 1 / sums.weight + float(root @ root)
+        null = np.concatenate([level[None], null])
+    return Solution(
+        coef=torch.from_numpy(coef),
+        unscaled=torch.from_numpy(unscaled),
+        rss=found.rss,
+        mss=max(mss, 0.0),
+        rank=r + intercept,
+        condition=found.condition,
+        digits=sure,
+        sharp=sharp,
+        center=torch.from_numpy(means),
+        null=torch.from_numpy(null),
+        dropped=words,
     )
+
+
+def _with_constant(slopes: Array, sums: Sums) -> tuple[Array, float]:
+    """The constant that belongs to slopes (k,), put before them, and what rounding the means may have cost it."""
+    k, high, low = len(slopes), sums.mean.numpy(), sums.tail.numpy()
+    summands = np.concatenate([high[k + 1 :], -high[k : k + 1], -high[:k] * slopes])  # (k + 2,)
+    constant = summands.sum() + (low[k + 1] - low[k] - low[:k] @ slopes)
+    # The means are rounded by ε of their columns' spread; and what cancels costs digits.
+    blurred = 2 * np.sqrt(EPS * sums.noise.numpy() / sums.weight) @ np.append(np.abs(slopes), [1.0, 1.0])
+    return np.append(constant, slopes), float(blurred + EPS * np.abs(summands).sum())
+
+
+def _worst(pairs: Iterable[tuple[float, float]]) -> float:
+    """The digits that errors leave of their values: the fewest, 15 at most."""
+    return min([15.0, *(digits(error, value) for error, value in pairs)])
 
 
 def min_norm(solution: Solution, *, intercept: bool) -> Solution:
@@ -206,20 +212,18 @@ def min_norm(solution: Solution, *, intercept: bool) -> Solution:
     return replace(solution, coef=move @ solution.coef, unscaled=(unscaled + unscaled.T) / 2)
 
 
-def powers_of_two(norms: Tensor) -> Tensor:
+def powers_of_two(norms: Array) -> Array:
     """Scales that change no digit: the power of two next to each norm; one for a column of zeros."""
-    safe = torch.where(norms > 0, norms, torch.ones_like(norms))
-    return torch.exp2(torch.floor(torch.log2(safe)))
+    return np.asarray(np.ldexp(1.0, np.frexp(np.where(norms > 0, norms, 1.0))[1] - 1))
 
 
-def _combination(null: Tensor, level: float, gone: int, names: tuple[str, ...], sums: Sums) -> str:
+def _combination(null: Array, level: float, gone: int, names: tuple[str, ...], size: Array, weight: float) -> str:
     """What a dropped column equals: '2·wt − hp', or '0'."""
-    whole = float(sums.size[gone])
     parts = {}
-    if abs(level) * sums.weight**0.5 > _NOTHING * whole:
+    if abs(level) * weight**0.5 > _NOTHING * size[gone]:
         parts["Intercept"] = -level
-    for i in (null != 0).nonzero()[:, 0].tolist():
-        if i != gone and float(null[i].abs() * sums.size[i]) > _NOTHING * whole:
+    for i in np.flatnonzero(null).tolist():
+        if i != gone and abs(null[i]) * size[i] > _NOTHING * size[gone]:
             parts[names[i]] = -float(null[i])
     text = ""
     for name, value in list(parts.items())[:_SHOWN]:
