@@ -82,7 +82,7 @@ def t_values(fit: Fit) -> pd.Series[float]:
 
 def _t(fit: Fit) -> np.ndarray[Any, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(fit.coef.numpy() / covariance(fit).diagonal().sqrt().numpy())  # (p,)
+        return np.asarray(fit.coef.numpy() / covariance(fit).matrix.diagonal().sqrt().numpy())  # (p,)
 
 
 def p_values(fit: Fit) -> pd.Series[float]:
