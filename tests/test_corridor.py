@@ -14,7 +14,7 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding",
-    "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update",
+    "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "doubled", "sums", "derive", "update",
     "epochs", "trace", "covariance", "questions", "outcome", "modules", "progress", "problem", "roads", "moments",
     "checkpoint", "learning", "finishing", "groups", "many", "validation", "fitting", "feed", "training",
     "estimating", "revisit", "sandwich", "inference", "hypotheses", "windows", "diagnose", "numerals", "report",
