@@ -48,6 +48,8 @@ class Design:
         The columns whose levels were declared ordered; they get polynomial contrasts, as in R.
     transforms : dict
         What the transforms have learned, by expression.
+    widths : tuple of int
+        How many columns each term of `parsed` makes; empty in a model saved by an earlier version.
     """
 
     parsed: Parsed
@@ -57,6 +59,7 @@ class Design:
     ordered: frozenset[str]
     transforms: dict[str, Any]
     encoder: Encoder = field(repr=False, compare=False)
+    widths: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def formula(self) -> str:
@@ -137,13 +140,15 @@ class Design:
         for factor in parsed.factors.values():
             if factor.learned:
                 encoder.learn(factor, np.concatenate(whole[factor.expr]))
-        names = encoder.names(first.slice(0, 64))
+        by_term = encoder.by_term(first.slice(0, 64))
+        names = tuple(name for columns in by_term for name in columns)
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise errors.duplicate_columns(repeated, "The formula's design")
         if not names:
             raise errors.formula_syntax(parsed.text, "it leaves no term at all")
-        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder)
+        widths = tuple(len(columns) for columns in by_term)
+        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder, widths)
 
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -182,6 +182,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         spectrum=answer.spectrum,
         dropped=dropped,
         remarks=tuple(remarks),
+        null=solution.null,
         problem=problem,
     )
 

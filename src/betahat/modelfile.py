@@ -2,8 +2,8 @@
 
     fit.save("cars.betahat");  bh.load("cars.betahat")
 
-The tensors are the coefficients, their covariance and the trace; everything else is JSON. No row of the
-training data is in it. How a file is packed is `keeping`'s.
+The tensors are the coefficients, their covariance, the directions that move nothing, and the trace; everything else is
+JSON. No row of the training data is in it. How a file is packed is `keeping`'s.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def save(fit: Fit, path: str | Path) -> None:
         for name in ("gradient", "before", "after")
     }
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    if fit.null is not None:
+        tensors["null"] = fit.null
     if fit.chosen is not None:
         tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
     target = Path(path)
@@ -124,6 +126,9 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)} instead of {shape}")
+    null = tensors.get("null")
+    if null is not None and (null.ndim != 2 or len(null) != p):
+        raise ValueError(f"null has shape {tuple(null.shape)}")
     entries: dict[str, Any] = {}
     older = {"nobs": meta["tally"]["read"] - meta["tally"]["missing"] - meta["tally"]["weightless"], "counted": False}
     for name, kinds in _ENTRIES.items():
@@ -155,5 +160,6 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         dropped=dropped,
         remarks=tuple(remarks),
         chosen=_chosen(meta, tensors, p),
+        null=null,
         **entries,
     )
