@@ -17,8 +17,8 @@ ORDER = [
     "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update",
     "trace", "covariance", "questions", "outcome", "progress", "problem", "roads", "moments", "checkpoint",
     "learning", "finishing", "groups", "many", "validation", "fitting", "training", "revisit", "sandwich",
-    "inference", "numerals", "tabular", "equations", "hypotheses", "squares", "comparison", "windows", "diagnose",
-    "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "inference", "numerals", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "windows",
+    "diagnose", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

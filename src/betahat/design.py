@@ -153,14 +153,24 @@ class Design:
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def batches(
-        self, source: Source, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
+        self,
+        source: Source,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        freq: Any = None,
+        beside: Sequence[str] = (),
+        tally: Tally | None = None,
     ) -> Iterator[Batch]:
-        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted."""
+        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted.
+
+        `beside` are columns that must be there as well: those of other responses.
+        """
         tally = Tally() if tally is None else tally
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
         rounded: set[str] = set()
         named = [v for v in (weights, offset, freq) if isinstance(v, str)]
-        needed = _needed(self.parsed, source, named)
+        needed = _needed(self.parsed, source, [*named, *beside])
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
         offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
         count_array = None if freq is None or isinstance(freq, str) else as_column(freq, "freq")

@@ -110,8 +110,8 @@ def _of_numbers(given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
         columns, rows = [str(key) for key in given], [list(given.values())]
     elif hasattr(given, "columns") and hasattr(given, "to_numpy"):
         columns, rows = [str(name) for name in given.columns], given.to_numpy()
-        labels = getattr(given, "index", None)
-        names = [str(label) for label in labels] if labels is not None and labels.dtype == object else None
+        labels = list(getattr(given, "index", []))
+        names = labels if labels and all(isinstance(label, str) for label in labels) else None
     elif hasattr(given, "index") and hasattr(given, "to_numpy"):
         columns, rows = [str(name) for name in given.index], given.to_numpy()[None]
     else:

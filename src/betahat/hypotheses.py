@@ -24,6 +24,7 @@ from betahat.tabular import Table, plain
 Array = npt.NDArray[np.float64]
 
 STATISTICS = ("F", "chi2")
+_ROUNDED = 1e-12  # of the coefficients of a fit without residuals: nearer to a supposed value, they are that value
 _FLAT = 1e-11  # of a correlation matrix: a direction with less variance has none
 
 
@@ -129,14 +130,20 @@ def wald(fit: Fit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float
         raise errors.no_freedom_for("A test", fit.nobs, fit.rank)
     found: Covariance = fit.covariance
     spread = L @ found.matrix.numpy() @ L.T  # (m, m)
-    if found.kind == "classical" and fit.rss == 0:
-        if not np.any(L @ fit.coef.numpy() - right):
+    if certain(fit):
+        coef = fit.coef.numpy()
+        if (np.abs(L @ coef - right) <= _ROUNDED * (np.abs(L) @ np.abs(coef))).any():
             raise errors.nothing_unexplained()
         return math.inf, len(L), found.joint, 0.0, spread
     if found.kind != "classical":
         enough_directions(found, spread)
     value, p, df1 = inference.wald(fit, L, right)
     return value, df1, found.joint, p, spread
+
+
+def certain(fit: Fit) -> bool:
+    """Whether the residuals are nothing but rounding, so that no test has anything to judge by (R's summary.lm)."""
+    return fit.rss <= 1e-30 * (fit.mss + fit.rss)
 
 
 def enough_directions(found: Covariance, spread: Array) -> None:

@@ -118,7 +118,12 @@ def quantile(level: float, df: Any) -> Any:
     """The factor of a two-sided interval of this level: Student's t, the normal where df is infinite."""
     if not isinstance(level, Real) or not 0 < level < 1:
         raise errors.bad_level(level)
-    df, tail = np.asarray(df, dtype=np.float64), (1 - float(level)) / 2
+    return _beyond((1 - float(level)) / 2, df)
+
+
+def _beyond(tail: float, df: Any) -> Any:
+    """The t that is exceeded with this probability, by df degrees of freedom."""
+    df = np.asarray(df, dtype=np.float64)
     factor = -np.where(np.isinf(df), special.ndtri(tail), special.stdtrit(np.where(df > 0, df, np.nan), tail))
     return factor[()]
 
@@ -134,7 +139,7 @@ def wide_quantile(level: float, df: Any, joint: float, simultaneous: str, many: 
         raise errors.unknown_option("simultaneous", simultaneous, SIMULTANEOUS)
     many = max(1, many)
     if simultaneous == "bonferroni":
-        return quantile(1 - (1 - level) / many, df)
+        return _beyond((1 - level) / (2 * many), df)
     if math.isinf(joint):
         return math.sqrt(special.chdtri(many, 1 - level))
     if joint <= 0:

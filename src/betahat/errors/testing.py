@@ -133,6 +133,32 @@ def terms_not_known(label: str) -> FitError:
     )
 
 
+# ── several responses ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def not_of_responses(by: Sequence[str]) -> OptionError:
+    """Refuse to tie fits that are not of the same rows."""
+    return OptionError(
+        f"These are fits by {listing(by)}, not by response.",
+        "only responses of the same rows have residuals that vary together",
+        "fit cbind(a, b) ~ …, or give y as an array (n, q)",
+    )
+
+
+def response_missing(name: object, reason: str) -> FitError:
+    """Refuse a joint answer when one of the responses could not be fitted."""
+    return FitError(f"The response {str(name)!r} could not be fitted: {reason}", "", "leave it out")
+
+
+def responses_collinear(names: Sequence[object]) -> FitError:
+    """Refuse a MANOVA of responses whose residuals determine each other."""
+    return FitError(
+        f"The residuals of {listing(names)} determine each other, or one has none.",
+        "one response is a combination of the others and the terms",
+        "leave it out",
+    )
+
+
 # ── fits that are to be compared ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -193,9 +219,9 @@ def same_size(first: int, second: int, rank: int) -> FitError:
 def nothing_unexplained() -> FitError:
     """Refuse a test against residuals that are all zero."""
     return FitError(
-        "Every residual of the largest model is zero, so nothing says how large a difference could be by chance.",
-        "it has a coefficient for every row, or reproduces the response exactly",
-        "compare smaller models",
+        "Every residual is zero, or rounding, so nothing says how large a difference could be by chance.",
+        "the model has a coefficient for every row, or reproduces the response exactly",
+        "test smaller models",
     )
 
 
