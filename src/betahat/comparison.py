@@ -27,7 +27,7 @@ from betahat.hypotheses import STATISTICS, certain, wald
 from betahat.outcome import Fit
 from betahat.revisit import at_hand
 from betahat.roads import merged
-from betahat.squares import coordinates
+from betahat.squares import coordinates, explained
 from betahat.sums import Sums
 from betahat.tabular import Table
 
@@ -35,6 +35,7 @@ Array = npt.NDArray[np.float64]
 
 TESTS = ("F", "lr", "wald")
 _SAME = 1e-8  # relative: sums over the same rows, by different roads
+_BLIND = 0.1
 _STORED = 64 * float(np.finfo(np.float64).eps)
 
 
@@ -97,6 +98,8 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
     if min(fit.df_resid for fit in fits) <= 0 or any(map(certain, fits)):
         raise errors.nothing_unexplained()
     across = [_nested(fits, i, i + 1) for i in range(len(fits) - 1)]
+    for (a, b), (place, L, right) in zip(pairwise(range(len(fits))), across, strict=True):
+        _consistent(fits[a + b - place], fits[place], L, right, (a + 1, b + 1))
     notes = tuple(f"Model {i}: {fit.formula or _named(fit)}" for i, fit in enumerate(fits, 1))
     if test == "wald":
         return _by_wald(fits, across, statistic, vcov, how, notes)
@@ -191,6 +194,19 @@ def _nested(fits: tuple[Fit, ...], i: int, j: int) -> tuple[int, Array, Array]:
     return b, L, L @ shift
 
 
+def _consistent(small: Fit, large: Fit, L: Array, right: Array, models: tuple[int, int]) -> None:
+    """Refuse fits whose residual sums differ by something else than the larger one says the hypotheses cost.
+
+    For the same rows both are one number. Namesakes with other values, or in another order, show here.
+    """
+    tolerance = max(1e-6, 1e-13 * large.condition**2)
+    if small.distance or large.distance or tolerance > _BLIND:
+        return  # a descent that has not arrived has other residuals; and a blurred sum shows nothing
+    cost = explained(L @ large.coef.numpy() - right, L @ large.unscaled.numpy() @ L.T, 0)
+    if abs(small.rss - large.rss - cost) > tolerance * small.rss:
+        raise errors.other_values(*models)
+
+
 def _comparable(small: Fit, large: Fit, models: tuple[int, int]) -> None:
     """Refuse fits whose sums show that they did not see the same response, rows and weights."""
     if small.response != large.response:
@@ -224,7 +240,13 @@ def _level(fit: Fit) -> float:
 
 
 def _namesakes(small: Fit, large: Fit, kept: list[str]) -> bool:
-    """Whether the larger fit has a column of the same name, and the same mean, for each that the smaller kept."""
+    """Whether the larger fit has a column of the same name, and the same mean, for each that the smaller kept.
+
+    x0, x1, … are places, not names: as long as there are rows, these are asked instead.
+    """
+    unnamed = not all(isinstance(fit.design, Design) or fit.design.named for fit in (small, large))
+    if unnamed and at_hand(small) and at_hand(large):
+        return False
     if any(term not in large.terms for term in kept) or _offsets(small) != _offsets(large) or "" in _offsets(small):
         return False
     if not (small.intercept and large.intercept):

@@ -23,7 +23,7 @@ from scipy import linalg
 
 from betahat import errors, inference
 from betahat.arrays import Columns
-from betahat.hypotheses import enough_directions
+from betahat.hypotheses import certain, enough_directions
 from betahat.outcome import Fit
 from betahat.revisit import Basis
 from betahat.tabular import Table
@@ -156,6 +156,8 @@ def analysis(fit: Fit, type_: Any) -> Table:
     if fit.df_resid <= 0:
         raise errors.no_freedom_for("An analysis of variance", fit.nobs, fit.rank)
     robust = fit.covariance.kind != "classical"
+    if robust and certain(fit):
+        raise errors.nothing_unexplained()
     if robust and kind in (1, _DELETIONS):
         raise errors.type_one_under(fit.covariance.words) if kind == 1 else errors.deletions_under(fit.covariance.words)
     every = terms(fit)

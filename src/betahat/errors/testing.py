@@ -188,6 +188,16 @@ def rows_are_others(row: int, what: str, models: tuple[int, int]) -> FitError:
     )
 
 
+def other_values(first: int, second: int) -> FitError:
+    """Refuse fits that share names and not numbers."""
+    return FitError(
+        f"Models {first} and {second} cannot be compared: their sums do not agree, so columns that share a name hold "
+        "other numbers in each, or the same ones in another order.",
+        "they were fitted to different tables, or to one that was sorted or changed in between",
+        "fit both to the same table",
+    )
+
+
 def not_nested(terms: Sequence[str], small: int, large: int) -> FitError:
     """Refuse fits of which neither contains the other."""
     return FitError(
