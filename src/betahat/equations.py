@@ -83,13 +83,17 @@ class Hypotheses:
         scaled = self.L * scale
         kept: list[int] = []
         notes: list[str] = []
+        room = np.zeros((min(scaled.shape), scaled.shape[1]))  # orthonormal rows: what the kept ones span
         for i, row in enumerate(scaled):
-            length = np.linalg.norm(row)
-            before = scaled[kept]
-            parts = np.linalg.lstsq(before.T, row, rcond=None)[0] if kept else np.zeros(0)
-            if length and np.linalg.norm(row - parts @ before) > _SAME * length:
+            inside = room[: len(kept)]
+            rest = row - (inside @ row) @ inside
+            rest -= (inside @ rest) @ inside  # once more, for what rounding left
+            left = np.linalg.norm(rest)
+            if left > _SAME * np.linalg.norm(row) and len(kept) < len(room):
+                room[len(kept)] = rest / left
                 kept.append(i)
                 continue
+            parts = np.linalg.lstsq(scaled[kept].T, row, rcond=None)[0] if kept else np.zeros(0)
             implied = parts * self.right[kept]
             if abs(self.right[i] - implied.sum()) > _SAME * (abs(self.right[i]) + np.abs(implied).sum()):
                 large = np.abs(parts) > _SAME * np.abs(parts).max(initial=0.0)

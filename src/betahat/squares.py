@@ -23,6 +23,7 @@ from scipy import linalg
 
 from betahat import errors, inference
 from betahat.arrays import Columns
+from betahat.covariance import Covariance
 from betahat.hypotheses import certain, enough_directions
 from betahat.outcome import Fit
 from betahat.revisit import Basis
@@ -36,6 +37,7 @@ _WORDS = {1: "I", 2: "II", 3: "III"}
 _DELETIONS = 4
 _TYPES = {"1": 1, "2": 2, "3": 3, "i": 1, "ii": 2, "iii": 3, "drop1": _DELETIONS}
 RESIDUALS = "Residuals"
+_NOTHING = 1e-9  # a part of a combination that is rounding, relative to the largest
 _NONE: Places = np.zeros(0, np.intp)
 
 
@@ -155,27 +157,28 @@ def analysis(fit: Fit, type_: Any) -> Table:
         raise errors.unknown_option("type", type_, ("1", "2", "3", "I", "II", "III", "drop1"))
     if fit.df_resid <= 0:
         raise errors.no_freedom_for("An analysis of variance", fit.nobs, fit.rank)
-    robust = fit.covariance.kind != "classical"
+    found = fit.covariance
+    robust = found.kind != "classical"
     if robust and certain(fit):
         raise errors.nothing_unexplained()
     if robust and kind in (1, _DELETIONS):
-        raise errors.type_one_under(fit.covariance.words) if kind == 1 else errors.deletions_under(fit.covariance.words)
+        raise (errors.type_one_under if kind == 1 else errors.deletions_under)(found.words)
     every = terms(fit)
     if kind == 3 and fit.rank < len(fit.terms):
         raise errors.type_three_of_aliased(list(fit.dropped) or list(fit.terms))
     if kind == _DELETIONS:
-        return _deletions(fit, every)
+        return _deletions(fit, found, every)
     if kind == 1:
         names, parts = [t.name for t in every], _sequential(fit, every)
     else:
-        names, parts = _marginal(fit, every) if kind == 2 else _partial(fit, every)
+        names, parts = _marginal(fit, found, every) if kind == 2 else _partial(fit, found, every)
     notes = [] if kind != 3 else _contrasts(fit, every)
     gone = [name for name, (df, _) in zip(names, parts, strict=True) if df == 0]
     if gone:
         notes.append(f"No degree of freedom is left for {errors.listing(gone)}: other terms say the same.")
     if kind == 1:  # as in R, whose table has no row for them
         names, parts = [n for n in names if n not in gone], [part for part in parts if part[0]]
-    return _table(fit, _WORDS[kind], names, parts, notes, robust)
+    return _table(fit, found, _WORDS[kind], names, parts, notes)
 
 
 def _sequential(fit: Fit, every: list[Term]) -> list[tuple[int, float]]:
@@ -187,33 +190,35 @@ def _sequential(fit: Fit, every: list[Term]) -> list[tuple[int, float]]:
     return [(Q.shape[1], float(((Q.T @ g) ** 2).sum())) for Q in found]
 
 
-def _marginal(fit: Fit, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
+def _marginal(fit: Fit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
     """Type II: each term after all that do not contain it (Nelder 1977), with the model's own residuals."""
     parts = []
     R = coordinates(fit) if fit.rank < len(fit.terms) else None
     for term in every:
         above = [other for other in every if term.within(other)]
         here, after = term.places, np.concatenate([_NONE, *(other.places for other in above)])
-        parts.append(_part(fit, here, after, R))
+        parts.append(_part(fit, found, here, after, R))
     return [term.name for term in every], parts
 
 
-def _partial(fit: Fit, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
+def _partial(fit: Fit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
     """Type III: each term's coefficients, as they are coded, are zero."""
     constant = [Term("Intercept", np.array([0]), frozenset())] * fit.intercept
-    return [t.name for t in (*constant, *every)], [_part(fit, t.places, _NONE, None) for t in (*constant, *every)]
+    return [t.name for t in (*constant, *every)], [
+        _part(fit, found, t.places, _NONE, None) for t in (*constant, *every)
+    ]
 
 
-def _part(fit: Fit, here: Places, after: Places, R: Array | None) -> tuple[int, float]:
+def _part(fit: Fit, found: Covariance, here: Places, after: Places, R: Array | None) -> tuple[int, float]:
     """Degrees of freedom and Wald statistic of some columns, entered after all others but those of `after`.
 
     Under the classical covariance the statistic is the sum of squares. R is given where columns are aliased: there the
     hypotheses are those directions that the columns add.
     """
-    robust = fit.covariance.kind != "classical"
-    V, coef = (fit.covariance.matrix if robust else fit.unscaled).numpy(), fit.coef.numpy()
-    if R is None:
-        asked, skip = np.concatenate([after, here]), len(after)
+    robust = found.kind != "classical"
+    V, coef = (found.matrix if robust else fit.unscaled).numpy(), fit.coef.numpy()
+    asked, skip = np.concatenate([after, here]), len(after)
+    if R is None or not _aliased(fit, R)[asked].any():
         estimate, spread = coef[asked], V[np.ix_(asked, asked)]
     else:
         others = np.setdiff1d(np.arange(len(fit.terms)), np.concatenate([here, after]))
@@ -224,19 +229,28 @@ def _part(fit: Fit, here: Places, after: Places, R: Array | None) -> tuple[int, 
     if m == 0:
         return 0, math.nan
     if robust:
-        enough_directions(fit.covariance, spread)
+        enough_directions(found, spread)
     return m, explained(estimate, spread, skip)
 
 
+def _aliased(fit: Fit, R: Array) -> npt.NDArray[np.bool_]:
+    """Which columns (p,) take part in a combination that equals nothing."""
+    assert fit.null is not None, "R was made of it"
+    parts = np.abs(fit.null.numpy()) * np.linalg.norm(R, axis=0)[:, None]  # (p, d)
+    found: npt.NDArray[np.bool_] = (parts > _NOTHING * parts.max(axis=0)).any(axis=1)
+    gone = np.array([term in fit.dropped for term in fit.terms])
+    return np.asarray(found | gone)
+
+
 def _table(
-    fit: Fit, word: str, names: list[str], parts: list[tuple[int, float]], notes: list[str], robust: bool
+    fit: Fit, found: Covariance, word: str, names: list[str], parts: list[tuple[int, float]], notes: list[str]
 ) -> Table:
     title = f"Analysis of variance, type {word}: {fit.formula or fit.response}"
     df = [float(m) for m, _ in parts]
-    f, p = tests(fit, parts)
+    f, p = tests(fit, found, parts)
     columns: dict[str, list[float]] = {"Df": [*df, float(fit.df_resid)]}
-    if robust:
-        notes.insert(0, f"Wald tests; covariance: {fit.covariance.words}.")
+    if found.kind != "classical":
+        notes.insert(0, f"Wald tests; covariance: {found.words}.")
     else:
         squares = [s for _, s in parts]
         columns["Sum Sq"] = [*squares, fit.rss]
@@ -247,24 +261,23 @@ def _table(
     return Table(title, "term", (*names, RESIDUALS), held, tuple(notes), fit.kind)
 
 
-def tests(fit: Fit, parts: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
+def tests(fit: Fit, found: Covariance, parts: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
     """F and its p-value for degrees of freedom and Wald statistics (sums of squares under the classical covariance)."""
-    robust = fit.covariance.kind != "classical"
-    unit = 1.0 if robust else fit.scale
+    unit = 1.0 if found.kind != "classical" else fit.scale
     with np.errstate(divide="ignore", invalid="ignore"):
         f = [float(np.float64(s) / m / unit) if m else math.nan for m, s in parts]
-    df, last = [m for m, _ in parts], fit.covariance.joint
+    df, last = [m for m, _ in parts], found.joint
     p = [float(inference.upper_tail(v, m, last)) if m else math.nan for v, m in zip(f, df, strict=True)]
     return f, p
 
 
-def _deletions(fit: Fit, every: list[Term]) -> Table:
+def _deletions(fit: Fit, found: Covariance, every: list[Term]) -> Table:
     """Each term that no other contains, left out by itself; AIC as R's extractAIC counts it."""
     R = coordinates(fit) if fit.rank < len(fit.terms) else None
     free = [term for term in every if not any(term.within(other) for other in every)]
-    parts = [_part(fit, term.places, _NONE, R) for term in free]
+    parts = [_part(fit, found, term.places, _NONE, R) for term in free]
     parts = [(m, s if m else 0.0) for m, s in parts]
-    f, p = tests(fit, parts)
+    f, p = tests(fit, found, parts)
     rss = [fit.rss, *(fit.rss + s for _, s in parts)]
     left = [fit.rank, *(fit.rank - m for m, _ in parts)]
     columns = {
