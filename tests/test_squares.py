@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -232,6 +233,19 @@ def test_min_norm_has_the_same_tables():
         for head, values in dropped.anova(kind).columns.items():
             np.testing.assert_allclose(least.anova(kind).columns[head], values, rtol=1e-10, atol=1e-12)
     letter(lambda: least.anova(3), FitError, ["Type III"])
+
+
+def test_a_model_file_keeps_what_the_tables_need(tmp_path):
+    fit = fitted("lm_npk")
+    fit.save(tmp_path / "m.betahat")
+    loaded = bh.load(tmp_path / "m.betahat")
+    for kind in (1, 2, "drop1"):
+        for head, values in fit.anova(kind).columns.items():
+            np.testing.assert_allclose(loaded.anova(kind).columns[head], values, rtol=1e-12, atol=1e-12)
+    older = replace(loaded, null=None)  # as files were before these were kept
+    letter(lambda: older.anova(2), FitError, ["earlier betahat", "fit again"])
+    older = replace(loaded, design=replace(loaded.design, widths=()))
+    letter(lambda: older.anova(1), FitError, ["earlier betahat", "fit again"])
 
 
 def test_a_perfect_fit_has_infinite_f():

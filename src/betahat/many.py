@@ -100,6 +100,13 @@ class Fits(Mapping[Any, Fit]):
         ------
         OptionError
             When these are not fits by response.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> data = {"a": [1.0, 2.0, 4.0, 3.0, 6.0], "b": [2.0, 1.0, 0.0, 3.0, 1.0], "x": [1.0, 2.0, 3.0, 4.0, 5.0]}
+        >>> bh.fit("cbind(a, b) ~ x", data).vcov().shape
+        (4, 4)
         """
         return import_module("betahat.multivariate").vcov(self)  # type: ignore[no-any-return]
 

@@ -266,6 +266,13 @@ class Questions:
         dict
             "parameters" k, "aic" −2 llf + 2k, "aicc" aic + 2k(k + 1)/(n − k − 1) (Hurvich and Tsai 1989; R's count of k
             is theirs), "bic" −2 llf + k log n.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0, 5.0], "y": [2.0, 4.5, 5.5, 8.0, 9.0]})
+        >>> fit.information("R")["parameters"], round(fit.information("R")["aic"] - fit.aic, 12)
+        (3, 2.0)
         """
         return room("inference").information(self, counting)  # type: ignore[no-any-return]
 

@@ -247,7 +247,7 @@ def _table(
 ) -> Table:
     title = f"Analysis of variance, type {word}: {fit.formula or fit.response}"
     df = [float(m) for m, _ in parts]
-    f, p = tests(fit, found, parts)
+    f, p = f_tests(fit, found, parts)
     columns: dict[str, list[float]] = {"Df": [*df, float(fit.df_resid)]}
     if found.kind != "classical":
         notes.insert(0, f"Wald tests; covariance: {found.words}.")
@@ -261,7 +261,7 @@ def _table(
     return Table(title, "term", (*names, RESIDUALS), held, tuple(notes), fit.kind)
 
 
-def tests(fit: Fit, found: Covariance, parts: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
+def f_tests(fit: Fit, found: Covariance, parts: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
     """F and its p-value for degrees of freedom and Wald statistics (sums of squares under the classical covariance)."""
     unit = 1.0 if found.kind != "classical" else fit.scale
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -277,7 +277,7 @@ def _deletions(fit: Fit, found: Covariance, every: list[Term]) -> Table:
     free = [term for term in every if not any(term.within(other) for other in every)]
     parts = [_part(fit, found, term.places, _NONE, R) for term in free]
     parts = [(m, s if m else 0.0) for m, s in parts]
-    f, p = tests(fit, found, parts)
+    f, p = f_tests(fit, found, parts)
     rss = [fit.rss, *(fit.rss + s for _, s in parts)]
     left = [fit.rank, *(fit.rank - m for m, _ in parts)]
     columns = {
