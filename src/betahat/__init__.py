@@ -35,6 +35,7 @@ _MAP: dict[str, str | None] = {
     "ModuleFit": "modules",
     "Fits": "many",
     "cross_validate": "validation",
+    "anova": "comparison",
     "rolling": "windows",
     "load": "modelfile",
     "lecture": None,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from betahat import loss as loss
     from betahat import update as update
     from betahat.batch import Batch as Batch
+    from betahat.comparison import anova as anova
     from betahat.design import Design as Design
     from betahat.errors import BetahatError as BetahatError
     from betahat.estimating import infer as infer

@@ -127,10 +127,13 @@ def fit(
     """
     import betahat as bh
     from betahat import errors, inference
+    from betahat.formula import responses
 
     if "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
+    if responses(formula)[0]:
+        raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
     if save_to and not Path(save_to).expanduser().resolve().parent.is_dir():
         raise errors.cannot_write(save_to, "No such folder")
     with _silent_progress(quiet):

@@ -48,6 +48,8 @@ class Design:
         The columns whose levels were declared ordered; they get polynomial contrasts, as in R.
     transforms : dict
         What the transforms have learned, by expression.
+    widths : tuple of int
+        How many columns each term of `parsed` makes; empty in a model saved by an earlier version.
     """
 
     parsed: Parsed
@@ -57,6 +59,7 @@ class Design:
     ordered: frozenset[str]
     transforms: dict[str, Any]
     encoder: Encoder = field(repr=False, compare=False)
+    widths: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def formula(self) -> str:
@@ -137,25 +140,37 @@ class Design:
         for factor in parsed.factors.values():
             if factor.learned:
                 encoder.learn(factor, np.concatenate(whole[factor.expr]))
-        names = encoder.names(first.slice(0, 64))
+        by_term = encoder.by_term(first.slice(0, 64))
+        names = tuple(name for columns in by_term for name in columns)
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise errors.duplicate_columns(repeated, "The formula's design")
         if not names:
             raise errors.formula_syntax(parsed.text, "it leaves no term at all")
-        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder)
+        widths = tuple(len(columns) for columns in by_term)
+        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder, widths)
 
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def batches(
-        self, source: Source, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
+        self,
+        source: Source,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        freq: Any = None,
+        beside: Sequence[str] = (),
+        tally: Tally | None = None,
     ) -> Iterator[Batch]:
-        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted."""
+        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted.
+
+        `beside` are columns that must be there as well: those of other responses.
+        """
         tally = Tally() if tally is None else tally
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
         rounded: set[str] = set()
         named = [v for v in (weights, offset, freq) if isinstance(v, str)]
-        needed = _needed(self.parsed, source, named)
+        needed = _needed(self.parsed, source, [*named, *beside])
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
         offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
         count_array = None if freq is None or isinstance(freq, str) else as_column(freq, "freq")

@@ -111,20 +111,13 @@ class Encoder:
                 raise errors.transform_failed(factor.expr, few)
         self.transforms.update(matrix.model_spec.transform_state)
 
-    def names(self, table: Any) -> tuple[str, ...]:
-        """The columns of X, found by encoding some rows."""
-        return self.matrix(table, range(table.num_rows))[1]
+    def by_term(self, table: Any) -> list[tuple[str, ...]]:
+        """The columns of X that each term makes, found by encoding some rows."""
+        return [tuple(names) for _, names in self._blocks(table, range(table.num_rows))]
 
     def matrix(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
         """X (n, p) of these rows, each column lying together, and its columns' names."""
-        rest = [codes for codes in self.parsed.codes if codes not in self.direct]
-        if rest:  # the constant decides how their categories are coded
-            rest = [("1",)] * (self.parsed.intercept and ("1",) not in rest) + rest
-        made = self._made(rest, table, rows) if rest else {}
-        blocks = [
-            made[codes] if codes in made else self._block(self.direct[codes], table, rows)
-            for codes in self.parsed.codes
-        ]
+        blocks = self._blocks(table, rows)
         X = np.empty((sum(len(names) for _, names in blocks), table.num_rows))  # (p, n)
         place = 0
         for values, names in blocks:
@@ -137,6 +130,17 @@ class Encoder:
                 here[:] = values
             place += len(names)
         return X.T, tuple(name for _, names in blocks for name in names)
+
+    def _blocks(self, table: Any, rows: Any) -> list[tuple[np.ndarray[Any, Any], list[str]]]:
+        """The values of every term's columns, (k, n) or as `_block` has them, and their names."""
+        rest = [codes for codes in self.parsed.codes if codes not in self.direct]
+        if rest:  # the constant decides how their categories are coded
+            rest = [("1",)] * (self.parsed.intercept and ("1",) not in rest) + rest
+        made = self._made(rest, table, rows) if rest else {}
+        return [
+            made[codes] if codes in made else self._block(self.direct[codes], table, rows)
+            for codes in self.parsed.codes
+        ]
 
     def by_formulaic(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
         """The same, all of it by formulaic: slower."""

@@ -195,6 +195,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         spectrum=answer.spectrum,
         dropped=dropped,
         remarks=tuple(remarks),
+        null=solution.null,
         problem=problem,
     )
 

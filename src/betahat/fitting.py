@@ -16,9 +16,10 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
 from betahat.finishing import asked, finished
+from betahat.formula import responses
 from betahat.keys import Keys
 from betahat.loss import Loss
-from betahat.many import by_group, by_response
+from betahat.many import by_group, by_left_side, by_response
 from betahat.moments import Moments
 from betahat.problem import of_arrays, of_formula
 from betahat.roads import Gathered, gather
@@ -48,8 +49,8 @@ def fit(
     Parameters
     ----------
     formula : str, or array (n, p), or Moments
-        A formula such as ``"mpg ~ wt + C(cyl)"``; or X itself, as an array, tensor or frame; or `bh.Moments`, which
-        need no data.
+        A formula such as ``"mpg ~ wt + C(cyl)"``, or with several responses ``"cbind(mpg, disp) ~ wt"``; or X itself,
+        as an array, tensor or frame; or `bh.Moments`, which need no data.
     data : table, or array (n,)
         For a formula: a DataFrame (pandas, polars), an Arrow table or stream, a dict of columns, or the path, glob,
         folder or list of CSV, Parquet or Arrow files. For X: the response y, (n,) or (n, 1).
@@ -87,7 +88,8 @@ def fit(
     Returns
     -------
     Fit, or Fits
-        Fits, a mapping of Fit with one table for all, where `by` is given or y has several columns (n, q).
+        Fits, a mapping of Fit with one table for all, where `by` is given or there are several responses: cbind(…) on
+        the left side, or y with several columns (n, q).
 
     Raises
     ------
@@ -120,6 +122,12 @@ def fit(
     else:
         if data is None and isinstance(formula, str):
             raise errors.no_table(formula)
+        sides, right = responses(formula) if isinstance(formula, str) else ([], "")
+        if sides:
+            if by is not None or checkpoint is not None:
+                raise errors.option_not_for("by= or checkpoint=", "several responses", "fit one response at a time")
+            options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept, "missing": missing}
+            return by_left_side(sides, right, data, options, how)
         if checkpoint is not None:
             if by is not None or not isinstance(formula, str):
                 raise errors.option_not_for("checkpoint=", "groups or arrays", "fit a formula to files")

@@ -121,6 +121,32 @@ def parse(formula: str, available: Sequence[str] | None = None, *, text: str | N
     )
 
 
+def responses(formula: str) -> tuple[list[str], str]:
+    """The left sides of "cbind(a, b) ~ …", R's way to write several, and the right side; none where it holds no cbind.
+
+    Raises
+    ------
+    FormulaError
+        When the brackets or the commas of cbind(…) do not fit.
+    """
+    left, _, right = formula.partition("~")
+    if not re.match(r"\s*cbind\s*\(", left):
+        return [], right
+    inside = left.strip()[left.strip().index("(") + 1 :]
+    parts, depth = [""], 1
+    for piece in re.split(r"(`[^`]*`|[(),])", inside):
+        depth += (piece == "(") - (piece == ")")
+        if (piece == ")" and depth == 0) or (piece == "," and depth == 1):
+            parts.append("")
+        else:
+            parts[-1] += piece
+    if depth != 0 or parts.pop().strip() or not all(part.strip() for part in parts):
+        raise errors.formula_syntax(
+            formula, "cbind(…) takes the responses, parted by commas, and nothing else beside it"
+        )
+    return [part.strip() for part in parts], right
+
+
 def _written(factor: Factor) -> str:
     """A factor as it must stand in a formula to be read back: bare arithmetic in braces."""
     if factor.role == "number" and not re.fullmatch(r"[A-Za-z]\w*\(.*\)", factor.expr):

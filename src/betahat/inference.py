@@ -26,6 +26,7 @@ from betahat.outcome import Fit
 from betahat.problem import of_arrays, of_formula
 from betahat.source import Source, hand_out, is_frame
 
+SIMULTANEOUS = ("bonferroni", "scheffe")
 INTERVALS = ("confidence", "prediction")
 _ODD = 0.2  # a level that is more often meant as its complement
 
@@ -124,14 +125,43 @@ def quantile(level: float, df: Any) -> Any:
     """The factor of a two-sided interval of this level: Student's t, the normal where df is infinite."""
     if not isinstance(level, Real) or not 0 < level < 1:
         raise errors.bad_level(level)
-    df, tail = np.asarray(df, dtype=np.float64), (1 - float(level)) / 2
+    return _beyond((1 - float(level)) / 2, df)
+
+
+def _beyond(tail: float, df: Any) -> Any:
+    """The t that is exceeded with this probability, by df degrees of freedom."""
+    df = np.asarray(df, dtype=np.float64)
     factor = -np.where(np.isinf(df), special.ndtri(tail), special.stdtrit(np.where(df > 0, df, np.nan), tail))
     return factor[()]
 
 
-def conf_int(fit: Fit, level: float = 0.95) -> pd.DataFrame:
+def wide_quantile(level: float, df: Any, joint: float, simultaneous: str, many: int) -> Any:
+    """The factor of intervals that hold all together with this level.
+
+    bonferroni: Student's t at 1 − (1 − level)/many (Bonferroni's inequality). scheffe: √(many · F) at `level`, F on
+    `many` and `joint` degrees of freedom: for any combinations of so many coefficients (Scheffé 1953).
+    """
+    quantile(level, 1.0)  # refuses what is no level
+    if simultaneous not in SIMULTANEOUS:
+        raise errors.unknown_option("simultaneous", simultaneous, SIMULTANEOUS)
+    many = max(1, many)
+    if simultaneous == "bonferroni":
+        return _beyond((1 - level) / (2 * many), df)
+    if math.isinf(joint):
+        return math.sqrt(special.chdtri(many, 1 - level))
+    if joint <= 0:
+        return math.nan
+    u = special.betaincinv(joint / 2, many / 2, 1 - level)  # joint / (joint + many F)
+    return math.sqrt(joint * (1 - u) / u)
+
+
+def conf_int(fit: Fit, level: float = 0.95, simultaneous: str | None = None) -> pd.DataFrame:
     """Coefficient ± quantile · standard error, by term."""
-    factor = quantile(level, covariance(fit).df.numpy())
+    found = covariance(fit)
+    df = found.df.numpy()
+    factor = quantile(level, df)
+    if simultaneous is not None:
+        factor = wide_quantile(level, df, found.joint, simultaneous, fit.rank)
     if level <= _ODD:
         warnings.warn(errors.odd_level(level), stacklevel=3)
     half = factor * standard_errors(fit)
@@ -181,14 +211,38 @@ def bic(fit: Fit) -> float:
     return -2 * log_likelihood(fit) + fit.rank * math.log(fit.nobs)
 
 
+COUNTINGS = ("statsmodels", "R", "extractAIC")
+
+
+def information(fit: Fit, counting: str) -> dict[str, float]:
+    """AIC and BIC by another program's count; see `Fit.information`."""
+    if counting not in COUNTINGS:
+        raise errors.unknown_option("counting", counting, COUNTINGS)
+    n, k = fit.nobs, fit.rank + (counting == "R")
+    badness = short_aic(n, fit.rss, 0) if counting == "extractAIC" else -2 * log_likelihood(fit)
+    room = n - k - 1
+    aicc = badness + 2 * k + 2 * k * (k + 1) / room if room > 0 else math.inf
+    return {"parameters": k, "aic": badness + 2 * k, "aicc": aicc, "bic": badness + k * math.log(n)}
+
+
+def short_aic(n: int, rss: float, rank: int) -> float:
+    """AIC less what all models of the same rows share, n log(rss/n) + 2 rank: R's extractAIC."""
+    return n * math.log(rss / n) + 2 * rank if rss > 0 else -math.inf
+
+
 # ── new rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: Any) -> Any:
+def predict(
+    fit: Fit, new: Any, *, interval: str | None, level: float, offset: Any, simultaneous: str | None = None
+) -> Any:
     """Predictions for new rows, in the kind that they came in; see `Fit.predict`."""
     if interval is not None and interval not in INTERVALS:
         raise errors.unknown_option("interval", interval, INTERVALS)
-    factor = quantile(level, covariance(fit).joint) if interval else math.nan
+    if simultaneous is not None and interval is None:
+        raise errors.simultaneous_of_nothing()
+    if interval:
+        _factor(fit, interval, level, simultaneous, 1)  # refuses before anything is read
     a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
     data = Source.of(new) if a_table else new
     if offset is not None and fit.offset_given is None:
@@ -197,7 +251,7 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         offset = fit.offset_given
         if not isinstance(data, Source) or offset not in data.names:
             raise errors.offset_needed(offset)
-    columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "lower": [], "upper": []}
+    columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "error": []}
     missing = start = 0
     for batch, rows in fit.design.replay(data, offset=offset):
         center = batch.X @ fit.coef  # (n,)
@@ -208,9 +262,7 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
         columns["predicted"].append(_spread_out(center, here, rows))
         if interval:
             variance = _variance(fit, batch.X) + (fit.scale if interval == "prediction" else 0.0)  # (n,)
-            half = factor * variance.sqrt()
-            columns["lower"].append(_spread_out(center - half, here, rows))
-            columns["upper"].append(_spread_out(center + half, here, rows))
+            columns["error"].append(_spread_out(variance.sqrt(), here, rows))
         start += rows
     if missing:
         warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
@@ -218,8 +270,22 @@ def predict(fit: Fit, new: Any, *, interval: str | None, level: float, offset: A
     kind = data.kind if isinstance(data, Source) else "torch" if isinstance(new, Tensor) else "numpy"
     if not interval:
         return _vector(out["predicted"], kind, new)
-    table = hand_out(out, kind)
+    half = out.pop("error") * _factor(fit, interval, level, simultaneous, start - missing)
+    table = hand_out(out | {"lower": out["predicted"] - half, "upper": out["predicted"] + half}, kind)
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
+
+
+def _factor(fit: Fit, interval: str, level: float, simultaneous: str | None, rows: int) -> Any:
+    """The factor of an interval for each of so many rows; for all together, if wanted.
+
+    Scheffé's for the mean holds for any rows at all, √(r F(r, df)) with r the rank (Working and Hotelling 1929); for
+    new responses the rows are what is combined (Kutner, Nachtsheim, Neter and Li 2005, equation 6.63).
+    """
+    joint = covariance(fit).joint
+    if simultaneous is None:
+        return quantile(level, joint)
+    many = fit.rank if simultaneous == "scheffe" and interval == "confidence" else rows
+    return wide_quantile(level, joint, joint, simultaneous, many)
 
 
 def _variance(fit: Fit, X: Tensor) -> Tensor:

@@ -176,6 +176,7 @@ def design_out(design: Any) -> dict[str, Any]:
         "levels": design.levels,
         "ordered": sorted(design.ordered),
         "transforms": design.transforms,
+        "widths": list(design.widths),
     }
 
 
@@ -194,7 +195,12 @@ def design_in(kept: dict[str, Any]) -> Design | Columns:
         raise ValueError("what its transforms learned is missing")
     encoder = Encoder(parsed, kinds, levels, frozenset(strings(kept["ordered"], list)))
     encoder.transforms = transforms
-    return Design(parsed, names, kinds, levels, encoder.ordered, encoder.transforms, encoder)
+    widths = tuple(kept.get("widths", ()))
+    if widths and (
+        any(type(v) is not int for v in widths) or (len(widths), sum(widths)) != (len(parsed.terms), len(names))
+    ):
+        raise ValueError("its terms and their columns do not agree")
+    return Design(parsed, names, kinds, levels, encoder.ordered, encoder.transforms, encoder, widths)
 
 
 # ── JSON for what JSON lacks: arrays, tuples, number keys, infinities ────────────────────────────────────────────

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,11 @@ from betahat import derive, errors
 from betahat.arrays import Piece
 from betahat.batch import Tally, as_matrix, check_finite
 from betahat.finishing import How, finished
+from betahat.formula import parse
 from betahat.groups import Grouped, grouped
 from betahat.keys import Keys
 from betahat.outcome import Fit
-from betahat.problem import Problem, of_arrays
+from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
 from betahat.roads import ENOUGH, Gathered, gather, merged
 from betahat.source import Source, hand_out, is_frame
@@ -33,6 +34,11 @@ from betahat.sums import Sums
 from betahat.threads import in_order
 from betahat.update.careful import SMALL
 from betahat.update.exact import Exact, solve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from betahat.tabular import Table
 
 _RESPONSES = 64  # that are summed together in one pass
 _AGAIN = 20_000_000  # numbers of X of the doubtful groups up to which their rows are read again and kept
@@ -79,6 +85,57 @@ class Fits(Mapping[Any, Fit]):
     def __repr__(self) -> str:
         failed = f", {errors.count(len(self.reasons), 'failure')}" if self.reasons else ""
         return f"<Fits by {', '.join(self.by)}: {errors.count(len(self.fits), 'fit')}{failed}; see tidy() and glance()>"
+
+    @property
+    def params(self) -> pd.DataFrame:
+        """Coefficients: a row for each term, a column for each key; NaN for dropped terms."""
+        return import_module("betahat.multivariate").params(self)  # type: ignore[no-any-return]
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance of the coefficients of all responses together, Σ̂ ⊗ (X'WX)⁻¹.
+
+        Σ̂ = ssd / df_resid. Rows and columns are labeled response:term, as in R.
+
+        Raises
+        ------
+        OptionError
+            When these are not fits by response.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> data = {"a": [1.0, 2.0, 4.0, 3.0, 6.0], "b": [2.0, 1.0, 0.0, 3.0, 1.0], "x": [1.0, 2.0, 3.0, 4.0, 5.0]}
+        >>> bh.fit("cbind(a, b) ~ x", data).vcov().shape
+        (4, 4)
+        """
+        return import_module("betahat.multivariate").vcov(self)  # type: ignore[no-any-return]
+
+    def ssd(self) -> pd.DataFrame:
+        """Residual sums of squares and products of the responses, from a second pass over the rows; R's SSD."""
+        return import_module("betahat.multivariate").ssd(self)  # type: ignore[no-any-return]
+
+    def manova(self, statistic: str = "Pillai") -> Table:
+        """Multivariate analysis of variance: each term after those before it, on all responses together.
+
+        Parameters
+        ----------
+        statistic : {"Pillai", "Wilks", "Hotelling-Lawley", "Roy"}
+            From the roots λ of |H − λE| = 0: Σ λ/(1 + λ), Π 1/(1 + λ), Σ λ, or the largest; H and E are the term's and
+            the residual sums of squares and products. Each with the F approximation that R's summary.manova gives.
+
+        Returns
+        -------
+        Table
+            R's columns.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> data = {"a": [1.0, 2.0, 4.0, 3.0, 6.0], "b": [2.0, 1.0, 0.0, 3.0, 1.0], "x": [1.0, 2.0, 3.0, 4.0, 5.0]}
+        >>> round(bh.fit("cbind(a, b) ~ x", data).manova("Wilks")["x"]["Wilks"], 4)
+        0.2286
+        """
+        return import_module("betahat.multivariate").manova(self, statistic)  # type: ignore[no-any-return]
 
     def tidy(self, level: float = 0.95) -> Any:
         """One row for each key and term: broom's columns, and `reason` where a key could not be fitted."""
@@ -189,6 +246,27 @@ def by_response(X: Any, Y: Any, options: dict[str, Any], how: How) -> Fits:
                 fits[names[j]] = finished(problem, gathered, own, how)
             except errors.FitError as reason:
                 reasons[names[j]] = reason.what
+    return Fits(("response",), fits, reasons, kind)
+
+
+def by_left_side(sides: Sequence[str], right: str, data: Any, options: dict[str, Any], how: How) -> Fits:
+    """Fit every response of "cbind(a, b) ~ …", from the rows that are complete in all of them."""
+    source = Source.of(data)
+    if not source.rereadable:
+        data = pa.concat_tables(list(source.tables()))  # once for all responses
+    columns = {side: (f := parse(f"{side} ~ 1")).factors[f.lhs].columns for side in sides}
+    fits, reasons, kind = {}, {}, source.kind
+    for side in sides:
+        others = [name for other in sides for name in columns[other] if name not in columns[side]]
+        problem = of_formula(f"{side} ~{right}", data, **options, beside=list(dict.fromkeys(others)))
+        tally, name = Tally(), problem.design.response
+        if name in fits or name in reasons:
+            raise errors.duplicate_columns([name], "The left side")
+        try:
+            gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
+            fits[name] = finished(problem, gathered, tally, how)
+        except errors.FitError as reason:
+            reasons[name] = reason.what
     return Fits(("response",), fits, reasons, kind)
 
 

@@ -2,8 +2,8 @@
 
     fit.save("cars.betahat");  bh.load("cars.betahat")
 
-The tensors are the coefficients, their covariance and the trace; everything else is JSON. No row of the
-training data is in it. How a file is packed is `keeping`'s.
+The tensors are the coefficients, their covariance, the directions that move nothing, and the trace; everything else is
+JSON. No row of the training data is in it. How a file is packed is `keeping`'s.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def save(fit: Fit, path: str | Path) -> None:
     trace = {"gradient": fit.trace.gradients, "before": fit.trace.before, "after": fit.trace.after}
     stack = {name: torch.from_numpy(values.copy()) for name, values in trace.items()}
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    if fit.null is not None:
+        tensors["null"] = fit.null
     if fit.chosen is not None:
         tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
     target = Path(path)
@@ -122,6 +124,9 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)} instead of {shape}")
+    null = tensors.get("null")
+    if null is not None and (null.ndim != 2 or len(null) != p):
+        raise ValueError(f"null has shape {tuple(null.shape)}")
     entries: dict[str, Any] = {}
     older = {"nobs": meta["tally"]["read"] - meta["tally"]["missing"] - meta["tally"]["weightless"], "counted": False}
     for name, kinds in _ENTRIES.items():
@@ -152,5 +157,6 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
         dropped=dropped,
         remarks=tuple(remarks),
         chosen=_chosen(meta, tensors, p),
+        null=null,
         **entries,
     )

@@ -82,6 +82,9 @@ class Fit(Questions):
         What a careful reader should know.
     chosen : Covariance or None
         The covariance that `with_vcov` chose; None is the classical one.
+    null : Tensor (p, d) or None
+        Directions in which the weights may move without moving a prediction, one for each column that adds nothing;
+        None where they are not known, in a model saved by an earlier version.
     problem : Problem or None
         Where the rows are to be read again; None where they are gone.
     """
@@ -115,6 +118,7 @@ class Fit(Questions):
     dropped: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     chosen: Covariance | None = None
+    null: Tensor | None = None
     problem: Any = None
 
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────────────────

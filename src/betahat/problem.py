@@ -113,15 +113,19 @@ def of_formula(
     missing: str,
     known: Design | None = None,
     keys: Sequence[Keys] = (),
+    beside: Sequence[str] = (),
 ) -> Problem:
-    """A formula and a table: the design is learned, which may read the table once, unless it is known already."""
+    """A formula and a table: the design is learned, which may read the table once, unless it is known already.
+
+    `beside` are the columns of other responses: a row where one is missing is left out, and '.' does not mean them.
+    """
     if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_arguments()
     if intercept is not None:
         raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
     source = whole = Source.of(data)
-    parsed = parse(formula, source.names) if known is None else known.parsed
-    extra = [given for given in (weights, offset, freq) if isinstance(given, str)]
+    parsed = parse(formula, [n for n in source.names if n not in beside]) if known is None else known.parsed
+    extra = [*(given for given in (weights, offset, freq) if isinstance(given, str)), *beside]
     columns = list(dict.fromkeys([*parsed.columns, *extra, *(name for key in keys for name in key.by)]))
     if known is None and all(name in source.names for name in columns):
         source = source.kept(columns, lambda schema: to_learn(parsed, schema))
@@ -131,13 +135,14 @@ def of_formula(
     design = Design.learn(parsed, source, extra, weights=weights, freq=freq) if known is None else known
 
     def batches(tally: Tally) -> Iterator[Batch]:
-        for batch in design.batches(source, weights=weights, offset=offset, freq=freq, tally=tally):
+        vectors = {"weights": weights, "offset": offset, "freq": freq}
+        for batch in design.batches(source, **vectors, beside=beside, tally=tally):
             if missing == "raise" and tally.missing:
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
     def again(keys: Sequence[Keys]) -> Problem:
-        return of_formula(formula, base, weights, offset, freq, None, missing, known=design, keys=keys)
+        return of_formula(formula, base, weights, offset, freq, None, missing, design, keys, beside)
 
     return Problem(
         design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,

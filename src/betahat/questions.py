@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from betahat.covariance import Covariance
+    from betahat.hypotheses import WaldTest
+    from betahat.tabular import Table
 
 
 def room(name: str) -> Any:
@@ -150,9 +152,129 @@ class Questions:
         """
         return room("inference").vcov(self._under(kind, how))  # type: ignore[no-any-return]
 
-    def conf_int(self, level: float = 0.95, vcov: Any = None, **how: Any) -> pd.DataFrame:
-        """Confidence intervals from Student's t; columns "lower" and "upper", by term."""
-        return room("inference").conf_int(self._under(vcov, how), level)  # type: ignore[no-any-return]
+    def conf_int(
+        self, level: float = 0.95, vcov: Any = None, *, simultaneous: str | None = None, **how: Any
+    ) -> pd.DataFrame:
+        """Confidence intervals from Student's t; columns "lower" and "upper", by term.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+        simultaneous : {None, "bonferroni", "scheffe"}
+            For each coefficient by itself, or wide enough that all hold together: t at 1 − (1 − level)/r, or
+            √(r F(r, df)), which holds for every combination of the coefficients; r is their number.
+        vcov, **how
+            As for `with_vcov`; the fit's own covariance when left out.
+        """
+        return room("inference").conf_int(self._under(vcov, how), level, simultaneous)  # type: ignore[no-any-return]
+
+    def test(
+        self, hypotheses: Any, right: Any = None, *, statistic: str = "F", vcov: Any = None, **how: Any
+    ) -> WaldTest:
+        """Test linear hypotheses about the coefficients, all together (Wald 1943).
+
+        Parameters
+        ----------
+        hypotheses : str, list of str, array (m, p), mapping or frame
+            Equations in the terms as they stand in the table, parted by commas or semicolons: "wt = 0, hp = wt",
+            "wt - 10*hp = 0; qsec = 0.5", "C(cyl)[T.6] = C(cyl)[T.8]". A term alone is supposed to be zero; names may
+            stand in `backquotes`. Or the matrix L of L W = right, a column for each term, or numbers by term.
+        right : float or array (m,), optional
+            The right side for a matrix; zero when left out.
+        statistic : {"F", "chi2"}
+            F on m and the covariance's degrees of freedom, or m F as chi-squared on m.
+        vcov, **how
+            As for `with_vcov`; the fit's own covariance when left out.
+
+        Returns
+        -------
+        WaldTest
+            F = (L W − right)' (L V L')⁻¹ (L W − right) / m with its p-value; and for each hypothesis its estimate L W
+            and standard error. Redundant hypotheses are left out, and noted.
+
+        Raises
+        ------
+        OptionError
+            When a hypothesis names an unknown term, is not linear, contradicts another or says nothing.
+        FitError
+            When it is about dropped terms, or more than the covariance has directions.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+        >>> fit.test("x = 2")
+        Wald test: F(1, 2) = 0.22222, p 0.6838
+        ───────────────────────────────────────
+                    estimate  supposed  std err
+        x = 2          1.900     2.000   0.2121
+        ───────────────────────────────────────
+        Covariance: classical, t on 2 df.
+        """
+        return room("hypotheses").tested(self._under(vcov, how), hypotheses, right, statistic)  # type: ignore[no-any-return]
+
+    def anova(self, type: int | str = 1, vcov: Any = None, **how: Any) -> Table:
+        """How much each term explains.
+
+        Parameters
+        ----------
+        type : {1, 2, 3, "I", "II", "III", "drop1"}
+            I: each term after those before it, as R's anova. II: each after all that do not contain it, as
+            car::Anova. III: each term's coefficients as they are coded, after all others: it depends on contrasts.
+            "drop1": each term that may be left out, with AIC, as R's drop1.
+        vcov, **how
+            As for `with_vcov`. Under another covariance than the classical one, types II and III are Wald tests.
+
+        Returns
+        -------
+        Table
+            R's columns, a row for each term and one for the residuals; `to_frame`, `to_dict`, `to_html`.
+
+        Raises
+        ------
+        FitError
+            When type III is asked of aliased terms.
+
+        Notes
+        -----
+        Type II: Σ of squares of R(term | terms that do not contain it), over σ̂² of the whole model. Under a robust
+        covariance V, the Wald statistic of the term's hypotheses and those of the terms that contain it, less that of
+        the latter alone, as in car and statsmodels. No row is read again, unless the covariance asks for it or the
+        condition exceeds 300.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+        >>> round(fit.anova(type=2)["x"]["F value"], 4)
+        80.2222
+        """
+        return room("squares").analysis(self._under(vcov, how), type)  # type: ignore[no-any-return]
+
+    def information(self, counting: str = "statsmodels") -> dict[str, float]:
+        """AIC, its small-sample form, and BIC, counted as other programs do.
+
+        Parameters
+        ----------
+        counting : {"statsmodels", "R", "extractAIC"}
+            "statsmodels" counts the coefficients (as `aic` and `bic` here), "R" the variance, too; "extractAIC" takes
+            n log(rss/n) in place of −2 log-likelihood, as R's extractAIC, step and drop1.
+
+        Returns
+        -------
+        dict
+            "parameters" k, "aic" −2 llf + 2k, "aicc" aic + 2k(k + 1)/(n − k − 1) (Hurvich and Tsai 1989; R's count of k
+            is theirs), "bic" −2 llf + k log n.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0, 5.0], "y": [2.0, 4.5, 5.5, 8.0, 9.0]})
+        >>> fit.information("R")["parameters"], round(fit.information("R")["aic"] - fit.aic, 12)
+        (3, 2.0)
+        """
+        return room("inference").information(self, counting)  # type: ignore[no-any-return]
 
     def predict(
         self,
@@ -161,6 +283,7 @@ class Questions:
         interval: str | None = None,
         level: float = 0.95,
         offset: Any = None,
+        simultaneous: str | None = None,
         vcov: Any = None,
         **how: Any,
     ) -> Any:
@@ -178,6 +301,9 @@ class Questions:
         offset : array (n,) or column name, optional
             Needed when the fit was given an array as `offset=`. The column that the fit was given is used by itself,
             and offset(…) in a formula is replayed by itself.
+        simultaneous : {None, "bonferroni", "scheffe"}
+            For each row by itself, or for all new rows together. "scheffe" for the mean is the band of Working and
+            Hotelling, √(r F(r, df)), which holds at every x; for new responses r is the number of rows.
         vcov, **how
             As for `with_vcov`; the fit's own covariance when left out.
 
@@ -199,7 +325,8 @@ class Questions:
         [9.75]
         """
         fit = self._under(vcov, how)
-        return room("inference").predict(fit, new, interval=interval, level=level, offset=offset)
+        asked = {"interval": interval, "level": level, "offset": offset, "simultaneous": simultaneous}
+        return room("inference").predict(fit, new, **asked)
 
     def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
         """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""

@@ -32,6 +32,7 @@ R = TypeVar("R")
 
 _BLOCK = 1 << 17  # numbers of X in a block: 1 MB, within the caches
 _TAME = 300.0  # condition up to which (X'WX)⁻¹ keeps eleven digits of a leverage; beyond, the rows are factorised
+_FAIR = 1e5  # the same where there are no rows to factorise: six digits must do
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
 
 
@@ -70,7 +71,7 @@ class Basis:
         U = np.zeros((len(center), s))
         if s < len(kept):
             U[kept] = _root_of_rank(spread[np.ix_(kept, kept)], s)
-        elif fit.condition <= _TAME:
+        elif fit.condition <= (_TAME if at_hand(fit) else _FAIR):
             U[kept] = _root(spread[np.ix_(kept, kept)])
         else:
             U[kept] = _from_rows(fit, kept)
@@ -212,6 +213,11 @@ def revisit(
         yield result
     if tally.used != fit.tally.used or not abs(squares - fit.rss) <= _SAME * (fit.rss + 1e-9 * abs(fit.mss)):
         raise errors.rows_changed(problem.label, tally.used, fit.tally.used, squares, fit.rss)
+
+
+def at_hand(fit: Fit) -> bool:
+    """Whether the rows can be read again."""
+    return fit.problem is not None and not fit.problem.gone and fit.problem.rereadable
 
 
 def _problem(fit: Fit) -> Problem:

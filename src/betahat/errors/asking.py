@@ -115,7 +115,7 @@ def formula_many_responses(formula: str, responses: Sequence[str]) -> FormulaErr
     """Refuse several responses."""
     return FormulaError(
         f"The formula {clipped(formula)!r} has {len(responses)} responses: {clipped(listing(responses))}.",
-        remedy="fit one at a time, or write I(a + b) ~ … if their sum is meant",
+        remedy="write cbind(a, b) ~ … for a fit of each, or I(a + b) ~ … if their sum is meant",
     )
 
 

@@ -1,0 +1,164 @@
+"""Hypotheses: Wald tests of linear equations in the coefficients, under any covariance.
+
+fit.test("wt = 0, hp = wt")
+fit.test("wt - 10*hp = 0; qsec = 0.5", vcov="HC3", statistic="chi2")
+fit.test([[0, 1, -1]], right=2)              # a matrix (m, p) over the fit's terms
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from betahat import errors, inference
+from betahat.covariance import Covariance
+from betahat.equations import Hypotheses
+from betahat.numerals import number, p_value
+from betahat.outcome import Fit
+from betahat.tabular import Table, plain
+
+Array = npt.NDArray[np.float64]
+
+STATISTICS = ("F", "chi2")
+_ROUNDED = 1e-12  # of the coefficients of a fit without residuals: nearer to a supposed value, they are that value
+_FLAT = 1e-11  # of a correlation matrix: a direction with less variance has none
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WaldTest:
+    """A Wald test of linear hypotheses, L W = right.
+
+    Attributes
+    ----------
+    statistic : str
+        "F" or "chi2".
+    value : float
+        F, or chi-squared, which is F times df1.
+    df1, df2 : float
+        Hypotheses that were tested; denominator degrees of freedom, infinite for chi-squared.
+    p : float
+    hypotheses : tuple of str
+        As they were written, without redundant ones.
+    estimate, std_error : array (m,)
+        Of L W.
+    right : array (m,)
+    L : array (m, p)
+    covariance : str
+        Which covariance it rests on, in words.
+    notes : tuple of str
+    """
+
+    statistic: str
+    value: float
+    df1: int
+    df2: float
+    p: float
+    hypotheses: tuple[str, ...]
+    estimate: Array
+    std_error: Array
+    right: Array
+    L: Array = field(repr=False)
+    covariance: str = ""
+    notes: tuple[str, ...] = ()
+    kind: str = "numpy"
+
+    @property
+    def table(self) -> Table:
+        """A row for each hypothesis: what was estimated, what was supposed, and the standard error."""
+        freedom = f"{self.df2:,.6g}" if math.isfinite(self.df2) else "∞"
+        of = f"F({self.df1:,}, {freedom})" if self.statistic == "F" else f"χ²({self.df1:,})"
+        title = f"Wald test: {of} = {number(self.value)}, p {p_value(self.p)}"
+        columns = {"estimate": self.estimate, "supposed": self.right, "std err": self.std_error}
+        return Table(
+            title, "hypothesis", self.hypotheses, {head: tuple(v.tolist()) for head, v in columns.items()},
+            (f"Covariance: {self.covariance}.", *self.notes), self.kind,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON: what is not a finite number is None."""
+        return {
+            "statistic": self.statistic, "value": plain(self.value), "df1": self.df1, "df2": plain(self.df2),
+            "p": plain(self.p), "covariance": self.covariance, "hypotheses": self.table.to_dict()["rows"],
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+    def to_frame(self) -> Any:
+        """The table of hypotheses as a frame, in the kind that the data came in."""
+        return self.table.to_frame()
+
+    def __str__(self) -> str:
+        return self.table.to_text()
+
+    def __repr__(self) -> str:
+        return self.table.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html()
+
+
+def tested(fit: Fit, given: Any, right: Any, statistic: str) -> WaldTest:
+    """The Wald test of hypotheses under the fit's covariance; see `Fit.test`."""
+    if statistic not in STATISTICS:
+        raise errors.unknown_option("statistic", statistic, STATISTICS)
+    asked = Hypotheses.of(given, right, fit.terms)
+    for row, text in zip(asked.L, asked.texts, strict=True):
+        gone = {t: what for t, what in fit.dropped.items() if row[fit.terms.index(t)]}
+        if gone:
+            raise errors.hypothesis_of_dropped(text, gone)
+        if not fit.dropped and fit.rank < len(fit.terms) and not _estimable(fit, row):
+            raise errors.not_estimable(text)
+    found = asked.independent(fit.unscaled.diagonal().sqrt().numpy())
+    value, df1, df2, p, spread = wald(fit, found.L, found.right)
+    if statistic == "chi2":
+        value, df2, p = value * df1, math.inf, float(inference.upper_tail(value, df1, math.inf))
+    return WaldTest(
+        statistic, value, df1, df2, p, found.texts, found.L @ fit.coef.numpy(), np.sqrt(spread.diagonal()),
+        found.right, found.L, fit.covariance.words, found.notes, fit.kind,
+    )  # fmt: skip
+
+
+def wald(fit: Fit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float, Array]:
+    """F of L W = right under the fit's covariance, its degrees of freedom, its p-value, and L V L' (m, m).
+
+    Refused where there is no residual to judge by, or where the covariance has fewer directions than hypotheses.
+    """
+    if fit.df_resid <= 0:
+        raise errors.no_freedom_for("A test", fit.nobs, fit.rank)
+    found: Covariance = fit.covariance
+    spread = L @ found.matrix.numpy() @ L.T  # (m, m)
+    if certain(fit):
+        coef = fit.coef.numpy()
+        if (np.abs(L @ coef - right) <= _ROUNDED * (np.abs(L) @ np.abs(coef))).any():
+            raise errors.nothing_unexplained()
+        return math.inf, len(L), found.joint, 0.0, spread
+    if found.kind != "classical":
+        enough_directions(found, spread)
+    value, p, df1 = inference.wald(fit, L, right)
+    return value, df1, found.joint, p, spread
+
+
+def certain(fit: Fit) -> bool:
+    """Whether the residuals are nothing but rounding, so that no test has anything to judge by (R's summary.lm)."""
+    return fit.rss <= 1e-30 * (fit.mss + fit.rss)
+
+
+def enough_directions(found: Covariance, spread: Array) -> None:
+    """Refuse a covariance (m, m) of hypotheses that is singular."""
+    d = np.sqrt(np.clip(spread.diagonal(), 0.0, None))
+    safe = np.where(d > 0, d, 1.0)
+    rank = int((np.linalg.eigvalsh(spread / np.outer(safe, safe)) > _FLAT).sum())
+    if rank < len(spread):
+        raise errors.covariance_too_thin(found.words, len(spread), rank)
+
+
+def _estimable(fit: Fit, row: Array) -> bool:
+    """Whether a combination (p,) of the coefficients is the same for all that predict the same."""
+    if fit.null is None:
+        return True
+    N = fit.null.numpy()  # (p, d)
+    parts = np.abs(row[:, None] * N)
+    return bool((np.abs(row @ N) <= 1e-9 * parts.sum(0)).all())
