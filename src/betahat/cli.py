@@ -6,6 +6,7 @@ Results go to standard output, progress and remarks to standard error. Exit stat
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import warnings
@@ -51,6 +52,16 @@ def _lettered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _in_words(problem: UnicodeError) -> tuple[str, int]:
+    """What a terminal shows that lacks a sign: 2 for ², and '?' for a Hangul letter; never a traceback."""
+    from betahat.numerals import readable
+
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    text = readable(problem.object[problem.start : problem.end], problem.encoding)
+    return text.encode(problem.encoding, "replace").decode(problem.encoding), problem.end
+
+
 _form = click.option(
     "--format",
     "form",
@@ -72,9 +83,10 @@ def main() -> None:
       betahat predict cars.betahat new.csv --interval prediction
       betahat lecture
     """  # noqa: D301
+    codecs.register_error("betahat", _in_words)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ² or Hangul shows '?', not a traceback
+            stream.reconfigure(errors="betahat")
 
 
 @main.command()

@@ -98,7 +98,7 @@ class Fits(Mapping[Any, Fit]):
             for name, value in zip(self.by, key if len(self.by) > 1 else (key,), strict=True):
                 out[name] += [value] * rows
             for name in names:
-                blank: Any = None if name == "term" else np.nan
+                blank: Any = None if name in ("term", "vcov", "vcov_words") else np.nan
                 out[name] += [blank if v is None else v for v in part[name]]
             out["reason"] += [self.reasons.get(key)] * rows
         return hand_out(out, self.kind)
