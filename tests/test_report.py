@@ -183,7 +183,8 @@ def test_degrees_of_freedom_that_differ_are_a_column():
     assert [cells[3].strip() for _, cells in summary.rows()] == ["3.250", "7.875", "12.50"]
     text = summary.to_text()
     assert widest(text) <= 80
-    assert f"Wald F(2, 7.310) {numerals.number(fit.fvalue)} p {numerals.p_value(fit.f_pvalue)}" in " ".join(text.split())
+    joint = f"Wald F(2, 7.310) {numerals.number(fit.fvalue)} p {numerals.p_value(fit.f_pvalue)}"
+    assert joint in " ".join(text.split())
     assert "A note of its own." in text
     assert (
         "CR2 by firm and by year (32 and 10 groups)"
