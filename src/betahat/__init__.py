@@ -33,6 +33,7 @@ _MAP: dict[str, str | None] = {
     "Fits": "many",
     "cross_validate": "validation",
     "rolling": "windows",
+    "table": "papers",
     "load": "modelfile",
     "lecture": None,
 }
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from betahat.modelfile import load as load
     from betahat.moments import Moments as Moments
     from betahat.outcome import Fit as Fit
+    from betahat.papers import table as table
     from betahat.source import Source as Source
     from betahat.trace import Trace as Trace
     from betahat.validation import cross_validate as cross_validate

@@ -1,4 +1,4 @@
-"""The command line: `betahat fit`, `predict`, `describe`, `lecture`.
+"""The command line: `betahat fit`, `predict`, `describe`, `table`, `lecture`.
 
 Results go to standard output, progress and remarks to standard error. Exit status 0, 1 (an error with its reason), 2
 (usage). Heavy rooms are imported by the commands that need them, so that `betahat --help` answers at once.
@@ -227,6 +227,52 @@ def describe(model: str, level: float, form: str) -> None:
         click.echo(f"  {name}: {what}")
     if loaded.offset_given is not None:
         click.echo(f"  {loaded.offset_given or 'an array'}: the offset")
+
+
+@main.command()
+@click.argument("models", nargs=-1, required=True)
+@click.option("--show", default="se", help="Below each estimate: se, t, p, ci, or a template.", show_default=True)
+@click.option("--statistics", metavar="NAMES", help="Separated by commas: nobs,rsquared,aic.")
+@click.option("--names", metavar="NAMES", help="What the models are called, separated by commas.")
+@click.option("--title", default="", help="Title of the table.")
+@click.option("--stars", is_flag=True, help="* p < 0.05, ** p < 0.01, *** p < 0.001.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "html", "typst", "json"]),
+    default="text",
+    help="Form of the table.",
+    show_default=True,
+)
+@click.option(
+    "--out", metavar="FILE", help="Write to FILE (.tex, .md, .html, .typ, .txt or .json) in the form it names."
+)
+@_level
+@_lettered
+def table(
+    models: tuple[str, ...],
+    show: str,
+    statistics: str | None,
+    names: str | None,
+    title: str,
+    stars: bool,
+    form: str,
+    out: str | None,
+    level: float,
+) -> None:
+    """Set saved MODELS side by side, as papers print them."""
+    import betahat as bh
+
+    listed: dict[str, Any] = {} if statistics is None else {"statistics": [n.strip() for n in statistics.split(",")]}
+    called = None if names is None else [name.strip() for name in names.split(",")]
+    made = bh.table(
+        [bh.load(path) for path in models], show=show.replace("\\n", "\n"), models=called, title=title, stars=stars,
+        level=level, **listed,
+    )  # fmt: skip
+    if out is None:
+        click.echo(made.to(form))
+    else:
+        made.save(out)
 
 
 @main.command()

@@ -12,7 +12,7 @@ import re
 
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "[": "{[}", "]": "{]}", "*": "{*}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "[": "{[}", "]": "{]}",
     "·": r"$\cdot$", "−": "--", "–": "--", "∞": r"$\infty$", "×": r"$\times$", "±": r"$\pm$", "≤": r"$\leq$",
     "≥": r"$\geq$", "≈": r"$\approx$", "√": r"$\surd$", "½": r"$\frac{1}{2}$", "…": r"\ldots{}", "α": r"$\alpha$",
     "β": r"$\beta$", "χ": r"$\chi$", "σ": r"$\sigma$", "Σ": r"$\Sigma$", "λ": r"$\lambda$", "ρ": r"$\rho$",
@@ -34,7 +34,7 @@ def markdown(text: str) -> str:
 def latex(text: str) -> str:
     """LaTeX, for any engine; letters outside Latin (Hangul) need XeLaTeX or LuaLaTeX, and a font that has them."""
     text = clean(text)
-    parts = []
+    parts = ["{}"] if text.startswith("*") else []  # the line before would take it for its own, \\*
     for before, sign in zip(" " + text, text, strict=False):
         joined = sign == before and sign in "-,'"  # two of these would be set as one dash or quote
         parts.append(("{}" if joined else "") + _LATEX.get(sign, sign))
