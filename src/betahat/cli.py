@@ -245,7 +245,7 @@ def describe(model: str, level: float, form: str) -> None:
     show_default=True,
 )
 @click.option(
-    "--out", metavar="FILE", help="Write to FILE (.tex, .md, .html, .typ, .txt or .json) in the form it names."
+    "--out", metavar="FILE", help="Write to FILE, in the form of its ending (.tex, .md, .html, .typ, .txt, .json)."
 )
 @_level
 @_lettered

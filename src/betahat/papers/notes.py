@@ -16,29 +16,30 @@ _ABOUT = {
     SHOWN["se"]: "Standard errors in parentheses: ",
     SHOWN["t"]: "t in parentheses; standard errors: ",
     SHOWN["p"]: "p-values in parentheses; standard errors: ",
-    SHOWN["ci"]: "Intervals of level {level:g} in brackets; standard errors: ",
+    SHOWN["ci"]: "{percent:.6g} % confidence intervals in brackets; standard errors: ",
 }
 
 
 def notes(fits: Sequence[Fit], names: Sequence[str], style: Style, level: float, keys: Sequence[str]) -> list[str]:
     """The notes of a table; `names` are the models', `keys` the statistics that it shows."""
-    lines = [_ABOUT.get(style.template, "Standard errors: ").format(level=level) + _covariances(fits, names) + "."]
+    lines = [
+        _ABOUT.get(style.template, "Standard errors: ").format(percent=100 * level) + _covariances(fits, names) + "."
+    ]
     if style.stars:
         lines.append(", ".join(f"{sign} p < {threshold:g}" for threshold, sign in reversed(style.stars)) + ".")
     for asked in (_rows, _weights, _offset, _frequencies):
         lines += _told([asked(fit) for fit in fits], names)
     if {"rsquared", "rsquared_adj", "fvalue"} & set(keys):
-        about = "no intercept; R² and F are about zero, not about the mean"
-        lines += _told([None if fit.intercept else about for fit in fits], names)
+        zero = "no intercept; R² and F are about zero, not about the mean"
+        lines += _told([None if fit.intercept else zero for fit in fits], names)
     if {"aic", "bic"} & set(keys):
         lines.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
     if "fvalue" in keys:
-        about = "F is a Wald test under that covariance"
-        lines += _told([None if fit.covariance.kind == "classical" else about for fit in fits], names)
+        wald = "F is a Wald test under that covariance"
+        lines += _told([None if fit.covariance.kind == "classical" else wald for fit in fits], names)
     for term in dict.fromkeys(term for fit in fits for term in fit.dropped):
-        lines += _told(
-            [f"{term} dropped: equals {f.dropped[term]}" if term in f.dropped else None for f in fits], names
-        )
+        same = (fit.dropped.get(term) for fit in fits)
+        lines += _told([f"dropped: {term}, which equals {what}" if what else None for what in same], names)
     for place in range(max(len(fit.covariance.notes) + len(fit.remarks) for fit in fits)):
         each = [[*fit.covariance.notes, *fit.remarks] for fit in fits]
         lines += _told([told[place] if place < len(told) else None for told in each], names)
@@ -47,8 +48,9 @@ def notes(fits: Sequence[Fit], names: Sequence[str], style: Style, level: float,
 
 def _covariances(fits: Sequence[Fit], names: Sequence[str]) -> str:
     words = [fit.covariance.words for fit in fits]
-    if len(set(words)) > 1:  # of models of different sizes, which differ in their degrees of freedom alone
-        words = [re.sub(r", t on [\d,]+ df$", "", text) for text in words]
+    short = [re.sub(r", t on [\d,]+ df$", "", text) for text in words]
+    if len(set(short)) < len(set(words)):  # some differ in nothing but their degrees of freedom
+        words = short
     groups = {text: [name for name, own in zip(names, words, strict=True) if own == text] for text in words}
     if len(groups) == 1:
         return words[0]

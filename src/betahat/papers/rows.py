@@ -19,7 +19,7 @@ from betahat import errors, inference
 from betahat.numerals import freedom, number, p_value, t_value
 from betahat.outcome import Fit
 
-_MOST = 8  # decimals; a row that needs more has its numbers set one by one
+_MOST = 6  # decimals; a row that needs more has its numbers set one by one
 
 #: what a cell shows besides the estimate, as a template
 SHOWN = {

@@ -90,7 +90,8 @@ def _phantom(text: str) -> str:
 
 
 def _raised(stars: str) -> str:
-    return rf"\textsuperscript{{{escapes.latex(stars)}}}" if stars else ""
+    signs = escapes.latex(stars).removeprefix("{}")  # which is for the beginning of a row
+    return rf"\textsuperscript{{{signs}}}" if stars else ""
 
 
 def _latex_number(text: str) -> str:

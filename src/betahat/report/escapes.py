@@ -36,7 +36,7 @@ def latex(text: str) -> str:
     text = clean(text)
     parts = ["{}"] if text.startswith("*") else []  # the line before would take it for its own, \\*
     for before, sign in zip(" " + text, text, strict=False):
-        joined = sign == before and sign in "-,'"  # two of these would be set as one dash or quote
+        joined = any(before in signs and sign in signs for signs in ("-", ",", "'\""))  # as one dash or quote
         parts.append(("{}" if joined else "") + _LATEX.get(sign, sign))
     return "".join(parts)
 
