@@ -197,9 +197,10 @@ class Reader(HTMLParser):
 
 def read_typst(text: str) -> list[str]:
     """The strings of a piece of Typst code, hidden ones apart; nothing else in it may come from the user."""
-    code = re.sub(r'hide\((?:super\()?"(?:[^"\\]|\\.)*"\)?\)', "", text)
-    strings = [re.sub(r'\\([\\"])', r"\1", found[1:-1]) for found in re.findall(r'"(?:[^"\\]|\\.)*"', code)]
-    bare = re.sub(r'"(?:[^"\\]|\\.)*"', "", code)
+    string = r'"(?:[^"\\]|\\.)*"'
+    code = re.sub(rf'hide\((?:{string}|super\({string}\)|[^"()])*\)', "", text)
+    strings = [re.sub(r'\\([\\"])', r"\1", found[1:-1]) for found in re.findall(string, code)]
+    bare = re.sub(string, "", code)
     assert re.fullmatch(r"[a-z0-9 #()\[\]{},.:+=>\n]*", bare), bare
     return strings
 
@@ -292,6 +293,38 @@ def test_decimal_points_stand_under_each_other_in_text():
     assert len(points(x)) == 3
     assert points(x) == points(error)
     assert points(x) == points(next(line for line in lines if line.startswith("AIC")))
+
+
+@pytest.mark.parametrize("options", [{}, {"show": "t"}, {"show": "p", "stars": False}, {"digits": 6}])
+def test_numbers_of_a_column_have_the_same_signs_seen_and_unseen(options):
+    table = made(statistics=["nobs", "rsquared", "aic"], **options)
+    numbers = {line.text for row in table.rows for cell in row.cells for line in cell if line.at is not None}
+    for j in range(3):
+        latex, typst = set(), set()
+        for line in table.to_latex(environment=False).splitlines():
+            cell = ([*re.split(r"(?<!\\)&", line.removesuffix(r" \\")), ""] * 2)[j + 1].strip()
+            cell = re.sub(r"\$\\times10\^\{(-?)0*(\d+)\}\$", lambda m: f"e{m[1] or '+'}{int(m[2]):02d}", cell)
+            seen = re.sub(r"\\phantom\{(?:[^{}]|\{[^{}]*\})*\}|\\textsuperscript\{\**\}", "", cell)
+            if seen.replace("$-$", "-") in numbers:
+                whole = re.sub(r"\\(phantom|textsuperscript)|[{}]", "", cell)
+                assert "-" not in whole.replace("$-$", "").replace("e-", "")  # a hyphen, which is narrower
+                latex.add(signs(whole.replace("$-$", "-")))
+        for line in table.to_typst().splitlines():
+            if line.startswith(("  [],", '  "')):
+                cell = line.removesuffix(",").split(", ")[j + 1]
+                cell = re.sub(
+                    r'×10" \+ super\("(−?)(\d+)"\)( \+ "")?', lambda m: f'e{m[1] or "+"}{int(m[2]):02d}"', cell
+                )
+                seen = [text for text in re.findall(r'(?:^|(?<=\+ ))"([^"]*)"', cell) if text]
+                if "".join(seen).replace("−", "-") in numbers:
+                    typst.add(signs("".join(re.findall(r'"([^"]*)"', cell)).replace("−", "-")))
+        assert len(latex) == 1, latex
+        assert len(typst) == 1, typst
+
+
+def signs(text: str) -> str:
+    """All signs in order of the alphabet, digits alike, and powers of ten, whose widths may differ by a sign."""
+    return "".join(sorted(re.sub(r"\d", "0", re.sub(r"e[+-]\d+", "E", text))))
 
 
 def points(line: str) -> list[int]:

@@ -19,22 +19,33 @@ if TYPE_CHECKING:
 
 
 class _Column:
-    """The signs that a model's numbers have at most before their points, after them, and as stars."""
+    """The signs that a model's numbers have at most, before their points, after, and as stars; the longest power."""
 
     def __init__(self, table: Table, j: int) -> None:
         self.most: list[Counter[str]] = [Counter(), Counter(), Counter()]
+        self.power = ""
         for line in (line for row in table.rows for line in row.cells[j] if line.at is not None):
             for most, own in zip(self.most, _signs(line), strict=True):
                 most |= own
+            self.power = max(self.power, _power(line), key=len)
 
     def lacking(self, line: Line) -> list[str]:
-        """The signs that a line lacks, before, after and as stars."""
+        """What a line lacks: signs before (brackets, minus, digits, so that a minus is one) and after, power, stars."""
         pairs = zip(self.most, _signs(line), strict=True)
-        return ["".join((most - own).elements()) for most, own in pairs]
+        before, after, stars = (
+            "".join(sorted((most - own).elements(), key=lambda sign: ("-0".find(sign), sign))) for most, own in pairs
+        )
+        return [before, after, "" if _power(line) else self.power, stars]
 
 
 def _signs(line: Line) -> list[Counter[str]]:
-    return [Counter(re.sub(r"\d", "0", part)) for part in (line.left, line.right, line.stars)]
+    parts = line.left, line.right.replace(_power(line), ""), line.stars
+    return [Counter(re.sub(r"\d", "0", part)) for part in parts]
+
+
+def _power(line: Line) -> str:
+    found = re.search(r"e[+-]\d+", line.right)
+    return found[0] if found else ""
 
 
 # ── LaTeX ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -81,8 +92,9 @@ def _latex_cell(line: Line, column: _Column) -> str:
     text = _latex_number(line.text) + _raised(line.stars)
     if line.at is None:
         return text
-    before, after, stars = column.lacking(line)
-    return _phantom(_latex_number(before)) + text + _phantom(_latex_number(after) + _raised(stars))
+    before, after, power, stars = column.lacking(line)
+    unseen = _latex_number(after) + (_latex_number(f"0{power}")[1:] if power else "") + _raised(stars)
+    return _phantom(_latex_number(before)) + text + _phantom(unseen)
 
 
 def _phantom(text: str) -> str:
@@ -147,15 +159,17 @@ def _typst_row(row: Row, columns: list[_Column]) -> Iterator[str]:
 
 
 def _typst_cell(line: Line, column: _Column) -> str:
-    before, after, stars = column.lacking(line) if line.at is not None else ("", "", "")
+    before, after, power, stars = column.lacking(line) if line.at is not None else [""] * 4
     parts = [f"hide({_typst_number(before)})"] * bool(before) + [_typst_number(line.text)]
     parts += [f"super({escapes.typst(line.stars)})"] * bool(line.stars)
-    parts += [f"hide({_typst_number(after)})"] * bool(after) + [f"hide(super({escapes.typst(stars)}))"] * bool(stars)
+    parts += [f"hide({_typst_number(after)})"] * bool(after)
+    parts += [f"hide({_typst_number(power)})"] * bool(power)
+    parts += [f"hide(super({escapes.typst(stars)}))"] * bool(stars)
     return " + ".join(parts)
 
 
 def _typst_number(text: str) -> str:
-    power = re.search(r"(?<=\d)e([+-])0*(\d+)", text)
+    power = re.search(r"(?:(?<=\d)|^)e([+-])0*(\d+)", text)
     if power:
         up = f'super("{"−" * (power[1] == "-")}{power[2]}")'
         return f"{_typst_number(text[: power.start()] + '×10')} + {up} + {_typst_number(text[power.end() :])}"
