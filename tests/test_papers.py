@@ -110,6 +110,14 @@ def test_what_is_shown(fits, show, level, wanted):
     assert cells(bh.table(fits[0], show=show, level=level))["wt"] == [wanted]
 
 
+def test_what_rounds_to_zero_has_no_sign():
+    fit = bh.fit("y ~ x", {"x": [1.0, 2, 3, 4], "y": [1.0, -1, -1.1, 1]})
+    assert -0.5 < fit.rsquared_adj < 0
+    assert -0.5 < fit.params["x"] < 0
+    table = bh.table(fit, decimals=0, show="estimate")
+    assert cells(table)["x"] == cells(table, "statistics")["Adjusted R²"] == [["0"]]
+
+
 def test_stars_by_their_thresholds(fits):
     p = fits[1].pvalues
     assert p["wt"] < 0.001 < 0.01 < p["C(cyl)[T.6]"] < 0.05 < p["hp"] < 0.1 < p["C(cyl)[T.8]"]
@@ -241,6 +249,9 @@ def test_fits_by_group_are_models_and_failures_are_told():
     table = bh.table(bh.fit("mpg ~ wt", lone, by="half"))
     assert table.models == ("half = a", "half = b")
     assert any(note.startswith("Not fitted: half = c: ") for note in table.notes)
+    by = bh.fit("mpg ~ wt", data, by="cyl")
+    assert [*by] == [6, 4, 8]
+    assert bh.table(by).models == ("cyl = 4", "cyl = 6", "cyl = 8")
     two = bh.table([bh.fit("mpg ~ wt", data), bh.fit("mpg ~ wt", data, by="half")])
     assert two.models == ("(1)", "half = a", "half = b")
     many = bh.table(bh.fit(data[["wt"]], data[["mpg", "hp"]]))
@@ -323,6 +334,9 @@ def test_what_the_notes_state():
         ({"stars": (5,)}, ["stars=(5,)", "between 0 and 1"]),
         ({"stars": "yes"}, ["stars='yes'"]),
         ({"level": 95}, ["level=95"]),
+        ({"labels": ["Weight"]}, ["labels=['Weight']", "a dict"]),
+        ({"rows": "Sample"}, ["rows='Sample'"]),
+        ({"star": True}, ["no option 'star'", "Did you mean 'stars'?"]),
     ],
 )
 def test_letters(fits, change, said):

@@ -86,3 +86,12 @@ def unknown_ending(path: str, known: Sequence[str]) -> OptionError:
         f"{path!r} does not say by its ending in which form the table is to be written.",
         remedy=f"let it end in {listing(known)}",
     )
+
+
+def no_such_option(function: str, given: str, known: Sequence[str]) -> OptionError:
+    """Refuse an option that a function does not have."""
+    return OptionError(
+        f"{function} has no option {given!r}.",
+        "options of a covariance (cluster=, …) are taken together with vcov=",
+        f"{nearest(given, known)}Known: {listing(known, 24)}.",
+    )

@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from betahat import errors
-from betahat.many import Fits
+from betahat.many import Fits, key_order
 from betahat.outcome import Fit
 from betahat.papers.exchange import asked, coefficients
 from betahat.papers.labels import labelled, picked
@@ -140,12 +140,14 @@ def table(
     ────────────────────────────────
     Standard errors in parentheses: classical.
     """
+    if how and vcov is None:
+        raise errors.no_such_option("bh.table", next(iter(how)), list(table.__kwdefaults__ or ()))
     found, names, failures = _fits(fits)
     found, names = _under(found, names, vcov, how)
     own = [*names]
     if models is not None:
         names = _strings("models", models, len(found))
-    labels = dict(labels or {})
+    labels = {name: str(label) for name, label in _mapping("labels", labels).items()}
     style = Style(_template(show), _whole("digits", digits, 1), _decimals(decimals), _stars(stars))
     hidden = {label: _of_factor(found, factor) for label, factor in _factors(indicate, labels).items()}
     gone = frozenset().union(*hidden.values()) if hidden else frozenset()
@@ -156,7 +158,7 @@ def table(
     made = [
         *(term_row(label, term, found, numbers, style) for term, label in terms.items()),
         *(factor_row(label, which, found) for label, which in hidden.items()),
-        *(_own_row(label, values, len(found)) for label, values in (rows or {}).items()),
+        *(_own_row(label, values, len(found)) for label, values in _mapping("rows", rows).items()),
         *(statistic_row(label, key, found, style) for key, label in keys.items()),
     ]
     lines = _heads(heads, len(found))
@@ -164,7 +166,7 @@ def table(
     if response and [*answers] != own:
         lines.append(answers)
     said = [*told(found, [*names], style, level, list(keys)), *failures, *_names("notes", notes)]
-    return Table(tuple(found), tuple(names), tuple(lines), tuple(made), terms, str(title), tuple(said), level)
+    return Table(tuple(found), tuple(names), tuple(lines), tuple(made), terms, str(title or ""), tuple(said), level)
 
 
 # ── the models ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,8 +191,8 @@ def _fits(given: Any) -> tuple[list[Fit], list[str], list[str]]:
             found.append(one)
             names.append(name or f"({len(found)})")
         elif isinstance(one, Fits):
-            for key, fit in one.items():
-                found.append(fit)
+            for key in one if one.by == ("response",) else sorted(one, key=key_order):
+                found.append(one[key])
                 names.append(_key(one, key))
             failures += [f"Not fitted: {_key(one, key)}: {why}" for key, why in one.reasons.items()]
         else:
@@ -247,6 +249,12 @@ def _own_row(label: str, values: Any, many: int) -> Row:
 
 
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _mapping(what: str, given: Any) -> Mapping[Any, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise errors.bad_number(what, given, "a dict")
+    return given or {}
 
 
 def _names(what: str, given: Any) -> list[str]:

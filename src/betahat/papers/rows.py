@@ -155,8 +155,8 @@ def _text(name: str, value: float, style: Style, places: int | None) -> str:
     if name == "p":
         return p_value(value) if fixed is None else fixed_p(value, fixed)
     if name == "t":
-        return t_value(value) if fixed is None else f"{value:.{fixed}f}"
-    return number(value, style.digits) if places is None else f"{value:.{places}f}"
+        return t_value(value) if fixed is None else f"{value:z.{fixed}f}"
+    return number(value, style.digits) if places is None else f"{value:z.{places}f}"
 
 
 def fixed_p(p: float, places: int) -> str:
@@ -257,5 +257,7 @@ def statistic_row(label: str, key: str, fits: Sequence[Fit], style: Style) -> Ro
         places = decimals(values, [], style)
         if kind == "criterion" and places is not None and style.decimals is None:
             places = max(1, places)  # what counts are differences of one or two
-        texts = [f"{v:.{places}f}" if math.isfinite(v) and places is not None else number(v) for v in values]
+        texts = [
+            f"{v:z.{places}f}" if math.isfinite(v) and places is not None else number(v, style.digits) for v in values
+        ]
     return Row(label, tuple((numeral(text),) for text in texts), "statistics")
