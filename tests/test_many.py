@@ -85,7 +85,8 @@ def test_a_group_that_cannot_be_fitted_gives_its_reason():
     tidy = fits.tidy()
     assert isinstance(tidy, pd.DataFrame)
     assert list(tidy.columns) == [
-        "store", "term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "reason",
+        "store", "term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df", "vcov",
+        "reason",
     ]  # fmt: skip
     assert len(tidy) == 2 * len(fits) + len(fits.reasons)
     failed = tidy[tidy.store == 5]

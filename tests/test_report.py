@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,6 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -20,6 +24,7 @@ from rich.console import Console
 
 import betahat as bh
 from betahat import numerals
+from betahat.covariance import Covariance
 
 N = 40
 HOSTILE = ["<script>alert(1)</script>", "a|b", "x_1", "50%", "a&b", "*stars*", "{braces}", "^~#$", "back\\slash", '"q"']
@@ -100,6 +105,121 @@ def test_rich_shows_the_same_text():
     console = Console(width=100, file=io.StringIO())
     console.print(fit)
     assert [line.rstrip() for line in console.file.getvalue().splitlines()] == str(fit).splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 41, 50, 60, 79])
+@pytest.mark.parametrize("names", [["a", "b"], [LONG, "m" * 28], ["two words " * 9]], ids=["short", "long", "very"])
+def test_a_narrow_console_loses_nothing(width, names):
+    fit = bh.fit("y ~ .", pd.DataFrame(fitted_frame(names))).with_vcov(odd(len(names) + 1))
+    console = Console(width=width, file=io.StringIO())
+    console.print(fit)
+    shown = console.file.getvalue()
+    assert widest(shown) <= width
+    squeezed = re.sub(r"\s", "", shown)
+    assert all(re.sub(r"\s", "", name) in squeezed for name in names)
+    for line in fit.summary().to_text().splitlines():  # every statistic, its label and value
+        if match := re.search(r"  (adjusted R²|Wald F\([^)]*\)|AIC|Log-likelihood) +(\S+)", line):
+            assert "".join(match.groups()).replace(" ", "") in squeezed
+    for head in fit.summary().heads:
+        assert head in shown
+    for term in fit.terms:  # four digits of what wide lines show with five
+        for series in (fit.params, fit.bse, *(fit.conf_int()[end] for end in ("lower", "upper"))):
+            assert any(
+                math.isclose(float(found), series[term], rel_tol=5.01e-4)
+                for found in re.findall(r"-?\d+\.\d+(?:e[-+]\d+)?", shown)
+            )
+
+
+@pytest.mark.parametrize("width", [39, 0, -1, 80.0, True, "80"])
+def test_what_is_no_width_is_refused(width):
+    with pytest.raises(bh.errors.OptionError, match="is no width for a table"):
+        fitted(["a"]).summary().to_text(width)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "shown"),
+    [
+        ("ascii", "R² χ²(3) ── – 0.5 ≤ ∞", "R2 chi2(3) -- - 0.5 <= inf"),
+        ("latin-1", "R² ── ±1", "R² -- ±1"),
+        ("cp949", "키 ½ ─", "키 ½ ─"),
+        ("utf-8", "R² ─ 키", "R² ─ 키"),
+        ("ascii", "키", "키"),  # no word for it: whoever writes decides what becomes of it
+        ("no such encoding", "R²", "R²"),
+    ],
+)
+def test_words_stand_for_signs_that_an_encoding_lacks(encoding, text, shown):
+    assert numerals.readable(text, encoding) == shown
+
+
+def test_print_works_where_the_encoding_is_ascii():
+    code = "import betahat as bh; print(bh.fit('y ~ x', {'x': [1, 2, 3], 'y': [1, 2, 4]}))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "-" * 80 in done.stdout.decode("ascii")
+    assert re.search(r"^Rows .* R2 ", done.stdout.decode("ascii"), re.MULTILINE)
+
+
+# ── under another covariance ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def odd(p: int, joint: float = 7.31, *, df: float | None = None) -> Covariance:
+    """A made-up covariance with degrees of freedom of its own for each of p terms, or the same for all."""
+    each = torch.linspace(3.25, 12.5, p, dtype=torch.float64) if df is None else torch.full((p,), df).double()
+    words = "CR2 by firm and by year (32 and 10 groups), factors as in R's clubSandwich, Satterthwaite's t"
+    return Covariance("CR2", torch.eye(p, dtype=torch.float64), each, joint, words, ("A note of its own.",))
+
+
+def fitted_frame(names):
+    """A table of these columns and y."""
+    rng = np.random.default_rng(3)
+    return {name: rng.normal(size=N) for name in [*names, "y"]}
+
+
+def test_degrees_of_freedom_that_differ_are_a_column():
+    fit = fitted(["a", "b"]).with_vcov(odd(3))
+    summary = fit.summary()
+    assert summary.heads == ["coef", "std err", "t", "df", "p", "[.025", ".975]"]
+    assert [cells[3].strip() for _, cells in summary.rows()] == ["3.250", "7.875", "12.50"]
+    text = summary.to_text()
+    assert widest(text) <= 80
+    joint = f"Wald F(2, 7.310) {numerals.number(fit.fvalue)} p {numerals.p_value(fit.f_pvalue)}"
+    assert joint in " ".join(text.split())
+    assert "A note of its own." in text
+    assert (
+        "CR2 by firm and by year (32 and 10 groups)"
+        in " ".join(  # on several lines of the left side
+            line[12:40].strip() for line in text.splitlines()[5:9]
+        )
+    )
+    for form in (summary.to_markdown(), summary.to_latex(), summary.to_html()):
+        assert all(
+            shown in form for shown in ("7.875", "A note of its own", "7.310", ">df<" if "<td>" in form else "df")
+        )
+    assert summary.to_latex().count("{lrrrrrrr}") == 1
+    assert fitted(["a", "b"]).with_vcov("HC3").summary().heads == ["coef", "std err", "t", "p", "[.025", ".975]"]
+
+
+def test_the_normal_is_called_z_and_the_joint_test_chi_squared():
+    fit = fitted(["a", "b"]).with_vcov(odd(3, math.inf, df=math.inf))
+    summary = fit.summary()
+    assert summary.heads[2] == "z"
+    assert f"Wald χ²(2) {numerals.number(2 * fit.fvalue)}" in " ".join(str(fit).split())
+    values = summary.to_dict()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    assert values["f"]["df2"] is None
+    assert {row["df"] for row in values["coefficients"]} == {None}
+
+
+def test_frames_and_values_carry_the_covariance():
+    fit = fitted(["a", "b"]).with_vcov(odd(3))
+    tidy, glance, values = fit.tidy(), fit.glance(), fit.summary().to_dict()
+    df = fit.covariance.df.tolist()
+    assert tidy["df"].tolist() == df == [row["df"] for row in values["coefficients"]]
+    assert set(tidy["vcov"]) == {"CR2"} == {values["covariance"], glance["vcov"].item()}
+    assert glance["df_denominator"].item() == 7.31 == values["f"]["df2"]
+    assert glance["vcov_words"].item() == fit.covariance.words == values["covariance_words"]
+    assert values["covariance_notes"] == ["A note of its own."]
 
 
 # ── digits ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -302,6 +422,9 @@ def test_tidy_and_glance_come_in_the_kind_that_went_in(make, kind):
         fit.rss,
         2,
         4,
+        2.0,
+        "classical",
+        "classical, t on 2 df",
     )
     assert row.tolist() == list(expected)
 

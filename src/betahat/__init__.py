@@ -37,6 +37,7 @@ _MAP: dict[str, str | None] = {
     "cross_validate": "validation",
     "anova": "comparison",
     "rolling": "windows",
+    "table": "papers",
     "load": "modelfile",
     "lecture": None,
 }
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from betahat.modules import ModuleFit as ModuleFit
     from betahat.moments import Moments as Moments
     from betahat.outcome import Fit as Fit
+    from betahat.papers import table as table
     from betahat.source import Source as Source
     from betahat.trace import Trace as Trace
     from betahat.training import train as train

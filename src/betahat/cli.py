@@ -1,4 +1,4 @@
-"""The command line: `betahat fit`, `predict`, `describe`, `lecture`.
+"""The command line: `betahat fit`, `predict`, `describe`, `table`, `lecture`.
 
 Results go to standard output, progress and remarks to standard error. Exit status 0, 1 (an error with its reason), 2
 (usage). Heavy rooms are imported by the commands that need them, so that `betahat --help` answers at once.
@@ -6,6 +6,7 @@ Results go to standard output, progress and remarks to standard error. Exit stat
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import warnings
@@ -51,6 +52,16 @@ def _lettered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _in_words(problem: UnicodeError) -> tuple[str, int]:
+    """What a terminal shows that lacks a sign: 2 for ², and '?' for a Hangul letter; never a traceback."""
+    from betahat.numerals import readable
+
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    text = readable(problem.object[problem.start : problem.end], problem.encoding)
+    return text.encode(problem.encoding, "replace").decode(problem.encoding), problem.end
+
+
 _form = click.option(
     "--format",
     "form",
@@ -75,9 +86,10 @@ def main() -> None:
     if sys.stdout is None:  # closed by the caller (>&-): a result that nobody can read is no success
         click.echo("betahat: standard output is closed, so there is nowhere to print a result", err=True)
         sys.exit(1)
+    codecs.register_error("betahat", _in_words)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ² or Hangul shows '?', not a traceback
+            stream.reconfigure(errors="betahat")
 
 
 @main.command()
@@ -221,6 +233,52 @@ def describe(model: str, level: float, form: str) -> None:
         click.echo(f"  {name}: {what}")
     if loaded.offset_given is not None:
         click.echo(f"  {loaded.offset_given or 'an array'}: the offset")
+
+
+@main.command()
+@click.argument("models", nargs=-1, required=True)
+@click.option("--show", default="se", help="Below each estimate: se, t, p, ci, or a template.", show_default=True)
+@click.option("--statistics", metavar="NAMES", help="Separated by commas: nobs,rsquared,aic.")
+@click.option("--names", metavar="NAMES", help="What the models are called, separated by commas.")
+@click.option("--title", default="", help="Title of the table.")
+@click.option("--stars", is_flag=True, help="* p < 0.05, ** p < 0.01, *** p < 0.001.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "html", "typst", "json"]),
+    default="text",
+    help="Form of the table.",
+    show_default=True,
+)
+@click.option(
+    "--out", metavar="FILE", help="Write to FILE, in the form of its ending (.tex, .md, .html, .typ, .txt, .json)."
+)
+@_level
+@_lettered
+def table(
+    models: tuple[str, ...],
+    show: str,
+    statistics: str | None,
+    names: str | None,
+    title: str,
+    stars: bool,
+    form: str,
+    out: str | None,
+    level: float,
+) -> None:
+    """Set saved MODELS side by side, as papers print them."""
+    import betahat as bh
+
+    listed: dict[str, Any] = {} if statistics is None else {"statistics": [n.strip() for n in statistics.split(",")]}
+    called = None if names is None else [name.strip() for name in names.split(",")]
+    made = bh.table(
+        [bh.load(path) for path in models], show=show.replace("\\n", "\n"), models=called, title=title, stars=stars,
+        level=level, **listed,
+    )  # fmt: skip
+    if out is None:
+        click.echo(made.to(form))
+    else:
+        made.save(out)
 
 
 @main.command()

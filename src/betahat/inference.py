@@ -63,7 +63,7 @@ def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Se
     array = (values.numpy() if isinstance(values, Tensor) else values).astype(np.float64)  # a copy
     if fit.dropped:
         array[[term in fit.dropped for term in fit.terms]] = np.nan
-    return pd.Series(array, index=fit.index, name=name)
+    return pd.Series(array, index=fit.index.copy(), name=name)  # a caller may name its index
 
 
 def params(fit: Fit) -> pd.Series[float]:

@@ -149,13 +149,13 @@ class Fits(Mapping[Any, Fit]):
         parts = {key: ask(fit) for key, fit in self.fits.items()}
         names = list(next(iter(parts.values()), {}))
         out: dict[str, list[Any]] = {name: [] for name in [*self.by, *names, "reason"]}
-        for key in sorted([*self.fits, *self.reasons], key=_in_order):
+        for key in sorted([*self.fits, *self.reasons], key=key_order):
             part = parts.get(key, {name: [None] for name in names})
             rows = len(part[names[0]]) if names else 1
             for name, value in zip(self.by, key if len(self.by) > 1 else (key,), strict=True):
                 out[name] += [value] * rows
             for name in names:
-                blank: Any = None if name == "term" else np.nan
+                blank: Any = None if name in ("term", "vcov", "vcov_words") else np.nan
                 out[name] += [blank if v is None else v for v in part[name]]
             out["reason"] += [self.reasons.get(key)] * rows
         return hand_out(out, self.kind)
@@ -166,7 +166,8 @@ def _columns(report: Any, fit: Fit, *more: Any) -> dict[str, list[Any]]:
     return {name: frame[name].to_pylist() for name in frame.column_names}
 
 
-def _in_order(key: Any) -> Any:
+def key_order(key: Any) -> Any:
+    """What keys of groups are sorted by: numbers before texts."""
     parts = key if isinstance(key, tuple) else (key,)
     return [(isinstance(v, str), v) if isinstance(v, str | int | float | bool) else (True, str(v)) for v in parts]
 

@@ -8,11 +8,19 @@ pad("키", 6)                 # Hangul takes two cells
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 from rich.cells import cell_len
 
 DIGITS = 5
+
+#: what stands for a sign where the encoding of the output lacks it
+_PLAIN = {
+    "─": "-", "━": "-", "–": "-", "−": "-", "…": "...", "·": "*", "×": "x", "±": "+-", "²": "2", "³": "3", "∞": "inf",
+    "½": "1/2", "≤": "<=", "≥": ">=", "≈": "~", "→": "->", "√": "sqrt", "α": "alpha", "β": "beta", "χ": "chi",
+    "κ": "kappa", "λ": "lambda", "ρ": "rho", "σ": "sigma", "Σ": "sum", "̂": "-hat", "✓": "ok", "✗": "no", "’": "'",
+}  # fmt: skip
 
 
 def number(value: float, digits: int = DIGITS) -> str:
@@ -52,6 +60,11 @@ def column(values: Sequence[float], digits: int = DIGITS) -> list[str]:
 def t_value(t: float) -> str:
     """A t: three decimals where they say something."""
     return f"{t:.3f}" if 0.01 <= abs(t) < 1e5 else number(t, 3)
+
+
+def freedom(df: float) -> str:
+    """Degrees of freedom: a whole number as one, Satterthwaite's to four digits."""
+    return f"{df:,.0f}" if math.isfinite(df) and df == round(df) else number(df, 4)
 
 
 def aligned(texts: Sequence[str]) -> list[str]:
@@ -105,3 +118,19 @@ def _fitting(word: str, room: int) -> int:
         if used > room:
             return i
     return len(word)
+
+
+def printed_in() -> str:
+    """The encoding that `print` writes in."""
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def readable(text: str, encoding: str) -> str:
+    """Text in words where the encoding has no sign for them: R² as R2; what has no word (Hangul) stays as it is."""
+    try:
+        text.encode(encoding)
+    except LookupError:
+        return text
+    except UnicodeEncodeError:
+        return text.translate({ord(s): word for s, word in _PLAIN.items() if not s.encode(encoding, "ignore")})
+    return text

@@ -34,6 +34,10 @@ class Questions:
     if TYPE_CHECKING:
         rank: int
 
+        @property
+        def response(self) -> str:  # noqa: D102
+            ...
+
     # ── by which covariance ──────────────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -153,7 +157,13 @@ class Questions:
         return room("inference").vcov(self._under(kind, how))  # type: ignore[no-any-return]
 
     def conf_int(
-        self, level: float = 0.95, vcov: Any = None, *, simultaneous: str | None = None, **how: Any
+        self,
+        level: float = 0.95,
+        vcov: Any = None,
+        *,
+        simultaneous: str | None = None,
+        alpha: float | None = None,
+        **how: Any,
     ) -> pd.DataFrame:
         """Confidence intervals from Student's t; columns "lower" and "upper", by term.
 
@@ -164,9 +174,12 @@ class Questions:
         simultaneous : {None, "bonferroni", "scheffe"}
             For each coefficient by itself, or wide enough that all hold together: t at 1 − (1 − level)/r, or
             √(r F(r, df)), which holds for every combination of the coefficients; r is their number.
+        alpha : float, optional
+            statsmodels' way to say the level: 0.05 for 0.95.
         vcov, **how
             As for `with_vcov`; the fit's own covariance when left out.
         """
+        level = level if alpha is None else 1 - alpha
         return room("inference").conf_int(self._under(vcov, how), level, simultaneous)  # type: ignore[no-any-return]
 
     def test(
@@ -349,3 +362,35 @@ class Questions:
             When it cannot be written; nothing is left half-written.
         """
         room("modelfile").save(self, path)
+
+    # ── what the package maketables asks of a model ──────────────────────────────────────────────────────────────
+    # It meets a fit in two ways: by its protocol, or, since a fit has statsmodels' names, as one of statsmodels'.
+
+    @property
+    def endog_names(self) -> str:
+        """The name of y (statsmodels' word)."""
+        return self.response
+
+    @property
+    def cov_type(self) -> str:
+        """The kind of the covariance in force (statsmodels' word)."""
+        return self.covariance.kind
+
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        return room("papers").coefficients(self)  # type: ignore[no-any-return]
+
+    def __maketables_stat__(self, key: str) -> Any:
+        return room("papers").asked(self, key)
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        return self.response
+
+    @property
+    def __maketables_vcov_info__(self) -> dict[str, Any]:
+        return {"vcov_type": self.covariance.kind, "vcov_words": self.covariance.words}
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        return ["N", "r2", "adj_r2", "se_type"]

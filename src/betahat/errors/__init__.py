@@ -12,5 +12,6 @@ from betahat.errors.computing import *  # noqa: F403
 from betahat.errors.inferring import *  # noqa: F403
 from betahat.errors.letters import *  # noqa: F403
 from betahat.errors.reading import *  # noqa: F403
+from betahat.errors.tabling import *  # noqa: F403
 from betahat.errors.testing import *  # noqa: F403
 from betahat.errors.training import *  # noqa: F403

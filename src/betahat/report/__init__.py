@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from betahat import errors, inference
-from betahat.numerals import aligned, column, number, p_value, t_value
+from betahat.numerals import aligned, column, freedom, number, p_value, printed_in, readable, t_value
 from betahat.outcome import Fit
 from betahat.report import markup
 from betahat.report.frames import glance, tidy, values
 from betahat.report.plain import text
 
-WIDTH = 80
+WIDTH, LEAST = 80, 40  # cells of a line: as it is printed, and at least
 
 __all__ = ["WIDTH", "Summary", "glance", "tidy"]
 
@@ -75,44 +75,71 @@ class Summary:
     def right(self) -> list[tuple[str, str]]:
         """How good it is: label and value."""
         fit = self.fit
-        f, p = inference.f_test(fit)
         return [
             ("R²", number(fit.rsquared)),
             ("adjusted R²", number(fit.rsquared_adj)),
-            (f"F({fit.df_model:,}, {fit.df_resid:,})", f"{number(f)}  p {p_value(p)}"),
+            self._jointly(),
             ("Residual std. error", number(fit.sigma)),
             ("Log-likelihood", number(fit.llf, 6)),
             ("AIC", number(fit.aic, 6)),
             ("BIC", number(fit.bic, 6)),
         ]
 
+    def _jointly(self) -> tuple[str, str]:
+        """F, or the Wald test that stands in its place under another covariance than the classical one."""
+        fit, joint = self.fit, self.fit.covariance.joint
+        f, p = inference.f_test(fit)
+        if fit.covariance.kind == "classical":
+            return f"F({fit.df_model:,}, {fit.df_resid:,})", f"{number(f)}  p {p_value(p)}"
+        if math.isinf(joint):
+            return f"Wald χ²({fit.df_model:,})", f"{number(fit.df_model * f)}  p {p_value(p)}"
+        return f"Wald F({fit.df_model:,}, {freedom(joint)})", f"{number(f)}  p {p_value(p)}"
+
+    @property
+    def _kept(self) -> list[int]:
+        return [i for i, term in enumerate(self.fit.terms) if term not in self.fit.dropped]
+
+    @property
+    def letter(self) -> str:
+        """The statistic's name: z where the normal is used for every term, else t."""
+        df = self.fit.covariance.df[self._kept]
+        return "z" if len(df) and bool(df.isinf().all()) else "t"
+
+    @property
+    def varied(self) -> bool:
+        """Whether the terms have degrees of freedom of their own (CR2 after Satterthwaite)."""
+        df = self.fit.covariance.df[self._kept]
+        return bool((df != df[:1]).any()) and not bool(df.isnan().all())
+
     @property
     def heads(self) -> list[str]:
         """The names of the coefficient table's columns."""
         tail = f"{(1 - self.level) / 2:.6g}".removeprefix("0"), f"{(1 + self.level) / 2:.6g}".removeprefix("0")
-        return ["coef", "std err", "t", "p", f"[{tail[0]}", f"{tail[1]}]"]
+        return ["coef", "std err", self.letter, *["df"] * self.varied, "p", f"[{tail[0]}", f"{tail[1]}]"]
 
     def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
-        """Term and six texts, their points under each other if wanted; or term and the reason why it was dropped."""
+        """Term and a text for each head, their points under each other if wanted; or the reason why it was dropped."""
         fit = self.fit
         bounds = inference.conf_int(fit, self.level)
         columns = [fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"]]
-        kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
+        kept = self._kept
         coef, error, t, p, lower, upper = ([float(series.iloc[i]) for i in kept] for series in columns)
         ts, ps = [t_value(v) for v in t], [p_value(v) for v in p]
+        df = [[freedom(float(fit.covariance.df[i])) for i in kept]] * self.varied
         if line_up:
             ends = column(lower + upper, digits)  # together, so that both show the same decimals
             cells = [
                 column(coef, digits),
                 column(error, digits),
                 aligned(ts),
+                *map(aligned, df),
                 aligned(ps),
                 ends[: len(t)],
                 ends[len(t) :],
             ]
         else:
             numbers = [[number(v, digits) for v in values] for values in (coef, error, lower, upper)]
-            cells = [*numbers[:2], ts, ps, *numbers[2:]]
+            cells = [*numbers[:2], ts, *df, ps, *numbers[2:]]
         by_term = {fit.terms[i]: [c[place] for c in cells] for place, i in enumerate(kept)}
         return [(t, f"dropped: equals {fit.dropped[t]}" if t in fit.dropped else by_term[t]) for t in fit.terms]
 
@@ -136,7 +163,9 @@ class Summary:
     # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def to_text(self, width: int = WIDTH) -> str:
-        """Plain text, at most `width` cells wide (wide characters counted as two)."""
+        """Plain text, at most `width` cells wide (wide characters counted as two), from 40 on."""
+        if isinstance(width, bool) or not isinstance(width, int) or width < LEAST:
+            raise errors.too_narrow(width, LEAST)
         return text(self, width)
 
     def to_markdown(self) -> str:
@@ -156,10 +185,10 @@ class Summary:
         return values(self)
 
     def __str__(self) -> str:
-        return self.to_text()
+        return readable(self.to_text(), printed_in())
 
     def __repr__(self) -> str:
-        return self.to_text()
+        return str(self)
 
     def _repr_html_(self) -> str:
         return self.to_html()
@@ -167,7 +196,7 @@ class Summary:
     def __rich_console__(self, console: Any, options: Any) -> Any:
         from rich.text import Text
 
-        text = self.to_text(min(WIDTH, max(60, options.max_width)))
+        text = readable(self.to_text(max(LEAST, min(WIDTH, options.max_width))), options.encoding)
         first, _, rest = text.partition("\n")
-        yield Text(first, style="bold", no_wrap=True)
-        yield Text(rest, no_wrap=True)
+        yield Text(first, style="bold", overflow="fold")
+        yield Text(rest, overflow="fold")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from betahat import inference
 from betahat.outcome import Fit
 from betahat.source import hand_out
@@ -14,18 +16,20 @@ if TYPE_CHECKING:
 
 
 def values(summary: Summary) -> dict[str, Any]:
-    """Plain values, fit for JSON: what is not a finite number is None."""
-    fit = summary.fit
+    """Plain values, fit for JSON: what is not a finite number is None, infinite degrees of freedom included."""
+    fit, found = summary.fit, summary.fit.covariance
     f, p = inference.f_test(fit)
     bounds = inference.conf_int(fit, summary.level)
     values = {
-        "coef": fit.params, "std_error": fit.bse, "t": fit.tvalues, "p": fit.pvalues,
-        "lower": bounds["lower"], "upper": bounds["upper"],
+        "coef": fit.params.array, "std_error": fit.bse.array, "t": fit.tvalues.array, "p": fit.pvalues.array,
+        "lower": bounds["lower"].array, "upper": bounds["upper"].array, "df": found.df.tolist(),
     }  # fmt: skip
     coefficients = [
         {"term": term, "dropped": fit.dropped[term]}
         if term in fit.dropped
-        else {"term": term} | {name: _finite(series.iloc[i]) for name, series in values.items()}
+        else {"term": term}
+        | {name: _finite(series[i]) for name, series in values.items()}
+        | {"df": _finite(float(found.df[i]))}
         for i, term in enumerate(fit.terms)
     ]
     t = fit.tally
@@ -44,12 +48,14 @@ def values(summary: Summary) -> dict[str, Any]:
         "frequencies": fit.counted,
         "nobs": fit.nobs,
         "offset": fit.offset_given,
-        "covariance": fit.covariance.kind,
+        "covariance": found.kind,
+        "covariance_words": found.words,
+        "covariance_notes": list(found.notes),
         "level": summary.level,
         "coefficients": coefficients,
         "r_squared": _finite(fit.rsquared),
         "r_squared_adjusted": _finite(fit.rsquared_adj),
-        "f": {"value": _finite(f), "df1": fit.df_model, "df2": fit.df_resid, "p": _finite(p)},
+        "f": {"value": _finite(f), "df1": fit.df_model, "df2": _finite(found.joint), "p": _finite(p)},
         "sigma": _finite(fit.sigma),
         "rss": fit.rss,
         "df_residual": fit.df_resid,
@@ -65,8 +71,12 @@ def values(summary: Summary) -> dict[str, Any]:
 
 
 def tidy(fit: Fit, level: float = 0.95) -> Any:
-    """One row for each term, with broom's columns (dots as underscores), in the kind of frame that came in."""
+    """One row for each term, with broom's columns (dots as underscores), in the kind of frame that came in.
+
+    Besides them the degrees of freedom of each term, infinite where the normal is used, and the kind of covariance.
+    """
     bounds = inference.conf_int(fit, level)
+    found = fit.covariance
     columns = {
         "term": list(fit.terms),
         "estimate": fit.params.to_numpy(),
@@ -75,14 +85,19 @@ def tidy(fit: Fit, level: float = 0.95) -> Any:
         "p_value": fit.pvalues.to_numpy(),
         "conf_low": bounds["lower"].to_numpy(),
         "conf_high": bounds["upper"].to_numpy(),
+        "df": np.where([term in fit.dropped for term in fit.terms], np.nan, found.df.numpy()),
+        "vcov": [found.kind] * len(fit.terms),
     }
     return hand_out(columns, fit.kind)
 
 
 def glance(fit: Fit) -> Any:
-    """One row for the whole fit, with broom's columns (dots as underscores), in the kind of frame that came in."""
+    """One row for the whole fit, with broom's columns (dots as underscores), in the kind of frame that came in.
+
+    Besides them the statistic's denominator degrees of freedom, and the kind of covariance with its words.
+    """
     f, p = inference.f_test(fit)
-    values: dict[str, float] = {
+    values: dict[str, float | str] = {
         "r_squared": fit.rsquared,
         "adj_r_squared": fit.rsquared_adj,
         "sigma": fit.sigma,
@@ -95,6 +110,9 @@ def glance(fit: Fit) -> Any:
         "deviance": fit.rss,
         "df_residual": fit.df_resid,
         "nobs": fit.nobs,
+        "df_denominator": fit.covariance.joint,
+        "vcov": fit.covariance.kind,
+        "vcov_words": fit.covariance.words,
     }
     return hand_out({name: [value] for name, value in values.items()}, fit.kind)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape as e
 from typing import TYPE_CHECKING
+
+from betahat.report.escapes import html as e
+from betahat.report.escapes import latex as _tex
+from betahat.report.escapes import markdown as _md
 
 if TYPE_CHECKING:
     from betahat.report import Summary
@@ -20,39 +23,45 @@ _STYLE = (
 
 def markdown(summary: Summary) -> str:
     """Markdown: two tables and the notes."""
+    wide = len(summary.heads)
     lines = [f"**{_md(summary.title)}**", "", "| | | | |", "|:--|:--|:--|--:|"]
     left, right = summary.left, summary.right
     for i in range(max(len(left), len(right))):
         pair = (*(left[i] if i < len(left) else ("", "")), *(right[i] if i < len(right) else ("", "")))
         lines.append("| " + " | ".join(_md(text) for text in pair) + " |")
-    lines += ["", "| term | " + " | ".join(_md(head) for head in summary.heads) + " |", "|:--|" + "--:|" * 6]
+    lines += [
+        "",
+        "| term | " + " | ".join(_md(head) for head in summary.heads) + " |",
+        "|:--|" + "--:|" * len(summary.heads),
+    ]
     for term, cells in summary.rows():
-        texts = [cells, *[""] * 5] if isinstance(cells, str) else cells
+        texts = [cells, *[""] * (wide - 1)] if isinstance(cells, str) else cells
         lines.append("| " + " | ".join(_md(text.strip()) for text in (term, *texts)) + " |")
     return "\n".join([*lines, "", *(f"- {_md(note)}" for note in summary.notes)])
 
 
 def latex(summary: Summary) -> str:
     """LaTeX with booktabs: a table environment."""
+    wide = len(summary.heads)
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_tex(summary.title)}}}",
-        r"\begin{tabular}{lrrrrrr}",
+        rf"\begin{{tabular}}{{l{'r' * wide}}}",
         r"\toprule",
         " & ".join(["", *(_tex(head) for head in summary.heads)]) + r" \\",
         r"\midrule",
     ]
     for term, cells in summary.rows():
         body = (
-            rf"\multicolumn{{6}}{{l}}{{{_tex(cells)}}}"
+            rf"\multicolumn{{{wide}}}{{l}}{{{_tex(cells)}}}"
             if isinstance(cells, str)
             else " & ".join(_tex(c.strip()) for c in cells)
         )
         lines.append(f"{_tex(term)} & {body} " + r"\\")
     lines.append(r"\midrule")
     for label, value in [*summary.right, *summary.left]:
-        lines.append(rf"{_tex(label)} & \multicolumn{{6}}{{l}}{{{_tex(value)}}} \\")
+        lines.append(rf"{_tex(label)} & \multicolumn{{{wide}}}{{l}}{{{_tex(value)}}} \\")
     notes = " ".join(_tex(note) for note in summary.notes)
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "", rf"\footnotesize {notes}", r"\end{table}"])
 
@@ -69,7 +78,7 @@ def html(summary: Summary) -> str:
     body = "".join(
         f"<tr><th>{e(term)}</th>"
         + (
-            f'<td colspan="6" class="bh-dropped">{e(cells)}</td>'
+            f'<td colspan="{len(summary.heads)}" class="bh-dropped">{e(cells)}</td>'
             if isinstance(cells, str)
             else "".join(f"<td>{e(c.strip())}</td>" for c in cells)
         )
@@ -84,21 +93,3 @@ def html(summary: Summary) -> str:
         f'<table class="bh-coef"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table>'
         f"<ul>{notes}</ul></div>"
     )
-
-
-def _md(text: str) -> str:
-    for sign in "\\|*_`[]<>":
-        text = text.replace(sign, "\\" + sign)
-    return text
-
-
-def _tex(text: str) -> str:
-    table = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "²": r"\textsuperscript{2}",
-    }
-    table |= {sign: "\\" + sign for sign in "&%$#_{}"} | {"·": r"$\cdot$", "−": "--", "∞": r"$\infty$", "–": "--"}
-    table |= {"[": "{[}", "]": "{]}"}
-    return "".join(table.get(character, character) for character in text)
