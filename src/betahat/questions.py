@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from betahat.covariance import Covariance
+    from betahat.diagnose import Influence
 
 
 def room(name: str) -> Any:
@@ -212,6 +213,39 @@ class Questions:
     def glance(self, vcov: Any = None, **how: Any) -> Any:
         """One row for the whole fit, broom's columns, in the kind of frame that came in."""
         return room("report").glance(self._under(vcov, how))
+
+    # ── what the rows say against it ─────────────────────────────────────────────────────────────────────────────
+
+    def influence(self) -> Influence:
+        """Leverage, residuals, Cook's distance, DFFITS, COVRATIO, DFBETAS and PRESS, as R defines them.
+
+        Returns
+        -------
+        Influence
+            Arrays over the rows used: `rows` (their places in the data, from 0), `fitted`, `residual`, `leverage`,
+            `standardized` and `studentized` residuals (R's rstandard and rstudent), `cooks`, `dffits`, `covratio`,
+            `sigma` (without the row), `dfbetas` (n, p), and the number `press`. They are held in memory.
+
+        Raises
+        ------
+        FitError
+            When the rows are not at hand any more: `with_rows` gives them back.
+
+        Notes
+        -----
+        With e = √w (y − yhat), leverage h and σ̂₍ᵢ₎ the standard error without row i: Cook's distance is
+        e² h / (rank σ̂² (1 − h)²), DFFITS is e √h / (σ̂₍ᵢ₎ (1 − h)) (Belsley, Kuh and Welsch 1980, chapter 2).
+        NaN where a row has leverage 1; `notes` says so.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 9.0], "y": [2.0, 4.5, 5.5, 8.0]})
+        >>> found = fit.influence()
+        >>> found.leverage.round(3).tolist(), int(found.cooks.argmax())
+        ([0.444, 0.334, 0.277, 0.944], 3)
+        """
+        return room("diagnose").influence(self)  # type: ignore[no-any-return]
 
     def save(self, path: str | Path) -> None:
         """Save the model (never the rows it was learned from) in a versioned file; `bh.load` reads it.
