@@ -1,4 +1,4 @@
-"""Diagnose: what a fit's rows say against it: influence, collinearity, tests of its assumptions, and a verdict in words.
+"""Diagnose: what speaks against a fit: influence, collinearity, tests of its assumptions, a verdict in words.
 
 fit.influence().cooks            # (n,)
 fit.vif()                        # a table

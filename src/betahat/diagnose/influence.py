@@ -29,8 +29,10 @@ Array = npt.NDArray[np.float64]
 class Influence:
     """What each row does to the fit: arrays over the rows used, in their order.
 
-    A row of leverage 1 (nearer to it than 1e-10) fixes a coefficient by itself. What divides by 1 − h is not defined
-    there, nor is the fit without it: it is NaN, and `notes` says so.
+    A row of leverage 1 (nearer to it than 1e-10) fixes a coefficient by itself. What divides its residual, which is
+    zero, by 1 − h, which is zero, is NaN there. Without the row the other rows' fitted values stay as they are, so
+    `sigma` keeps the rss, `dfbetas` are zero, and, no other row saying anything of it, `press` is infinite; all as in R.
+    `notes` names the row.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ class Influence:
 
     @cached_property
     def weighted(self) -> Array:
-        """e = √w (y − yhat), (n,)."""
+        """Residuals times the root of their weight, e = √w (y − yhat), (n,)."""
         return self.residual * self.root
 
     @cached_property
@@ -74,8 +76,8 @@ class Influence:
         df = self.fit.df_resid - 1
         if df <= 0:
             return np.full(len(self.rows), np.nan)
-        left = np.maximum(self.fit.rss - self.weighted**2 / self._free, 0.0)  # rounding may pass zero
-        found: Array = np.sqrt(left / df)
+        without = np.nan_to_num(self.weighted**2 / self._free)  # a row of leverage 1 adds nothing to the rss
+        found: Array = np.sqrt(np.maximum(self.fit.rss - without, 0.0) / df)  # rounding may pass zero
         return found
 
     @cached_property
@@ -113,8 +115,11 @@ class Influence:
 
     @cached_property
     def press(self) -> float:
-        """Σ (e / (1 − h))²: squared errors of predicting each row from all others (Allen 1974); weighted as rss is."""
-        return float(self.count @ (self.weighted / self._free) ** 2)
+        """Σ ((y − yhat) / (1 − h))²: the squared error of predicting each row from all others (Allen 1974).
+
+        Raw errors, with weights too; infinite where a row has leverage 1, which no other row can predict.
+        """
+        return float(self.count @ np.nan_to_num(self.press_residual**2, nan=np.inf))
 
     @cached_property
     def dfbetas(self) -> Array:
@@ -131,7 +136,7 @@ class Influence:
         for part in revisit(self.fit, lambda seen: (toward @ seen.z).T, basis=basis):
             out[start : start + len(part), kept] = part
             start += len(part)
-        out *= _over(self.weighted / self._free, self.sigma)[:, None]
+        out *= _over(np.nan_to_num(self.weighted / self._free), self.sigma)[:, None]
         return out
 
     @property
@@ -141,7 +146,8 @@ class Influence:
         if (alone := self.rows[self.leverage > 1 - ONE]).size:
             which = ", ".join(f"{row:,}" for row in alone[:5]) + (", …" if len(alone) > 5 else "")
             notes.append(
-                f"Leverage 1 at row {which}: a coefficient rests on that row alone, and what divides by 1 − h is NaN."
+                f"Leverage 1 at row {which} (from 0): a coefficient rests on it alone. Residuals divided by their "
+                "standard error, Cook's distance, DFFITS and COVRATIO are not defined there, and PRESS is infinite."
             )
         if self.fit.df_resid <= 1:
             notes.append(
@@ -169,7 +175,7 @@ def influence(fit: Fit) -> Influence:
 
 
 def _over(above: Array, below: Array) -> Array:
-    """above / below, elementwise; NaN, without a warning, where both are zero."""
+    """Quotients; NaN, without a warning, where both are zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         found: Array = above / below
     return found
