@@ -247,6 +247,40 @@ class Questions:
         """
         return room("diagnose").influence(self)  # type: ignore[no-any-return]
 
+    def augment(self, data: Any = None) -> Any:
+        """The table that the fit was learned from, with what the fit says of each row beside it.
+
+        Parameters
+        ----------
+        data : table, optional
+            The fit's own rows, perhaps with more columns than the formula names. All of them come back; a row that the
+            fit left out has NaN (null in polars and Arrow). Without it: the rows that the fit used.
+
+        Returns
+        -------
+        table
+            Of the kind that it was: pandas (its index kept; also for a dict), polars, Arrow (also for files); for
+            arrays a pandas frame of the measures alone. The names are broom's: `fitted`, `resid`, `hat` (leverage),
+            `sigma` (without the row), `cooksd`, `std_resid`, and `student_resid` besides; where the table has such a
+            column, with `fit_` before it. `influence` has the definitions.
+
+        Raises
+        ------
+        FitError
+            When the rows are not at hand, or `data` are not the rows that the fit was learned from.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, None], "y": [2.0, 4.5, 5.5, 8.0]})
+        >>> fit.augment().round(3)[["y", "x", "fitted", "hat"]]
+             y    x  fitted    hat
+        0  2.0  1.0    2.25  0.833
+        1  4.5  2.0    4.00  0.333
+        2  5.5  3.0    5.75  0.833
+        """
+        return room("diagnose").augment(self, data)
+
     def save(self, path: str | Path) -> None:
         """Save the model (never the rows it was learned from) in a versioned file; `bh.load` reads it.
 

@@ -4,5 +4,6 @@ fit.influence().cooks            # (n,)
 fit.vif()                        # a table
 """
 
+from betahat.diagnose.augment import augment as augment
 from betahat.diagnose.influence import Influence as Influence
 from betahat.diagnose.influence import influence as influence

@@ -31,7 +31,7 @@ class Influence:
 
     A row of leverage 1 (nearer to it than 1e-10) fixes a coefficient by itself. What divides its residual, which is
     zero, by 1 − h, which is zero, is NaN there. Without the row the other rows' fitted values stay as they are, so
-    `sigma` keeps the rss, `dfbetas` are zero, and, no other row saying anything of it, `press` is infinite; all as in R.
+    `sigma` keeps the rss and `dfbetas` are zero; no other row predicts it, so `press` is infinite; all as in R.
     `notes` names the row.
 
     Attributes
