@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from betahat.covariance import Covariance
     from betahat.diagnose import Influence
+    from betahat.finding import Findings
 
 
 def room(name: str) -> Any:
@@ -381,6 +382,37 @@ class Questions:
             right.
         """
         return room("diagnose").diagnose(self, test, **how)
+
+    def check(self) -> Findings:
+        """What a careful statistician would say of this fit: the evidence, why it matters, what to do.
+
+        Returns
+        -------
+        Findings
+            Empty when all is well. Each has `name`, `level` ("warning": the evidence is strong; "note": look here),
+            `evidence`, `why` and `fix`. Print them, iterate, or take their `to_dict`.
+
+        Raises
+        ------
+        FitError
+            When the rows are not at hand.
+
+        Notes
+        -----
+        It looks for unequal variances, neighbors that are alike, curvature, outlying, influential and solitary rows,
+        residuals far from normal where rows are few, collinear terms, few rows for a coefficient, dropped terms, rows
+        left out, lost digits, a perfect fit. A finding needs evidence and an effect that matters: with many rows every
+        test rejects. What `with_vcov` mends is not said again.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> x = list(range(40))
+        >>> fit = bh.fit("y ~ x", {"x": x, "y": [v * v / 9 + (v * 7) % 5 for v in x]})
+        >>> [finding.name for finding in fit.check()]
+        ['wrong-form', 'autocorrelation']
+        """
+        return room("diagnose").check(self)  # type: ignore[no-any-return]
 
     def save(self, path: str | Path) -> None:
         """Save the model (never the rows it was learned from) in a versioned file; `bh.load` reads it.

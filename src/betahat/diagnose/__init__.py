@@ -6,6 +6,7 @@ fit.vif()                        # a table
 
 from betahat.diagnose.augment import augment as augment
 from betahat.diagnose.battery import diagnose as diagnose
+from betahat.diagnose.check import check as check
 from betahat.diagnose.collinearity import collinearity as collinearity
 from betahat.diagnose.collinearity import vif as vif
 from betahat.diagnose.diagnosis import Diagnoses as Diagnoses

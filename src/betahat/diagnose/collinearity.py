@@ -34,6 +34,24 @@ def terms_of(fit: Fit) -> dict[str, list[int]]:
     return found
 
 
+def families(fit: Fit) -> dict[str, list[int]]:
+    """The columns of terms that share a variable, together: that x and x² are collinear is nobody's concern."""
+    terms = terms_of(fit)
+    if fit.formula is None:
+        return terms
+    by_code = {factor.code: factor for factor in fit.design.parsed.factors.values()}
+    found: list[tuple[set[str], list[str]]] = []
+    for term, codes in zip(fit.design.parsed.terms, fit.design.parsed.codes, strict=True):
+        if term == "1":
+            continue
+        variables, names = {name for code in codes for name in by_code[code].columns}, [term]
+        for family in [family for family in found if family[0] & variables]:
+            variables, names = variables | family[0], family[1] + names
+            found.remove(family)
+        found.append((variables, names))
+    return {" + ".join(names): sorted(i for name in names for i in terms[name]) for _, names in found}
+
+
 def vif(fit: Fit) -> pd.DataFrame:
     """Variance inflation by term; see `Fit.vif`."""
     terms = terms_of(fit)

@@ -4,7 +4,7 @@
     goldfeld_quandt(fit), rainbow(fit), harvey_collier(fit)    # parts
 
 The order is that of the data, or that of `order_by`. Neighbors are met as the rows stream by, the last of each block
-held for the next; for another order than the data's, the ranks of the rows (and for neighbors the rows) are held.
+held for the next; another order than the data's holds the ranks of the rows (and for neighbors the rows).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import linalg, special
 
 from betahat import errors
 from betahat.diagnose.diagnosis import Diagnosis
@@ -30,6 +30,7 @@ Places = npt.NDArray[np.int64]
 
 ALTERNATIVES = ("greater", "less", "two-sided")
 _EXACT = 800  # rows up to which the distribution of Durbin and Watson's d is computed, not approximated
+_BLOCK = 64  # rows of a step of recursive residuals
 _FLOOR = 1e-10  # smaller p-values of d than this have no digits
 
 
@@ -110,6 +111,14 @@ def durbin_watson(fit: Fit, *, alternative: str = "greater", order_by: Any = Non
         "durbin-watson", "Durbin–Watson test", d, "d", (), p, f"{sign} autocorrelation from one row to the next",
         f"Durbin and Watson (1950, 1971); {how}", notes,
     )  # fmt: skip
+
+
+def neighbors(fit: Fit) -> float:
+    """Durbin and Watson's d alone, in the order of the data."""
+    found, basis = _Neighbors(fit.rank), Basis.of(fit)
+    for z, e in _in_order(fit, basis, None):
+        found.add(z, e)
+    return found.squares / fit.rss
 
 
 class _Neighbors:
@@ -300,10 +309,8 @@ def rainbow(fit: Fit, *, fraction: float = 0.5, order_by: Any = None) -> Diagnos
     if middle.rank < k:
         a, b = n - k - middle.rows + middle.rank, middle.rows - middle.rank
         value = ((fit.rss - middle.rss) / a) / (middle.rss / b)
-        notes = (
-            f"The middle has rank {middle.rank}, not {k}: counted so, F({a:,}, {b:,}) = {value:.5g}, "
-            f"p {float(upper_tail(value, a, b)):.4g}.",
-        )
+        p = float(upper_tail(value, a, b))
+        notes = (f"The middle has rank {middle.rank}, not {k}: counted so, F({a:,}, {b:,}) = {value:.5g}, p {p:.4g}.",)
     return Diagnosis(
         "rainbow", "Rainbow test", statistic, "F", (df1, df2), float(upper_tail(statistic, df1, df2)),
         "the middle rows follow the same line as all of them", "Utts (1982)", notes,
@@ -331,16 +338,20 @@ def harvey_collier(fit: Fit, *, order_by: Any = None) -> Diagnosis:
 
 
 def _recursive(X: Array, y: Array) -> Array:
-    """Recursive residuals (n − k,), (y_t − x_t'b) / √(1 + x_t'(X'X)⁻¹x_t), both from the rows before t."""
+    """Recursive residuals (n − k,), (y_t − x_t'b) / √(1 + x_t'(X'X)⁻¹x_t), b and X'X from the rows before t.
+
+    A block of rows at a time: their errors v of prediction from the rows before the block have covariance
+    S = 1 + X (X'X)⁻¹ X', and with S = L L' the residuals are L⁻¹ v, each row's freed of what the rows above it said.
+    """
     k = X.shape[1]
     inverse = np.linalg.inv(X[:k])
-    spread, b = inverse @ inverse.T, inverse @ y[:k]
-    out = np.empty(len(y) - k)
-    for t in range(k, len(y)):
-        gain = spread @ X[t]
-        size = 1 + X[t] @ gain
-        error = y[t] - X[t] @ b
-        out[t - k] = error / np.sqrt(size)
-        spread = spread - np.outer(gain, gain) / size
-        b = b + gain * (error / size)
-    return out
+    spread, b, out = inverse @ inverse.T, inverse @ y[:k], []
+    for start in range(k, len(y), _BLOCK):
+        rows = X[start : start + _BLOCK]
+        gain = rows @ spread  # (m, k)
+        lower = np.linalg.cholesky(np.eye(len(rows)) + gain @ rows.T)
+        pulled = linalg.solve_triangular(lower, gain, lower=True)
+        w = linalg.solve_triangular(lower, y[start : start + _BLOCK] - rows @ b, lower=True)
+        out.append(w)
+        spread, b = spread - pulled.T @ pulled, b + pulled.T @ w
+    return np.concatenate(out)

@@ -12,6 +12,7 @@ taken in: residuals are √w (y − yhat), and what is added to X is added to �
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -154,7 +155,8 @@ def reset(fit: Fit, *, powers: Sequence[int] = (2, 3)) -> Diagnosis:
         Z = np.stack([t**power for power in powers])  # (q, n)
         return Z if seen.root is None else Z * seen.root
 
-    gain, rank = _added(fit, basis, extra, q)
+    beside = Beside.of(fit, basis, extra, q)
+    gain, rank = explained_by(beside.gram, beside.along)
     df2 = fit.df_resid - rank
     null, source = "powers of the fitted values explain nothing that is left: the form is right", "Ramsey (1969)"
     if not rank:
@@ -171,8 +173,13 @@ def testable(fit: Fit, name: str, *, more: int) -> None:
     if fit.nobs <= fit.rank + more:
         because = f"there are {fit.rank:,} coefficients" + (f" and {more:,} more in its regression" if more else "")
         raise errors.untestable_needs_rows(name, fit.nobs, fit.rank + more + 1, because)
-    if fit.rss <= _PERFECT * (fit.rss + abs(fit.mss)):
+    if perfect(fit):
         raise errors.untestable_of_nothing(name)
+
+
+def perfect(fit: Fit) -> bool:
+    """Whether what the terms leave is no more than rounding."""
+    return fit.rss <= _PERFECT * (fit.rss + abs(fit.mss))
 
 
 def chi_tail(statistic: float, df: int) -> float:
@@ -180,33 +187,49 @@ def chi_tail(statistic: float, df: int) -> float:
     return float(special.chdtrc(df, statistic))
 
 
-def _added(fit: Fit, basis: Basis, extra: Callable[[Seen], Array], q: int) -> tuple[float, int]:
-    """How far rss falls when columns (q, n) join X, and how many of them say anything beside it.
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is left of some columns (q of them) when X is taken off, as sums over the rows.
 
-    The first pass finds what X explains of them, the second takes it off row by row: a difference of sums would lose
-    the digits that are left of a column which X almost explains.
+    Attributes
+    ----------
+    gram : array (q, q)
+        Their cross-products.
+    along : array (q,)
+        Their products with the residuals.
     """
-    onto = np.zeros((fit.rank, q))
-    length = np.zeros(q)
 
-    def first(seen: Seen) -> tuple[Array, Array]:
-        Z = extra(seen)
-        c = _counted(seen, Z)
-        return seen.z @ c.T, (c * Z).sum(1)
+    gram: Array
+    along: Array
 
-    for part, squares in revisit(fit, first, basis=basis):
-        onto, length = onto + part, length + squares
+    @classmethod
+    def of(cls, fit: Fit, basis: Basis, extra: Callable[[Seen], Array], q: int) -> Beside:
+        """From two passes: `extra` gives the columns (q, n), times √w.
 
-    def second(seen: Seen) -> tuple[Array, Array]:
-        R = extra(seen) - onto.T @ seen.z  # (q, n)
-        c = _counted(seen, R)
-        return c @ R.T, c @ seen.e
+        The first pass finds what X explains of them, the second takes it off row by row: a difference of sums would
+        lose the digits that are left of a column which X almost explains. What X explains wholly becomes zero.
+        """
+        onto, length = np.zeros((fit.rank, q)), np.zeros(q)
 
-    gram, along = np.zeros((q, q)), np.zeros(q)
-    for g, b in revisit(fit, second, basis=basis):
-        gram, along = gram + g, along + b
-    there = np.sqrt(gram.diagonal()) > _FLAT * np.sqrt(length)
-    return explained_by(gram[np.ix_(there, there)], along[there])
+        def first(seen: Seen) -> tuple[Array, Array]:
+            Z = extra(seen)
+            c = _counted(seen, Z)
+            return seen.z @ c.T, (c * Z).sum(1)
+
+        for part, squares in revisit(fit, first, basis=basis):
+            onto, length = onto + part, length + squares
+
+        def second(seen: Seen) -> tuple[Array, Array]:
+            R = extra(seen) - onto.T @ seen.z  # (q, n)
+            c = _counted(seen, R)
+            return c @ R.T, c @ seen.e
+
+        gram, along = np.zeros((q, q)), np.zeros(q)
+        for g, b in revisit(fit, second, basis=basis):
+            gram, along = gram + g, along + b
+        gone = np.sqrt(gram.diagonal()) <= _FLAT * np.sqrt(length)
+        gram[gone, :] = gram[:, gone] = along[gone] = 0.0
+        return cls(gram, along)
 
 
 def _counted(seen: Seen, values: Array) -> Array:
