@@ -55,7 +55,8 @@ class Finding:
     def __str__(self) -> str:
         lines = [f"{self.level}: {self.name.replace('-', ' ')}"]
         for label, text in (("", self.evidence), ("Why:  ", self.why), ("Next: ", self.fix)):
-            lines += [f"  {line}" for line in wrap(label + text, WIDTH - 2, " " * len(label))]
+            first, *rest = wrap(text, WIDTH - 2 - len(label))
+            lines += [f"  {label}{first}", *(f"  {' ' * len(label)}{line}" for line in rest)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

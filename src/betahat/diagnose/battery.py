@@ -11,20 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 from betahat import errors
-from betahat.diagnose import ordered, specification
+from betahat.diagnose import ordered, parts, specification
 from betahat.diagnose.diagnosis import Diagnoses, Diagnosis
 from betahat.outcome import Fit
 
 TESTS: dict[str, Callable[..., Diagnosis]] = {
     "breusch-pagan": specification.breusch_pagan,
     "white": specification.white,
-    "goldfeld-quandt": ordered.goldfeld_quandt,
+    "goldfeld-quandt": parts.goldfeld_quandt,
     "breusch-godfrey": ordered.breusch_godfrey,
     "durbin-watson": ordered.durbin_watson,
     "jarque-bera": specification.jarque_bera,
     "reset": specification.reset,
-    "rainbow": ordered.rainbow,
-    "harvey-collier": ordered.harvey_collier,
+    "rainbow": parts.rainbow,
+    "harvey-collier": parts.harvey_collier,
 }
 
 

@@ -9,13 +9,14 @@ share explained would move. With twenty rows much moves by chance; there the p-v
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from betahat import errors, sandwich
 from betahat.diagnose import collinearity, ordered, rows, specification
 from betahat.diagnose.curvature import Bend, bends
+from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.sequence import ordered_by
 from betahat.diagnose.weighing import ALIKE, LEFT, NOTE, SPREAD, Case, level, other_scale
 from betahat.finding import Finding, Findings
@@ -80,7 +81,7 @@ def _dropped(case: Case) -> Iterator[Finding]:
 
 def _digits(case: Case) -> Iterator[Finding]:
     fit = case.fit
-    if fit.digits < 6:
+    if fit.digits < 6 and not specification.perfect(fit):
         yield Finding(
             "few-digits", "warning" if fit.digits < 3 else "note",
             f"Condition {number(fit.condition, 3)}: about {max(0, int(fit.digits))} digits of the coefficients hold.",
@@ -108,8 +109,12 @@ def _variances(case: Case) -> Iterator[Finding]:
     fit = case.fit
     if fit.covariance.kind != "classical":
         return  # the remedy is taken
-    one = case.asked(specification.breusch_pagan)
-    if one is None or one.p >= NOTE:
+    tests: list[Callable[[Fit], Diagnosis]] = [specification.breusch_pagan]
+    if fit.rank * (fit.rank + 1) / 2 < fit.nobs / 5:  # White's finds what goes with a square, at the price of many df
+        tests.append(specification.white)
+    found = [one for one in map(case.asked, tests) if one is not None]
+    one = min(found, key=lambda one: one.p, default=None)
+    if one is None or one.p * len(found) >= NOTE:
         return
     kind = "HC1" if (case.influence.leverage > 1 - ONE).any() else "HC3"
     wide = sandwich.chosen(fit, kind).matrix.diagonal().sqrt().numpy()
@@ -117,16 +122,20 @@ def _variances(case: Case) -> Iterator[Finding]:
     kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped and i >= fit.intercept]
     ratio = wide[kept] / plain[kept]
     most = int(np.abs(np.log(ratio)).argmax())
-    grade = level(one.p, float(np.exp(abs(np.log(ratio[most])))), SPREAD)
+    grade = level(one.p * len(found), float(np.exp(abs(np.log(ratio[most])))), SPREAD)
     if grade is not None:
         yield Finding(
             "unequal-variances", grade,
-            f"The spread of the residuals goes with the terms (Breusch–Pagan {one.words}). Under {kind} the standard "
+            f"The spread of the residuals goes with the terms ({_short(one)} {one.words}). Under {kind} the standard "
             f"error of {fit.terms[kept[most]]} is {ratio[most]:.2f} times the classical one.",
             "classical standard errors, tests and intervals take the variance to be the same everywhere",
             f'fit.with_vcov("{kind}"); or model it: {other_scale(case)}, or weights= where the variance is known',
             (fit.terms[kept[most]],),
         )  # fmt: skip
+
+
+def _short(one: Diagnosis) -> str:
+    return one.title.partition(" test")[0]
 
 
 def _neighbors(case: Case) -> Iterator[Finding]:

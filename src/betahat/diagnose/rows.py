@@ -33,7 +33,8 @@ def influential(case: Case) -> Iterator[Finding]:
     if fit.df_resid < 2 or specification.perfect(fit):
         return
     cooks = np.nan_to_num(found.cooks)
-    there = np.flatnonzero(cooks > MOVES[0])
+    common = MOVES[0] + 10 / fit.nobs  # with few rows a distance of one is nothing rare
+    there = np.flatnonzero((cooks > common) | ((cooks > MOVES[0] / 2) & (case.outlying < NOTE)))
     if not len(there):
         return
     there = there[np.argsort(-cooks[there])]
@@ -58,7 +59,7 @@ def outlying(case: Case) -> Iterator[Finding]:
     if fit.df_resid < 2 or specification.perfect(fit):
         return
     there = np.flatnonzero(case.outlying < NOTE)
-    there = there[np.nan_to_num(found.cooks[there]) <= MOVES[0]]  # the others are told of as influential
+    there = there[np.nan_to_num(found.cooks[there]) <= MOVES[0] / 2]  # the others are told of as influential
     matters = (found.sigma[there] < 0.95 * fit.sigma) | (found.cooks[there] > 0.25)
     there = there[matters]
     if not len(there):

@@ -144,7 +144,7 @@ def reset(fit: Fit, *, powers: Sequence[int] = (2, 3)) -> Diagnosis:
         raise errors.bad_number("powers", powers, "whole numbers from 2 on, such as (2, 3)")
     q = len(powers)
     testable(fit, "reset", more=q)
-    if fit.mss <= 0:
+    if fit.df_model < 1:
         raise errors.untestable_needs_terms("reset", fit.rank)
     basis = Basis.of(fit)
     middle = basis.level if fit.intercept else 0.0
