@@ -17,9 +17,9 @@ ORDER = [
     "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "doubled", "sums", "derive", "update",
     "epochs", "trace", "covariance", "questions", "outcome", "modules", "progress", "problem", "roads", "moments",
     "checkpoint", "learning", "finishing", "groups", "many", "validation", "fitting", "feed", "training",
-    "estimating", "revisit", "sandwich", "inference", "windows", "diagnose", "numerals", "tabular", "equations",
-    "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching",
-    "estimator", "lecture", "lab", "cli", "__main__",
+    "estimating", "revisit", "sandwich", "inference", "windows", "numerals", "finding", "diagnose", "tabular",
+    "equations", "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot", "modelfile",
+    "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

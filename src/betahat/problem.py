@@ -8,7 +8,7 @@ for sums in problem.sums(Tally()): ...
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Problem:
         How many rows there are, where that can be told without reading them; else None.
     again : callable or None
         From Keys to the same problem, whose reading notes the groups of the rows; None for arrays.
+    data : object
+        The table, or X, as it was given.
+    beside : dict
+        weights, offset and freq as they were given, and y for arrays.
     """
 
     design: Any
@@ -68,6 +72,8 @@ class Problem:
     total: Callable[[], int | None] = lambda: None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
     again: Callable[[Any], Problem] | None = None
+    data: Any = None
+    beside: dict[str, Any] = field(default_factory=dict)
 
     def reopened(self, groupings: Sequence[Any]) -> Problem:
         """The same problem, noting while it is read which group each row belongs to, where groups are columns."""
@@ -146,7 +152,8 @@ def of_formula(
 
     return Problem(
         design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,
-        rereadable=source.rereadable, total=source.rows, again=again,
+        rereadable=source.rereadable, total=source.rows, again=again, data=data,
+        beside={"weights": weights, "offset": offset, "freq": freq},
     )  # fmt: skip
 
 
@@ -182,6 +189,7 @@ def of_arrays(X: Any, y: Any, weights: Any, offset: Any, freq: Any, intercept: b
     return Problem(
         columns, batches, label, kind, _offset_given(offset), weights is not None, freq is not None,
         rereadable=rereadable, numbers=None if shape is None else len(X) * len(columns.names), pieces=pieces,
+        data=X, beside={"y": y, **vectors},
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from betahat.revisit import Basis, Seen, revisit
 Array = npt.NDArray[np.float64]
 
 KINDS = ("HC0", "HC1", "HC2", "HC3", "HC4")
-_ONE = 1e-10  # a leverage nearer to one than this is one: its row determines a coefficient by itself
+ONE = 1e-10  # a leverage nearer to one than this is one: its row determines a coefficient by itself
 
 
 def covariance(fit: Fit, kind: str) -> Covariance:
@@ -55,7 +55,7 @@ def _scaled(seen: Seen, kind: str, n: int, p: int) -> Array:
     e = seen.e
     if kind in ("HC2", "HC3", "HC4"):
         h = seen.leverage
-        if bool((h > 1 - _ONE).any()):
+        if bool((h > 1 - ONE).any()):
             worst = int(h.argmax())
             raise errors.leverage_one(kind, int(seen.rows[worst]))
         power = 0.5 if kind == "HC2" else 1.0 if kind == "HC3" else np.minimum(4.0, n * h / p) / 2

@@ -1,0 +1,15 @@
+"""Diagnose: what speaks against a fit: influence, collinearity, tests of its assumptions, a verdict in words.
+
+fit.influence().cooks            # (n,)
+fit.vif()                        # a table
+"""
+
+from betahat.diagnose.augment import augment as augment
+from betahat.diagnose.battery import diagnose as diagnose
+from betahat.diagnose.check import check as check
+from betahat.diagnose.collinearity import collinearity as collinearity
+from betahat.diagnose.collinearity import vif as vif
+from betahat.diagnose.diagnosis import Diagnoses as Diagnoses
+from betahat.diagnose.diagnosis import Diagnosis as Diagnosis
+from betahat.diagnose.influence import Influence as Influence
+from betahat.diagnose.influence import influence as influence
