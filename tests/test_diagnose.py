@@ -70,6 +70,13 @@ def tables(draw):
     return table, draw(st.sampled_from(["y ~ a + b", "y ~ a + b - 1", "y ~ a * b", "y ~ I(a / 2) + a + b"]))
 
 
+def determinant(fit: bh.Fit) -> float:
+    """Of σ̂² (X'WX)⁻¹: about the means, since about zero it may have no digits."""
+    first = int(fit.intercept)
+    slopes = np.linalg.det(fit.scale * fit.unscaled.numpy()[first:, first:])
+    return slopes * (fit.scale / fit.weight if first else 1.0)
+
+
 @settings(max_examples=8, deadline=None)
 @given(case=tables())
 def test_every_measure_is_what_refitting_without_the_row_gives(case):
@@ -99,7 +106,7 @@ def test_every_measure_is_what_refitting_without_the_row_gives(case):
         )
         k = np.flatnonzero(kept)
         if len(k) == len(V):
-            ratio = np.linalg.det(less.scale * less.unscaled.numpy()) / np.linalg.det(fit.scale * V)
+            ratio = determinant(less) / determinant(fit)
             assert found.covratio[i] == pytest.approx(ratio, rel=1e-6)
         distance = move[k] @ np.linalg.solve(V[np.ix_(k, k)], move[k]) / (fit.rank * fit.scale)
         assert found.cooks[i] == pytest.approx(distance, rel=1e-6, abs=1e-9)
@@ -241,3 +248,58 @@ def test_augment_refuses_what_it_cannot_answer(table, tmp_path):
     bh.fit(X, y).save(tmp_path / "a.betahat")
     with pytest.raises(bh.errors.FitError, match=r"with_rows\(X, y\)"):
         bh.load(tmp_path / "a.betahat").augment(X)
+
+
+# ── collinearity ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.filterwarnings("ignore:Without an intercept")
+@pytest.mark.parametrize("name", LINEAR)
+def test_vif_agrees_with_r(name):
+    r, fit = after(name)["vif"], fitted(name)
+    if "error" in r:
+        with pytest.raises(bh.errors.FitError, match="1 term" if "fewer than 2" in r["error"] else "infinite"):
+            fit.vif()
+        return
+    table = "data" in r
+    expected = np.array(r["data"] if table else [[v, 1, v**0.5] for v in r.values()])
+    np.testing.assert_allclose(fit.vif(), expected, rtol=1e-11)  # Longley's (X'X)⁻¹ has 12 digits
+    names = r["rownames"] if table else list(r)
+    assert names[0][:3] in fit.vif().index[0]
+
+
+def test_variance_proportions_are_those_of_statsmodels_and_of_the_books():
+    # Belsley, Kuh and Welsch print 43,275 as Longley's largest condition index.
+    table = fitted("lm_longley").collinearity()
+    assert round(table["condition_index"].iloc[-1]) == 43275
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 3)) + 5
+    X[:, 2] = X[:, 0] + 1e-3 * X[:, 2]
+    w = rng.uniform(0.5, 2, 40)
+    ours = bh.fit(X, rng.standard_normal(40), weights=w).collinearity()
+    M = np.column_stack([np.ones(40), X]) * np.sqrt(w)[:, None]
+    _, s, Vt = np.linalg.svd(M / np.linalg.norm(M, axis=0))
+    phi = (Vt.T / s) ** 2  # (p, p): coefficient, direction
+    np.testing.assert_allclose(ours["condition_index"], s[0] / s, rtol=1e-9)
+    np.testing.assert_allclose(ours.iloc[:, 1:], (phi / phi.sum(1, keepdims=True)).T, rtol=1e-7, atol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(case=tables(), scale=st.sampled_from([1e-8, 1e-3, 7.0, 1e6]))
+def test_the_unit_of_a_column_changes_no_collinearity(case, scale):
+    table, _ = case
+    other = {**table, "a": scale * table["a"]}
+    a, b = (bh.fit("y ~ a + b", t, weights="w") for t in (table, other))
+    np.testing.assert_allclose(b.vif(), a.vif(), rtol=1e-10)
+    np.testing.assert_allclose(b.collinearity(), a.collinearity(), rtol=1e-7, atol=1e-10)
+
+
+def test_vif_is_that_of_regressing_each_column_on_the_others():
+    table = {name: np.random.default_rng(3).standard_normal((3, 30))[i] for i, name in enumerate("abc")}
+    table["c"] = table["a"] + table["c"]
+    fit = bh.fit("y ~ a + b + c", {**table, "y": np.arange(30.0)})
+    for term, others in (("a", "b + c"), ("b", "a + c"), ("c", "a + b")):
+        r2 = bh.fit(f"{term} ~ {others}", table).rsquared
+        assert fit.vif()["vif"][term] == pytest.approx(1 / (1 - r2), rel=1e-11)
+    with pytest.warns(UserWarning, match="Without an intercept"):
+        bh.fit("y ~ a + b - 1", {**table, "y": np.arange(30.0)}).vif()

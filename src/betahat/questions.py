@@ -338,6 +338,107 @@ class Questions:
         """
         return room("diagnose").augment(self, data)
 
+    def vif(self) -> pd.DataFrame:
+        """Variance inflation factors by term, generalized for terms of several coefficients.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by term, with the columns `vif`, `df` (its coefficients) and `vif_root`, which is vif^(1/(2 df)):
+            how many times wider collinearity makes an interval, and comparable between terms.
+
+        Raises
+        ------
+        FitError
+            When there is only one term, or one was dropped: then it is infinite.
+
+        Notes
+        -----
+        For a term of one coefficient 1/(1 − R²), R² that of the column on all others; in general
+        det R_tt · det R_oo / det R, with R the correlations of the coefficients, the intercept's left out, t the term's
+        and o the others' (Fox and Monette 1992). Without an intercept it is about zero, with a warning, as in R's car.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> a, b = [1.0, 2.0, 3.0, 4.0, 5.0], [1.1, 1.9, 3.2, 3.8, 5.1]
+        >>> bh.fit("y ~ a + b", {"a": a, "b": b, "y": [1.0, 3.0, 2.0, 5.0, 4.0]}).vif()["vif"].round(1).to_dict()
+        {'a': 92.6, 'b': 92.6}
+        """
+        return room("diagnose").vif(self)  # type: ignore[no-any-return]
+
+    def collinearity(self) -> pd.DataFrame:
+        """Condition indices of the design, and how each direction shares in the variance of each coefficient.
+
+        Returns
+        -------
+        DataFrame
+            A row for each direction, the weakest last: `condition_index`, and for each coefficient the proportion of
+            its variance that comes from this direction; a coefficient's proportions add up to one. Two or more
+            proportions above one half in a row of index above 30 tie these coefficients to each other.
+
+        Notes
+        -----
+        Columns of √w X are scaled to unit length and not centered, the intercept included; indices are
+        μ_max / μ_k of their singular values, proportions (v_jk / μ_k)² over their sum (Belsley, Kuh and Welsch 1980,
+        section 3.2).
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ year", {"year": [2001.0, 2002.0, 2003.0, 2004.0], "y": [1.0, 3.0, 2.0, 5.0]})
+        >>> fit.collinearity().round(2)
+           condition_index  Intercept  year
+        0             1.00        0.0   0.0
+        1          3582.18        1.0   1.0
+        """
+        return room("diagnose").collinearity(self)  # type: ignore[no-any-return]
+
+    def diagnose(self, test: str | None = None, **how: Any) -> Any:
+        """Test what least squares assumes: one test, or a table of all of them.
+
+        Parameters
+        ----------
+        test : str, optional
+            Equal variances: "breusch-pagan" (`studentize=True`, Koenker's), "white", "goldfeld-quandt" (`point`,
+            `drop`, `alternative`, `order_by`). Neighbors alike: "durbin-watson" (`alternative="greater"`,
+            `order_by`), "breusch-godfrey" (`order=1`, `f=False`, `order_by`). Normal errors: "jarque-bera". The
+            right form: "reset" (`powers=(2, 3)`), "rainbow" (`fraction`, `order_by`), "harvey-collier" (`order_by`).
+        **how
+            The options of that test. `order_by` is an array with a value for each row of the data, the name of a
+            column of the design, or "fitted"; without it rows are taken in the order of the data.
+
+        Returns
+        -------
+        Diagnosis or Diagnoses
+            With `statistic`, `law`, `df`, `p`, `null` (the assumption, in words), `source` and `notes`; of several, a
+            table: print it, iterate, take one by name.
+
+        Raises
+        ------
+        OptionError
+            When the test or the option is not known.
+        FitError
+            When there are too few rows for it, or the rows are not at hand.
+
+        Notes
+        -----
+        Definitions are those of R's lmtest, Jarque–Bera's and White's those of the papers. With weights, residuals and
+        columns are times √w (lmtest ignores weights); dropped terms do not count as coefficients (in lmtest they do).
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+        >>> fit = bh.fit("y ~ x", {"x": x, "y": [1.1, 3.9, 9.2, 15.8, 25.3, 36.1, 48.7, 64.2]})
+        >>> print(fit.diagnose("reset"))
+        RESET test
+          F(2, 4) = 1070.2, p 3.5e-06
+          Null: powers of the fitted values explain nothing that is left: the form is
+            right.
+        """
+        return room("diagnose").diagnose(self, test, **how)
+
     def save(self, path: str | Path) -> None:
         """Save the model (never the rows it was learned from) in a versioned file; `bh.load` reads it.
 

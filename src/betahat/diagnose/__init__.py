@@ -5,5 +5,10 @@ fit.vif()                        # a table
 """
 
 from betahat.diagnose.augment import augment as augment
+from betahat.diagnose.battery import diagnose as diagnose
+from betahat.diagnose.collinearity import collinearity as collinearity
+from betahat.diagnose.collinearity import vif as vif
+from betahat.diagnose.diagnosis import Diagnoses as Diagnoses
+from betahat.diagnose.diagnosis import Diagnosis as Diagnosis
 from betahat.diagnose.influence import Influence as Influence
 from betahat.diagnose.influence import influence as influence

@@ -1,0 +1,56 @@
+"""Battery: the tests by name, and all of them at once.
+
+diagnose(fit, "reset", powers=(2, 3, 4))
+diagnose(fit)                                # a table
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from betahat import errors
+from betahat.diagnose import ordered, specification
+from betahat.diagnose.diagnosis import Diagnoses, Diagnosis
+from betahat.outcome import Fit
+
+TESTS: dict[str, Callable[..., Diagnosis]] = {
+    "breusch-pagan": specification.breusch_pagan,
+    "white": specification.white,
+    "goldfeld-quandt": ordered.goldfeld_quandt,
+    "breusch-godfrey": ordered.breusch_godfrey,
+    "durbin-watson": ordered.durbin_watson,
+    "jarque-bera": specification.jarque_bera,
+    "reset": specification.reset,
+    "rainbow": ordered.rainbow,
+    "harvey-collier": ordered.harvey_collier,
+}
+
+
+def diagnose(fit: Fit, test: str | None = None, **how: Any) -> Diagnosis | Diagnoses:
+    """One test, or a table of all that can be made; see `Fit.diagnose`."""
+    if test is None:
+        if how:
+            given = ", ".join(f"{name}=" for name in how)
+            raise errors.option_not_for(given, "all tests at once", 'name the test: fit.diagnose("reset", …)')
+        return _all(fit)
+    name = test.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(test, str) else test
+    if name not in TESTS:
+        raise errors.unknown_option("test", test, tuple(TESTS))
+    known = [name for name in inspect.signature(TESTS[name]).parameters if name != "fit"]
+    for option in how:
+        if option not in known:
+            raise errors.unknown_test_option(name, option, known)
+    return TESTS[name](fit, **how)
+
+
+def _all(fit: Fit) -> Diagnoses:
+    """Every test with its defaults; what cannot be made is said."""
+    found, left_out = [], {}
+    for name, test in TESTS.items():
+        try:
+            found.append(test(fit))
+        except errors.UntestableError as letter:
+            left_out[name] = letter.what
+    return Diagnoses(tuple(found), left_out)

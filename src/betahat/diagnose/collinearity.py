@@ -1,0 +1,97 @@
+"""Collinearity: how far the terms say the same, from the fit's own (X'WX)⁻¹, without another pass.
+
+    vif(fit)             # by term: how many times larger collinearity makes the variance of its coefficients
+    collinearity(fit)    # condition indices, and which coefficients share a weak direction
+
+The first tells which terms suffer, the second which of them are tied together
+(Belsley, Kuh and Welsch 1980, chapter 3).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from betahat import errors
+from betahat.encoding import owners
+from betahat.outcome import Fit
+from betahat.revisit import Basis
+
+Array = npt.NDArray[np.float64]
+
+
+def terms_of(fit: Fit) -> dict[str, list[int]]:
+    """The columns of each term, the intercept left out; without a formula every column is a term."""
+    if fit.formula is None:
+        return {name: [i] for i, name in enumerate(fit.terms) if i >= fit.intercept}
+    found: dict[str, list[int]] = {term: [] for term in fit.design.parsed.terms if term != "1"}
+    for i, owner in enumerate(owners(fit.design.parsed, fit.design.kinds, fit.terms)):
+        if (term := fit.design.parsed.terms[owner]) != "1":
+            found[term].append(i)
+    return found
+
+
+def vif(fit: Fit) -> pd.DataFrame:
+    """Variance inflation by term; see `Fit.vif`."""
+    terms = terms_of(fit)
+    if fit.dropped:
+        raise errors.vif_of_dropped(fit.dropped)
+    if len(terms) < 2:
+        raise errors.vif_of_one(len(terms))
+    if not fit.intercept:
+        warnings.warn(errors.vif_without_intercept(), stacklevel=4)
+    return inflation(fit, terms)
+
+
+def inflation(fit: Fit, terms: dict[str, list[int]]) -> pd.DataFrame:
+    """The generalized VIF of terms, from the correlations R of the coefficients: det R_tt det R_oo / det R.
+
+    t are the term's coefficients and o all others but the intercept's (Fox and Monette 1992, equation 10). Determinants
+    are taken by their logarithms: of many columns they leave the range of a float.
+    """
+    kept = sorted(i for places in terms.values() for i in places)
+    V = fit.unscaled.numpy()[np.ix_(kept, kept)]
+    d = np.sqrt(V.diagonal())
+    R = V / np.outer(d, d)
+    if np.linalg.matrix_rank(R) < len(R) or fit.rank < len(kept) + fit.intercept:
+        raise errors.vif_of_singular(fit.rank, len(fit.terms))
+    whole = np.linalg.slogdet(R)[1]
+    rows = []
+    for places in terms.values():
+        own = np.isin(kept, places)
+        log = np.linalg.slogdet(R[np.ix_(own, own)])[1] + np.linalg.slogdet(R[np.ix_(~own, ~own)])[1] - whole
+        rows.append((float(np.exp(log)), len(places), float(np.exp(log / (2 * len(places))))))
+    return pd.DataFrame(rows, index=list(terms), columns=["vif", "df", "vif_root"])
+
+
+def collinearity(fit: Fit) -> pd.DataFrame:
+    """Condition indices and variance-decomposition proportions; see `Fit.collinearity`."""
+    kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
+    if fit.rank < len(kept):
+        raise errors.vif_of_singular(fit.rank, len(kept))
+    columns = _columns(fit, kept)  # (r, r)
+    _, singular, directions = np.linalg.svd(columns / np.linalg.norm(columns, axis=0))
+    share = (directions / singular[:, None]) ** 2  # (r, r): of direction k in the variance of coefficient j
+    table = pd.DataFrame(share / share.sum(0), columns=[fit.terms[i] for i in kept])
+    table.insert(0, "condition_index", singular[0] / singular)
+    return table
+
+
+def _columns(fit: Fit, kept: list[int]) -> Array:
+    """X in coordinates in which its rows are a rotation away, (r, r): its columns have their own lengths and angles.
+
+    The rows are z F⁻¹, z orthonormal and F = `Basis.full`, so F⁻¹ is as good as the triangle of a QR factorization.
+    """
+    basis, first = Basis.of(fit), int(fit.intercept)
+    inside = np.array(kept[first:], dtype=int) - first
+    slopes: Array = np.linalg.inv(basis.slopes[inside])  # (s, s)
+    if not first:
+        return slopes
+    out = np.zeros((len(kept), len(kept)))
+    out[0, 0] = 1 / basis.root
+    out[0, 1:] = basis.center[inside] / basis.root
+    out[1:, 1:] = slopes
+    return out
