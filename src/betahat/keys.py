@@ -1,4 +1,4 @@
-"""Keys: which group each row of a stream belongs to, noted while it is read; or Values: what it holds.
+"""Keys: which group each row of a stream belongs to, noted while it is read.
 
 keys = Keys(("store",))
 source = keys.through(source)                # the same source, whose reading notes the groups
@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from torch import Tensor
 
-from betahat import columns as col
 from betahat import errors
 from betahat.source import Source
 
@@ -77,13 +76,6 @@ class Keys:
         near = [codes for begin, codes in self._recent if begin <= last]
         out: Codes = np.concatenate(near)[rows.numpy() - start]
         return out
-
-
-class Values(Keys):
-    """The numbers that some columns hold, (m, k), noted while they are read in the same way."""
-
-    def _codes(self, table: Any) -> Any:
-        return np.column_stack([col.numbers(table.column(name)) for name in self.by])
 
 
 def _plain(column: Any) -> Any:

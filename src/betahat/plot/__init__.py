@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from betahat import errors, keeping
 from betahat.inference import quantile
@@ -67,8 +68,10 @@ def _drawn(fit: Fit, kind: str | None, ax: Any, term: Any, level: float, name: A
 
 def _own_labels(fit: Fit) -> Any:
     """The names of the rows, where the fit's own table is a pandas frame that has some; else None."""
-    index = getattr(getattr(fit.problem, "data", None), "index", None)
-    return None if index is None or callable(index) or getattr(index, "start", None) == 0 else index
+    data = getattr(fit.problem, "data", None)
+    if not isinstance(data, pd.DataFrame) or data.index.equals(pd.RangeIndex(len(data))):
+        return None
+    return data.index
 
 
 def check(path: str | Path) -> str:

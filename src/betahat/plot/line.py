@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
-from betahat.keys import Keys, Values
+from betahat.keys import Keys
 from betahat.outcome import Fit
 from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, BLUE, GREY, SKY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, curve, name_rows, rimmed, scatter
-from betahat.plot.scene import Recovered, Scene, counts, predictors
+from betahat.plot.scene import Recovered, Scene, Values, counts, predictors
 from betahat.revisit import Basis, Seen, revisit
 
 if TYPE_CHECKING:

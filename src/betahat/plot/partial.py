@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
-from betahat.keys import Keys, Values
+from betahat.keys import Keys
 from betahat.outcome import Fit
 from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, caption, panels, roomy, short
 from betahat.plot.line import beside, level_places, name_levels
 from betahat.plot.marks import Naming, curve, name_rows, rimmed, scatter, trend
-from betahat.plot.scene import Recovered, Scene, counts
+from betahat.plot.scene import Recovered, Scene, Values, counts
 from betahat.plot.terms import PAGE, chosen
 from betahat.revisit import Basis, Seen, revisit
 

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from betahat import columns as col
 from betahat import errors, inference
 from betahat.batch import as_column
-from betahat.keys import Keys, Values
+from betahat.keys import Keys
 from betahat.outcome import Fit
 from betahat.plot.cloud import LINE, Cloud, Gathered, Points
 from betahat.revisit import Basis, Seen, revisit
@@ -158,6 +159,13 @@ def counts(seen: Seen) -> Array:
 
 def _longer(values: Array, length: int) -> Array:
     return np.pad(values, (0, max(0, length - len(values))))
+
+
+class Values(Keys):
+    """What some columns hold, (m, k), noted as `Keys` notes groups."""
+
+    def _codes(self, table: Any) -> Any:
+        return np.column_stack([col.numbers(table.column(name)) for name in self.by])
 
 
 # ── the columns of X, from their coordinates ─────────────────────────────────────────────────────────────────────
