@@ -76,6 +76,7 @@ def test_smooth_of_a_straight_line_is_the_line_and_of_nothing_nothing():
     places, curve = smooth(x, 3 - 2 * x)
     np.testing.assert_allclose(curve, 3 - 2 * places, atol=1e-12)
     assert len(smooth(np.array([1.0, 1.0, 2.0, 3.0]), np.arange(4.0))[0]) == 0
+    assert len(smooth(1 / 6 + np.arange(40.0) * 1e-16, np.arange(40.0))[0]) == 0
     assert len(smooth(np.r_[np.zeros(90), 1, 2, 3, 4], np.arange(94.0))[0]) == 0
 
 

@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 
 _PLACES = 100  # of the grid
 _FEWEST = 4  # different x, below which there is nothing to smooth
+_ONE = 1e-9  # relative: x that differ by less differ by rounding, as the leverages of a balanced design do
 
 
 def smooth(
@@ -41,7 +42,7 @@ def smooth(
     """
     count = np.ones(len(x)) if count is None else count
     different = np.unique(x)
-    if len(different) < _FEWEST:
+    if len(different) < _FEWEST or np.ptp(different) <= _ONE * np.abs(different).max():
         return np.empty(0), np.empty(0)
     places = different
     if len(different) > _PLACES:
