@@ -112,6 +112,7 @@ def main() -> None:
 )
 @_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
+@click.option("--plot", "plot_to", metavar="FILE", help="Draw the residuals in four panels: FILE.png, .pdf or .svg.")
 @_form
 @click.option("--quiet", is_flag=True, help="No remarks and no progress.")
 @_lettered
@@ -129,6 +130,7 @@ def fit(
     checkpoint: str | None,
     level: float,
     save_to: str | None,
+    plot_to: str | None,
     form: str,
     quiet: bool,
 ) -> None:
@@ -138,7 +140,7 @@ def fit(
     "arr_delay ~ dep_delay + C(carrier)".
     """
     import betahat as bh
-    from betahat import errors, inference
+    from betahat import errors, inference, plot
     from betahat.formula import responses
 
     if "~" in data.removeprefix("~") and not Path(data).exists():
@@ -146,8 +148,11 @@ def fit(
     inference.quantile(level, 1)
     if responses(formula)[0]:
         raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
-    if save_to and not Path(save_to).expanduser().resolve().parent.is_dir():
-        raise errors.cannot_write(save_to, "No such folder")
+    for target in (save_to, plot_to):
+        if target and not Path(target).expanduser().resolve().parent.is_dir():
+            raise errors.cannot_write(target, "No such folder")
+    if plot_to:
+        plot.check(plot_to)
     with _silent_progress(quiet):
         model = bh.fit(
             formula,
@@ -166,8 +171,13 @@ def fit(
     if save_to:
         model.save(save_to)
     click.echo(text)
+    if plot_to:
+        with _silent_progress(quiet):
+            plot.write(model, plot_to)
     if save_to and not quiet:
         click.echo(f"The model is saved in {save_to}.", err=True)
+    if plot_to and not quiet:
+        click.echo(f"The picture is in {plot_to}.", err=True)
 
 
 @main.command()

@@ -343,6 +343,63 @@ class Questions:
         asked = {"interval": interval, "level": level, "offset": offset, "simultaneous": simultaneous}
         return room("inference").predict(fit, new, **asked)
 
+    def plot(
+        self,
+        kind: str | None = None,
+        *,
+        ax: Any = None,
+        term: Any = None,
+        level: float = 0.95,
+        labels: Any = None,
+        vcov: Any = None,
+        **how: Any,
+    ) -> Any:
+        """Draw a picture of the fit with matplotlib: the four panels of residuals, or one of these.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Of the residuals: "residuals", "qq", "scale-location", "leverage" (together: None) and "influence". Of the
+            terms: "coefficients", "added-variable", "partial-residual", "line". Of a trace: "loss", "weights".
+        ax : Axes, array of Axes or Figure, optional
+            Where to draw; a new figure when left out.
+        term : str or list of str, optional
+            Which terms, by their names or their coefficients'; for "line" the column that moves. All when left out.
+        level : float
+            Of intervals and bands.
+        labels : sequence (n,), optional
+            What to call the rows of the data; the index of a pandas frame, else their places from 0.
+        vcov, **how
+            As for `with_vcov`; the fit's own covariance when left out.
+
+        Returns
+        -------
+        Axes, or array of Axes
+            The latter for the four panels, "added-variable" and "partial-residual".
+
+        Raises
+        ------
+        OptionError
+            When the kind or the term is not known.
+        FitError
+            When the rows are not at hand any more, or the learning was one exact step.
+
+        Notes
+        -----
+        Standardized residuals are e / (σ̂ √(1 − h)), e = √w (y − yhat), h the leverage; Cook's distance is their square
+        times h / ((1 − h) rank). Beyond 5,000 rows densities are drawn, and the extreme rows over them. Neither
+        rcParams nor the backend of matplotlib are changed.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+        >>> fit.plot("qq").get_ylabel()
+        'Standardized residuals'
+        """
+        fit = self._under(vcov, how)
+        return room("plot").plot(fit, kind, ax=ax, term=term, level=level, labels=labels)
+
     def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
         """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
         return room("report").Summary.of(self._under(vcov, how), level)

@@ -10,6 +10,7 @@ and the reader gets the letter with their own names and numbers in it.
 from betahat.errors.asking import *  # noqa: F403
 from betahat.errors.computing import *  # noqa: F403
 from betahat.errors.diagnosing import *  # noqa: F403
+from betahat.errors.drawing import *  # noqa: F403
 from betahat.errors.inferring import *  # noqa: F403
 from betahat.errors.letters import *  # noqa: F403
 from betahat.errors.reading import *  # noqa: F403
