@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
+from torch.func import functional_call, grad, jacrev, jvp, vmap
 
 from betahat import errors
 from betahat.covariance import Covariance
@@ -223,7 +223,7 @@ def _gauss_newton(output: Any, loss: Any, theta: Tensor, x: Any, y: Tensor) -> T
     def both(x: Any, y: Tensor) -> tuple[Tensor, Tensor]:
         J = jacrev(output)(theta, x)  # (1, …, p)
         yhat = output(theta, x)
-        C = hessian(lambda o: _one(loss, o, y))(yhat)  # (1, …, 1, …)
+        C = jacrev(grad(lambda o: _one(loss, o, y)))(yhat)  # (1, …, 1, …); forward mode would need torch.jit
         k = yhat.numel()
         return J.reshape(k, -1), C.reshape(k, k)
 

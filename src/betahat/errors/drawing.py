@@ -23,7 +23,7 @@ def no_matplotlib() -> DrawingError:
     )
 
 
-def unknown_term(what: object, known: Sequence[str]) -> OptionError:
+def term_not_there(what: object, known: Sequence[str]) -> OptionError:
     """Refuse a term that the fit does not have."""
     return OptionError(
         f"term={clipped(repr(what))} is no term of this fit.",
@@ -81,7 +81,7 @@ def nothing_traced(kind: str, update: str, steps: int) -> FitError:
     )
 
 
-def unknown_ending(path: str, known: Sequence[str]) -> OptionError:
+def unknown_picture(path: str, known: Sequence[str]) -> OptionError:
     """Refuse to draw into a file of unknown kind."""
     return OptionError(
         f"{path!r} does not say by its ending what kind of picture it should be.",

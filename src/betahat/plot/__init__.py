@@ -86,7 +86,7 @@ def check(path: str | Path) -> str:
     """
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
-        raise errors.unknown_ending(str(path), ENDINGS)
+        raise errors.unknown_picture(str(path), ENDINGS)
     furniture.there()
     return ending[1:]
 

@@ -34,7 +34,7 @@ def draw(fit: Fit, term: Any, level: float, given: Any, name: Naming) -> list[Ax
     if not every:
         raise errors.no_term_left("line", fit.response)
     if term is not None and (not isinstance(term, str) or term not in every):
-        raise errors.unknown_term(term, list(every))
+        raise errors.term_not_there(term, list(every))
     moving = term or next((column for column, levels in every.items() if levels is None), next(iter(every)))
     if moving in fit.dropped:
         raise errors.term_not_estimated(moving, fit.dropped[moving])

@@ -57,7 +57,7 @@ def chosen(fit: Fit, term: Any) -> dict[str, list[int]]:
         elif name in fit.terms:
             found[name] = [fit.terms.index(name)]
         else:
-            raise errors.unknown_term(name, list(dict.fromkeys([*terms, *fit.terms])))
+            raise errors.term_not_there(name, list(dict.fromkeys([*terms, *fit.terms])))
     return found
 
 
