@@ -133,7 +133,7 @@ class Fits(Mapping[Any, Fit]):
         >>> import betahat as bh
         >>> data = {"a": [1.0, 2.0, 4.0, 3.0, 6.0], "b": [2.0, 1.0, 0.0, 3.0, 1.0], "x": [1.0, 2.0, 3.0, 4.0, 5.0]}
         >>> round(bh.fit("cbind(a, b) ~ x", data).manova("Wilks")["x"]["Wilks"], 4)
-        0.2286
+        0.0379
         """
         return import_module("betahat.multivariate").manova(self, statistic)  # type: ignore[no-any-return]
 
