@@ -220,10 +220,13 @@ def _hessian(row: Any, theta: Tensor, x: Any, y: Tensor) -> Tensor:
 def _gauss_newton(output: Any, loss: Any, theta: Tensor, x: Any, y: Tensor) -> Tensor:
     """Σ Jᵢ' Cᵢ Jᵢ (p, p), with C the loss's curvature in the output."""
 
+    def single(yhat: Tensor, y: Tensor) -> Tensor:
+        return _one(loss, yhat, y)
+
     def both(x: Any, y: Tensor) -> tuple[Tensor, Tensor]:
         J = jacrev(output)(theta, x)  # (1, …, p)
         yhat = output(theta, x)
-        C = jacrev(grad(lambda o: _one(loss, o, y)))(yhat)  # (1, …, 1, …); forward mode would need torch.jit
+        C = jacrev(grad(single))(yhat, y)  # (1, …, 1, …); forward over reverse would need torch.jit
         k = yhat.numel()
         return J.reshape(k, -1), C.reshape(k, k)
 
