@@ -148,12 +148,22 @@ class Design:
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def batches(
-        self, source: Source, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
+        self,
+        source: Source,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        freq: Any = None,
+        tally: Tally | None = None,
+        rounded: dict[str, object] | None = None,
     ) -> Iterator[Batch]:
-        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted."""
+        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted.
+
+        Columns whose whole numbers no float holds are noted in `rounded`, and those that are there are not told again.
+        """
         tally = Tally() if tally is None else tally
+        rounded, me = {} if rounded is None else rounded, object()
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
-        rounded: set[str] = set()
         named = [v for v in (weights, offset, freq) if isinstance(v, str)]
         needed = _needed(self.parsed, source, named)
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
@@ -169,9 +179,9 @@ class Design:
             if not used.any():
                 continue
             rows, kept = _chosen(table, used, start)
-            for name in sorted(numeric - rounded):
-                if col.is_rounded(kept.column(name)):
-                    rounded.add(name)
+            for name in sorted(numeric - rounded.keys()):
+                # Of threads that find out together, the first tells.
+                if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
             y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +19,7 @@ from betahat import derive, errors
 from betahat.arrays import Columns, Piece
 from betahat.batch import Batch, Tally
 from betahat.design import Design
+from betahat.direct import Direct, Stretch
 from betahat.encoding import to_learn
 from betahat.formula import parse
 from betahat.source import Source, is_frame
@@ -36,6 +38,8 @@ class Problem:
         From a Tally to a fresh pass over the rows; the tally counts them.
     pieces : callable or None
         The same for arrays, as they are stored.
+    direct : Direct or None
+        The same for formulas of plain columns, as they lie in the table.
     label, kind : str
         What the data are called, and what they are.
     offset : str or None
@@ -48,6 +52,8 @@ class Problem:
         True when there are no rows any more, only their moments.
     numbers : int or None
         How many numbers X holds, where that is known beforehand.
+    more_than : callable
+        Whether there are certainly more rows than so many, as far as that can be told without reading them.
     total : callable
         How many rows there are, where that can be told without reading them; else None.
     """
@@ -64,6 +70,8 @@ class Problem:
     numbers: int | None = None
     total: Callable[[], int | None] = lambda: None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
+    direct: Direct | None = None
+    more_than: Callable[[int], bool] = lambda most: False
 
     def sums(
         self,
@@ -74,16 +82,34 @@ class Problem:
         as_batches: bool = False,
     ) -> Iterator[Sums]:
         """The sums of every chunk of rows, computed on all cores; `through` sees each chunk on its way."""
+        if self.direct is not None and not as_batches:
+            yield from self._direct_sums(self.direct, tally, factor, through)
+            return
         items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
         alone = 1 if len(self.design.names) > WIDE and not factor else None  # BLAS's own threads are quicker then
-        return in_order(through(items), lambda item: self._sums_of(item, factor), alone)
+        yield from in_order(through(items), lambda item: self._sums_of(item, factor), alone)
+
+    @staticmethod
+    def _direct_sums(
+        direct: Direct, tally: Tally, factor: bool, through: Callable[[Iterator[Any]], Iterator[Any]]
+    ) -> Iterator[Sums]:
+        enough = Event()
+
+        def work(stretch: Stretch) -> list[tuple[Tally, Sums | None]]:
+            return direct.sums(stretch, factor=factor, stopped=enough.is_set)
+
+        for told in through(in_order(direct.stretches(), work, ending=enough.set)):
+            for counted, sums in told:
+                tally.add(counted)
+                if sums is not None:
+                    yield sums
 
     def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
         if isinstance(item, Batch):
             return derive.sums(item, intercept=self.design.intercept, factor=factor)
         columns = [item.offset, item.y]
         sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor)
-        if not bool(sums.cross.diagonal().isfinite().all() & sums.center.isfinite().all()):
+        if not sums.is_finite:
             item.check(self.design.names[self.design.intercept :], self.design.response)
         return sums
 
@@ -120,9 +146,12 @@ def of_formula(
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
+    direct = None
+    if keys is None:
+        direct = Direct.of(design, source, weights=weights, offset=offset, freq=freq, missing=missing)
     return Problem(
         design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,
-        rereadable=source.rereadable, total=source.rows,
+        rereadable=source.rereadable, total=source.rows, more_than=source.more_than, direct=direct,
     )  # fmt: skip
 
 

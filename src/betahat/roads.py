@@ -45,6 +45,12 @@ class Gathered:
 
 def gather(problem: Problem, tally: Tally, *, keep: bool = True) -> Gathered:
     """Read the rows once: count them, gather their sums, and keep them as long as they are few."""
+    p = len(problem.design.names)
+    if problem.direct is not None and problem.more_than(SMALL // p):
+        total = merged(problem.sums(tally, through=lambda items: watched(items, tally, problem.label, problem.total)))
+        if not keep or tally.used * p > SMALL:
+            return Gathered(_something(total, problem, tally), None)
+        tally.clear()  # so many rows were left out that the others are few after all
     few = problem.numbers is None or problem.numbers <= SMALL
     kept: list[Batch] | None = [] if keep and few else None
     as_batches, size = kept is not None, 0
@@ -66,11 +72,16 @@ def gather(problem: Problem, tally: Tally, *, keep: bool = True) -> Gathered:
         total = merged(problem.sums(tally, factor=once, through=through, as_batches=as_batches))
         if kept and total is not None and total.factor is None:
             total = merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept)
+    return Gathered(_something(total, problem, tally), kept)
+
+
+def _something(total: Sums | None, problem: Problem, tally: Tally) -> Sums:
+    """The sums, of at least one row."""
     if total is None:
         if tally.weightless:
             raise errors.weights_all_zero(tally.weightless)
         raise errors.no_rows(problem.label)
-    return Gathered(total, kept)
+    return total
 
 
 def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ import pyarrow as pa
 
 from betahat import errors, files
 from betahat.batch import as_column
+from betahat.rowgroups import CHUNK, Part
 from betahat.threads import ahead
 
 Reader = Callable[[Sequence[str] | None], Iterator[Any]]
 
-CHUNK = files.CHUNK
 _MOST_KEPT = 1 << 30  # bytes of a stream that are kept in memory to be read twice
 
 
@@ -49,6 +50,10 @@ class Source:
         From a column of CSV files to where it first holds something else than a number, in words; else "".
     rows : callable
         How many rows there are, exactly or about, where that can be told without reading them; else None.
+    more_than : callable
+        Whether there are certainly more rows than so many, as far as that can be told without reading them.
+    parts : callable
+        From columns to parts of their rows that threads may read by themselves; None where there are no such parts.
     """
 
     names: tuple[str, ...]
@@ -58,6 +63,8 @@ class Source:
     rereadable: bool = True
     no_number: Callable[[str], str] = lambda column: ""
     rows: Callable[[], int | None] = lambda: None
+    more_than: Callable[[int], bool] = lambda most: False
+    parts: Callable[[Sequence[str]], Iterator[Part] | None] = lambda columns: None
 
     @classmethod
     def of(cls, data: Any) -> Source:
@@ -138,6 +145,20 @@ class Source:
                 raise errors.stream_too_large(self.label, terms, _MOST_KEPT)
         return _from_arrow(pa.concat_tables(kept), self.kind, self.label)
 
+    def checked(self, check: Callable[[Any], None]) -> Source:
+        """The same source, the schema of every table shown to `check` before anybody sees the table."""
+
+        def shown(tables: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+            for table in tables():
+                check(table.schema)
+                yield table
+
+        def parts(columns: Sequence[str]) -> Iterator[Part] | None:
+            found = self.parts(columns)
+            return None if found is None else (replace(part, tables=partial(shown, part.tables)) for part in found)
+
+        return replace(self, read=lambda columns: shown(partial(self.read, columns)), parts=parts)
+
 
 def _looked_into(chunks: Iterator[Any], label: str) -> Reader:
     """Two readings of a stream: the first looks as far as it likes, the second begins anew and goes to the end."""
@@ -189,6 +210,8 @@ def _from_files(data: Any) -> Source:
         str(label),
         lambda columns: ahead(files.read(paths, columns, known)),
         rows=lambda: files.rows(paths),
+        more_than=lambda most: files.more_than(paths, most),
+        parts=lambda columns: files.parts(paths, columns),
         no_number=lambda column: files.no_number(paths, column),
     )
 
@@ -197,7 +220,8 @@ def _from_arrow(table: Any, kind: str, label: str) -> Source:
     def read(columns: Sequence[str] | None) -> Iterator[Any]:
         yield table if columns is None else table.select(list(columns))
 
-    return Source(tuple(table.column_names), kind, label, read, rows=lambda: int(table.num_rows))
+    n = int(table.num_rows)
+    return Source(tuple(table.column_names), kind, label, read, rows=lambda: n, more_than=lambda most: n > most)
 
 
 def _from_stream(reader: Any) -> Source:
@@ -238,7 +262,8 @@ def _from_frame(frame: Any) -> Source:
                 _convert(name, lambda name=name: frame.select(name).to_arrow())  # type: ignore[misc]
             raise
 
-    return Source(names, kind, label, read, rows=lambda: len(frame))
+    n = len(frame)
+    return Source(names, kind, label, read, rows=lambda: n, more_than=lambda most: n > most)
 
 
 def _convert(name: str, action: Callable[[], Any]) -> Any:
@@ -264,7 +289,8 @@ def _from_mapping(data: Mapping[Any, Any]) -> Source:
         chosen = list(names if wanted is None else wanted)
         yield pa.table({name: _convert(name, lambda name=name: _arrow(columns[name])) for name in chosen})  # type: ignore[misc]
 
-    return Source(names, "torch" if torches else "numpy", "a dict of columns", read, rows=lambda: lengths[names[0]])
+    n, kind = lengths[names[0]], "torch" if torches else "numpy"
+    return Source(names, kind, "a dict of columns", read, rows=lambda: n, more_than=lambda most: n > most)
 
 
 def _flat(values: Any, name: str) -> Any:
