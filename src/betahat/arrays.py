@@ -19,8 +19,7 @@ import torch
 from betahat import columns as col
 from betahat import errors
 from betahat.batch import Batch, Tally, as_column, as_matrix, as_tensor, check_counts, check_finite, check_weights
-from betahat.rowgroups import CHUNK
-from betahat.source import Source, is_frame
+from betahat.source import CHUNK, Source, is_frame
 
 Vector = np.ndarray[Any, Any] | None
 

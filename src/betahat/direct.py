@@ -23,6 +23,7 @@ from betahat import columns as col
 from betahat import derive, errors
 from betahat.batch import Tally
 from betahat.design import Design
+from betahat.rowgroups import CHUNK
 from betahat.source import Source
 from betahat.sums import WIDE, Sums
 
@@ -70,7 +71,7 @@ class Direct:
         if any(not (option is None or isinstance(option, str)) for option in given):
             return None
         needed = list(dict.fromkeys([*parsed.columns, *(name for name in given if name is not None)]))
-        bare = all(parsed.factors[expr].role == "column" for expr in (parsed.lhs, *parsed.offsets))
+        bare = parsed.factors[parsed.lhs].role == "column" and not parsed.offsets
         narrow = len(design.names) < WIDE
         if not (bare and narrow and design.encoder.is_direct and set(needed) <= set(source.names)):
             return None
@@ -81,8 +82,9 @@ class Direct:
         start = 0
         parts = self.source.parts(self.needed)
         if parts is None:
-            for table in self.source.tables(self.needed):
-                yield Stretch(start, partial(iter, [table]))
+            for table in self.source.read(self.needed):
+                for place in range(0, table.num_rows, CHUNK):
+                    yield Stretch(start + place, partial(iter, [table.slice(place, CHUNK)]))
                 start += table.num_rows
             return
         for part in parts:
@@ -99,12 +101,12 @@ class Direct:
             if stopped():
                 break
             if table.num_rows:
-                sums = self._as_they_lie(table, factor)
+                sums = self._as_they_lie(table, start, factor)
                 told += self._encoded(table, start, factor) if sums is None else [(Tally(table.num_rows), sums)]
             start += table.num_rows
         return told
 
-    def _as_they_lie(self, table: Any, factor: bool) -> Sums | None:
+    def _as_they_lie(self, table: Any, start: int, factor: bool) -> Sums | None:
         """The sums of a table whose rows are all used; None when that is not certain."""
         design = self.design
         for name in self.needed:
@@ -118,10 +120,8 @@ class Direct:
         count = None if self.freq is None else col.numbers(table.column(self.freq))
         if not _are_masses(weight) or not _are_masses(count, whole=True):
             return None
-        strips = design.encoder.strips(table, range(table.num_rows))
-        shifts = [design.encoder.evaluate(expr, table) for expr in design.parsed.offsets]
-        shifts += [] if self.offset is None else [col.numbers(table.column(self.offset))]
-        shift = sum(shifts[1:], shifts[0]) if shifts else None
+        strips = design.encoder.strips(table, range(start, start + table.num_rows))
+        shift = None if self.offset is None else col.numbers(table.column(self.offset))
         y = design.encoder.response(table)
         sums = Sums.of(strips, [shift, y], weight=weight, count=count, factor=factor)
         return sums if sums.is_finite else None

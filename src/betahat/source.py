@@ -24,11 +24,12 @@ import pyarrow as pa
 
 from betahat import errors, files
 from betahat.batch import as_column
-from betahat.rowgroups import CHUNK, Part
+from betahat.rowgroups import Part
 from betahat.threads import ahead
 
 Reader = Callable[[Sequence[str] | None], Iterator[Any]]
 
+CHUNK = 1 << 16  # rows of a table
 _MOST_KEPT = 1 << 30  # bytes of a stream that are kept in memory to be read twice
 
 

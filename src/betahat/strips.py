@@ -89,14 +89,18 @@ class Strips:
     def guess(self) -> Array:
         """Roughly the columns' means (k,), from a sample of rows; exactly the value of a column that is constant."""
         every = slice(None, None, max(1, self.rows // _SAMPLED))
+        samples = [strip.values[every] for strip in self.strips if not strip.levels]
+        sample = np.array(samples, dtype=np.float64).reshape(len(samples), len(range(self.rows)[every]))
+        first = sample[:, :1]
+        with np.errstate(invalid="ignore", over="ignore"):
+            means = iter(first[:, 0] + (sample - first).mean(1))
         out = np.empty(self.shape[1])
         for strip, place in self._places():
-            sample = strip.values[every]
             if strip.levels:
-                out[place] = np.bincount(sample, minlength=1 + strip.levels)[1:] / len(sample)
+                codes = strip.values[every]
+                out[place] = np.bincount(codes, minlength=1 + strip.levels)[1:] / len(codes)
             else:
-                first = np.float64(sample[0])
-                out[place] = first + np.subtract(sample, first, dtype=np.float64).mean()
+                out[place] = next(means)
         return out
 
     def lay(self, out: Array, shift: Array) -> None:

@@ -102,7 +102,7 @@ class Sums:
         if A.ndim != 2 or A.shape[0] == 0:
             raise errors.wrong_shape("X", A.shape, "(n, k), with at least one row")
         total: Sums | None = None
-        panel = PANEL if A.shape[1] < WIDE else 4 * PANEL
+        panel = (2 if isinstance(A, Strips) else 1 if A.shape[1] < WIDE else 4) * PANEL
         for start in range(0, A.shape[0], panel):
             here = slice(start, start + panel)
             w, f = (None if v is None else _array(v)[here] for v in (weight, count))
@@ -117,12 +117,12 @@ class Sums:
         if not places:
             return self
         q = len(self.mean) + len(places)
-        kept = torch.tensor([j for j in range(q) if j not in places], dtype=torch.long)
+        kept = np.delete(np.arange(q), places)
 
         def wider(values: Tensor) -> Tensor:
-            out = values.new_zeros((q,) * values.ndim)
-            out[(kept,) if values.ndim == 1 else (kept[:, None], kept)] = values
-            return out
+            out = np.zeros((q,) * values.ndim)
+            out[kept if values.ndim == 1 else np.ix_(kept, kept)] = values.numpy()
+            return torch.from_numpy(out)
 
         factor = None if self.factor is None else wider(self.factor)
         mean, tail, cross, noise = (wider(v) for v in (self.mean, self.tail, self.cross, self.noise))
