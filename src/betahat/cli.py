@@ -95,6 +95,7 @@ def main() -> None:
     metavar="FILE",
     help="Keep what was gathered in FILE after each data file; the same command goes on from there.",
 )
+@click.option("--memory", metavar="SIZE", help="Ceiling for what is taken beyond the libraries: 500MB, 2GB, 1.5GiB.")
 @_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
 @_form
@@ -112,6 +113,7 @@ def fit(
     collinear: str,
     missing: str,
     checkpoint: str | None,
+    memory: str | None,
     level: float,
     save_to: str | None,
     form: str,
@@ -143,6 +145,7 @@ def fit(
             collinear=collinear,
             missing=missing,
             checkpoint=checkpoint,
+            memory=memory,
         )
     text = _render(model, level, form)
     if save_to:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from betahat import columns as col
-from betahat import errors
+from betahat import errors, memory
 from betahat.batch import Batch, Tally, as_column, check_counts, check_weights
 from betahat.encoding import Encoder, categorical, given_levels
 from betahat.formula import Factor, Parsed
@@ -99,7 +99,7 @@ class Design:
         unknown = any(factor.learned for factor in parsed.factors.values())
         whole: dict[str, list[np.ndarray[Any, Any]]] = {}
         gaps = dict.fromkeys(needed, 0)
-        first, read, weightless = None, 0, 0
+        first, read, weightless, held = None, 0, 0, 0
         for table in source.tables(needed):
             if table.num_rows == 0:
                 continue
@@ -120,6 +120,8 @@ class Design:
             for factor in parsed.factors.values():
                 if factor.learned:
                     whole.setdefault(factor.expr, []).append(_present(table, factor, weighty, read - table.num_rows))
+                    held += whole[factor.expr][-1].nbytes
+                    memory.require(4 * held, f"Learning {factor.expr!r}, which holds its columns of {read:,} rows,")
             if first is None and kept.num_rows:
                 first = kept
             if first is not None and not unknown:
@@ -219,7 +221,7 @@ class Design:
 
     def _cut(self, tables: Iterator[Any]) -> Iterator[Any]:
         """Tables with few enough rows that their X is no larger than a batch may be."""
-        step = max(64, _ELEMENTS // len(self.names))
+        step = max(64, memory.most(8 * _ELEMENTS, share=1 / 16) // (8 * len(self.names)))
         for table in tables:
             for start in range(0, table.num_rows, step):
                 yield table.slice(start, step)

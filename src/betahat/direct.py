@@ -20,12 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from betahat import columns as col
-from betahat import derive, errors
+from betahat import derive, errors, memory, rowgroups
 from betahat.batch import Tally
 from betahat.design import Design
 from betahat.rowgroups import CHUNK
 from betahat.source import Source
 from betahat.sums import WIDE, Sums
+from betahat.threads import cores
 
 Vector = npt.NDArray[Any] | None
 
@@ -76,6 +77,10 @@ class Direct:
         if not (bare and narrow and design.encoder.is_direct and set(needed) <= set(source.names)):
             return None
         return cls(design, source, weights, offset, freq, missing, needed)
+
+    def threads(self) -> int:
+        """How many may decode and sum at a time, each within its share of the memory."""
+        return memory.fitting(cores(), rowgroups.apiece(len(self.needed)), share=3 / 4)
 
     def stretches(self) -> Iterator[Stretch]:
         """The rows, divided as the source can be, in order."""

@@ -254,17 +254,17 @@ def _agree(schema: Any, first: dict[str, tuple[str, str]], path: str, which: str
 def parts(paths: Sequence[str], wanted: Sequence[str]) -> Iterator[Part] | None:
     """The tables of `read` in parts that any thread can decode by itself; None where there are too few to share out."""
     try:
-        shared = all(kind(path) == "Parquet" for path in paths) and _are_many(paths)
+        shared = all(kind(path) == "Parquet" for path in paths) and _are_many(paths, list(wanted))
     except (errors.BetahatError, pa.ArrowException, OSError):
         return None  # whoever reads finds out, when it is this file's turn
     return _parts(paths, list(wanted)) if shared else None
 
 
-def _are_many(paths: Sequence[str]) -> bool:
+def _are_many(paths: Sequence[str], wanted: list[str]) -> bool:
     """Whether there are parts for most of the cores."""
     found = 0
     for path in paths:
-        found += len(rowgroups.parts(path, None, alone=True))
+        found += len(rowgroups.parts(path, wanted, alone=True))
         if found > 1 and 2 * found > cores():
             return True
     return False

@@ -98,7 +98,7 @@ class Problem:
         def work(stretch: Stretch) -> list[tuple[Tally, Sums | None]]:
             return direct.sums(stretch, factor=factor, stopped=enough.is_set)
 
-        for told in through(in_order(direct.stretches(), work, ending=enough.set)):
+        for told in through(in_order(direct.stretches(), work, direct.threads(), enough.set)):
             for counted, sums in told:
                 tally.add(counted)
                 if sums is not None:

@@ -22,7 +22,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import pyarrow as pa
 
-from betahat import errors, files
+from betahat import errors, files, memory
 from betahat.batch import as_column
 from betahat.rowgroups import Part
 from betahat.threads import ahead
@@ -138,12 +138,12 @@ class Source:
         terms = learned(first.schema)
         if not terms:
             return replace(self, names=tuple(columns), read=_looked_into(chain([first], chunks), self.label))
-        kept, size = [first], first.nbytes
+        kept, size, most = [first], first.nbytes, memory.most(_MOST_KEPT, share=1 / 2)
         for table in chunks:
             kept.append(table)
             size += table.nbytes
-            if size > _MOST_KEPT:
-                raise errors.stream_too_large(self.label, terms, _MOST_KEPT)
+            if size > most:
+                raise errors.stream_too_large(self.label, terms, most)
         return _from_arrow(pa.concat_tables(kept), self.kind, self.label)
 
     def checked(self, check: Callable[[Any], None]) -> Source:

@@ -13,6 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -60,10 +61,14 @@ def in_order(
             second = draw()
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="betahat") as pool:
-        waiting: deque[Future[R]] = deque([pool.submit(first), pool.submit(second)])
+
+        def begun(task: Callable[[], R]) -> Future[R]:
+            return pool.submit(copy_context().run, task)  # what holds for the caller holds for who works for him
+
+        waiting: deque[Future[R]] = deque([begun(first), begun(second)])
         try:
             while (task := draw()) is not None:
-                waiting.append(pool.submit(task))
+                waiting.append(begun(task))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -85,10 +90,11 @@ def ahead(items: Iterable[T], most: int = 2) -> Iterator[T]:
     stream = iter(items)
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="betahat-reader") as reader:
-        waiting: deque[Future[Any]] = deque(reader.submit(next, stream, end) for _ in range(most))
+        here: Any = copy_context()
+        waiting: deque[Future[Any]] = deque(reader.submit(here.run, next, stream, end) for _ in range(most))
         try:
             while (item := waiting.popleft().result()) is not end:
-                waiting.append(reader.submit(next, stream, end))
+                waiting.append(reader.submit(here.run, next, stream, end))
                 yield item
         finally:
             reader.shutdown(wait=True, cancel_futures=True)
