@@ -4,8 +4,8 @@
     for told in in_order(direct.stretches(), direct.sums): ...    # the rows counted, and their sums, table by table
 
 This serves formulas of plain columns and of categories compared with their first level, where a row is nothing but
-its numbers. A table with a missing value, a weight of zero or anything else that asks for a decision goes through
-`Design.batches`, as all tables of other formulas do; what is not finite is found there, and named.
+its numbers; rows that lack one are left out. A table with a weight of zero, or with anything else that asks for a
+decision, goes through `Design.batches`, as all tables of other formulas do; what is not finite is found there, and named.
 """
 
 from __future__ import annotations
@@ -105,14 +105,21 @@ class Direct:
         for table in stretch.tables():
             if stopped():
                 break
-            if table.num_rows:
-                sums = self._as_they_lie(table, start, factor)
-                told += self._encoded(table, start, factor) if sums is None else [(Tally(table.num_rows), sums)]
+            told += self._told(table, start, factor)
             start += table.num_rows
         return told
 
-    def _as_they_lie(self, table: Any, start: int, factor: bool) -> Sums | None:
-        """The sums of a table whose rows are all used; None when that is not certain."""
+    def _told(self, table: Any, start: int, factor: bool) -> list[tuple[Tally, Sums | None]]:
+        """The same of one table."""
+        n, used, rows = table.num_rows, table, np.arange(start, start + table.num_rows)
+        if self.missing == "drop" and any(table.column(name).null_count for name in self.needed):
+            complete = col.complete(table, self.needed)
+            used, rows = table.filter(complete), rows[complete]
+        sums = self._as_they_lie(used, rows, factor) if len(rows) else None
+        return self._encoded(table, start, factor) if sums is None else [(Tally(n, n - len(rows)), sums)]
+
+    def _as_they_lie(self, table: Any, rows: npt.NDArray[np.int64], factor: bool) -> Sums | None:
+        """The sums of a table whose rows, at these places, are all used; None when that is not certain."""
         design = self.design
         for name in self.needed:
             column = table.column(name)
@@ -125,7 +132,7 @@ class Direct:
         count = None if self.freq is None else col.numbers(table.column(self.freq))
         if not _are_masses(weight) or not _are_masses(count, whole=True):
             return None
-        strips = design.encoder.strips(table, range(start, start + table.num_rows))
+        strips = design.encoder.strips(table, rows)
         shift = None if self.offset is None else col.numbers(table.column(self.offset))
         y = design.encoder.response(table)
         sums = Sums.of(strips, [shift, y], weight=weight, count=count, factor=factor)
