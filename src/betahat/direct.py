@@ -5,7 +5,7 @@
 
 This serves formulas of plain columns and of categories compared with their first level, where a row is nothing but
 its numbers; rows that lack one are left out. A table with a weight of zero, or with anything else that asks for a
-decision, goes through `Design.batches`, as all tables of other formulas do; what is not finite is found there, and named.
+decision, goes through `Design.batches`, as all tables of other formulas do: there it is found, and named.
 """
 
 from __future__ import annotations
