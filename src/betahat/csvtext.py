@@ -96,7 +96,7 @@ def read(path: str, wanted: list[str] | None, known: dict[str, Any]) -> Iterator
 def _stream(path: str, convert: dict[str, Any], form: Dialect, types: dict[str, Any]) -> Any:
     return pacsv.open_csv(
         _source(path),
-        read_options=pacsv.ReadOptions(block_size=max(1 << 16, memory.most(_BLOCK, share=1 / 64))),
+        read_options=pacsv.ReadOptions(block_size=min(_BLOCK, max(1 << 16, memory.most(_BLOCK, share=1 / 64)))),
         parse_options=_parsing(form),
         convert_options=pacsv.ConvertOptions(**convert, column_types=types),
     )
