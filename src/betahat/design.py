@@ -100,7 +100,8 @@ class Design:
         whole: dict[str, list[np.ndarray[Any, Any]]] = {}
         gaps = dict.fromkeys(needed, 0)
         first, read, weightless, held = None, 0, 0, 0
-        for table in source.tables(needed):
+        tables = source.tables(needed)
+        for table in tables:
             if table.num_rows == 0:
                 continue
             if not kinds or "nothing" in kinds.values():
@@ -125,7 +126,7 @@ class Design:
             if first is None and kept.num_rows:
                 first = kept
             if first is not None and not unknown:
-                break
+                tables.close()  # and the loop ends
         if read == 0:
             raise errors.no_rows(source.label, source.names)
         if first is None and weightless:

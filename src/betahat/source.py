@@ -11,7 +11,7 @@ levels, and in which order. Numbers pass through it without a copy.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -111,11 +111,19 @@ class Source:
             return _from_stream(pa.RecordBatchReader.from_stream(data))
         raise errors.not_a_table(data)
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Stream the wanted columns (all, when None) as Arrow tables of at most some ten thousand rows."""
-        for table in self.read(columns):
-            for start in range(0, table.num_rows, CHUNK):
-                yield table.slice(start, CHUNK)
+    def tables(self, columns: Sequence[str] | None = None) -> Generator[Any]:
+        """Stream the wanted columns (all, when None) as Arrow tables of at most some ten thousand rows.
+
+        Whoever stops early closes it: what Python closes by itself swallows a Ctrl-C that comes at that moment.
+        """
+        chunks = self.read(columns)
+        try:
+            for table in chunks:
+                for start in range(0, table.num_rows, CHUNK):
+                    yield table.slice(start, CHUNK)
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
 
     def kept(self, columns: Sequence[str], learned: Callable[[Any], Sequence[str]]) -> Source:
         """The same source, for a design to learn from and then to encode.
