@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import betahat as bh
-from betahat import csvtext, errors, files
+from betahat import csvtext, errors, files, rowgroups
 from betahat.source import Source
 from test_errors import letter
 
@@ -108,7 +108,7 @@ def test_reading_again_gives_the_same_tables(name, tmp_path):
 
 def test_no_chunk_is_larger_than_promised_and_rows_keep_their_order(tmp_path, monkeypatch):
     papq.write_table(TABLE, tmp_path / "t.parquet")
-    monkeypatch.setattr(files, "CHUNK", 13)
+    monkeypatch.setattr(rowgroups, "CHUNK", 13)
     parts = [table.num_rows for table in files.read([str(tmp_path / "t.parquet")], ["x"])]
     assert parts == [13, 13, 13, 11]
     assert whole(tmp_path / "t.parquet", ["x"]) == {"x": TABLE["x"].to_pylist()}

@@ -16,7 +16,7 @@ import pyarrow.parquet as papq
 import pytest
 
 import betahat as bh
-from betahat import columns, files, progress, source
+from betahat import columns, files, progress, rowgroups, source
 from betahat.batch import Tally
 from betahat.design import Design
 from betahat.errors import BetahatWarning, DesignError, SourceError
@@ -123,7 +123,7 @@ def test_only_the_columns_of_the_formula_are_decoded(tmp_path):
 @pytest.mark.parametrize("group", [10, 1000, 100_000])
 @pytest.mark.parametrize("numbers", [1 << 12, 1 << 20])
 def test_chunks_hold_so_many_numbers_whatever_the_row_groups(group, numbers, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_NUMBERS", numbers)
+    monkeypatch.setattr(rowgroups, "_NUMBERS", numbers)
     papq.write_table(table(20_000), tmp_path / "t.parquet", row_group_size=group)
     chunks = list(Source.of(tmp_path / "t.parquet").tables())
     assert max(chunk.num_rows for chunk in chunks) <= max(1024, numbers // 4)

@@ -31,6 +31,15 @@ class Tally:
         """Rows that entered the sums."""
         return self.read - self.missing - self.weightless
 
+    def clear(self) -> None:
+        """Begin to count anew."""
+        self.read = self.missing = self.weightless = 0
+
+    def add(self, other: Tally) -> None:
+        """Count the rows of another pass as well."""
+        self.read, self.missing = self.read + other.read, self.missing + other.missing
+        self.weightless += other.weightless
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

@@ -18,6 +18,7 @@ import torch
 from betahat import columns as col
 from betahat import errors, files
 from betahat.batch import Batch, Tally
+from betahat.direct import Direct
 from betahat.keeping import write_whole
 from betahat.moments import Moments
 from betahat.problem import Problem, of_formula
@@ -25,7 +26,6 @@ from betahat.progress import watched
 from betahat.roads import merged
 from betahat.source import Source
 from betahat.sums import Sums
-from betahat.threads import ahead
 
 
 def resumable(
@@ -120,21 +120,19 @@ def _of_file(
 ) -> Moments:
     """The moments of one file, checked to be of the same kind as the first."""
     design = so_far.design
-    names = files.columns([path])
+    source = Source.of([path])
     needed = [*design.parsed.columns, *(name for name in (weights, offset, freq) if isinstance(name, str))]
     for name in needed:
-        if name not in names:
+        if name not in source.names:
             raise errors.schema_differs(path, name, "missing", paths[0], "there")
 
-    def read(wanted: Sequence[str] | None) -> Iterator[Any]:
-        for table in ahead(files.read([path], wanted)):
-            for name in design.parsed.columns:
-                now = col.kind(table.column(name).type) if name in table.column_names else "nothing"
-                if now not in (design.kinds[name], "nothing") and design.kinds[name] != "nothing":
-                    raise errors.schema_differs(path, name, col.WORDS[now], paths[0], col.WORDS[design.kinds[name]])
-            yield table
+    def check(schema: Any) -> None:
+        for name in design.parsed.columns:
+            now = col.kind(schema.field(name).type)
+            if now not in (design.kinds[name], "nothing") and design.kinds[name] != "nothing":
+                raise errors.schema_differs(path, name, col.WORDS[now], paths[0], col.WORDS[design.kinds[name]])
 
-    source = Source(names, "file", path, read)
+    source = source.checked(check)
 
     def batches(tally: Tally) -> Iterator[Batch]:
         for batch in design.batches(source, weights=weights, offset=offset, freq=freq, tally=tally):
@@ -143,6 +141,7 @@ def _of_file(
             yield batch
 
     tally = Tally()
-    one = replace(whole, batches=batches, label=path)
+    direct = Direct.of(design, source, weights=weights, offset=offset, freq=freq, missing=missing)
+    one = replace(whole, batches=batches, label=path, direct=direct)
     sums = merged(one.sums(tally, through=lambda items: watched(items, tally, path)))
     return replace(so_far, sums=sums if sums is not None else _nothing(whole).sums, tally=tally)

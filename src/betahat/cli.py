@@ -110,6 +110,7 @@ def main() -> None:
     metavar="FILE",
     help="Keep what was gathered in FILE after each data file; the same command goes on from there.",
 )
+@click.option("--memory", metavar="SIZE", help="Ceiling for what is taken beyond the libraries: 500MB, 2GB, 1.5GiB.")
 @_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
 @click.option("--plot", "plot_to", metavar="FILE", help="Draw the residuals in four panels: FILE.png, .pdf or .svg.")
@@ -128,6 +129,7 @@ def fit(
     collinear: str,
     missing: str,
     checkpoint: str | None,
+    memory: str | None,
     level: float,
     save_to: str | None,
     plot_to: str | None,
@@ -166,6 +168,7 @@ def fit(
             collinear=collinear,
             missing=missing,
             checkpoint=checkpoint,
+            memory=memory,
         )
     text = _render(model, level, form)
     if save_to:

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from betahat import errors
+from betahat import errors, memory
 
 _WHOLE_CSV = 64 << 20  # bytes up to which a file is read at once, its types inferred from every row
 _BLOCK = 8 << 20  # bytes of a larger file that are parsed, or looked at, together
@@ -80,7 +80,7 @@ def read(path: str, wanted: list[str] | None, known: dict[str, Any]) -> Iterator
         line = unclosed(path, form)
         if line is not None:
             raise errors.csv_unclosed(path, line)
-    if Path(path).stat().st_size <= _WHOLE_CSV and not path.lower().endswith(".gz"):
+    if Path(path).stat().st_size <= memory.most(_WHOLE_CSV, share=1 / 8) and not path.lower().endswith(".gz"):
         known[path] = {}
         options = pacsv.ConvertOptions(**convert)
         yield pacsv.read_csv(path, parse_options=_parsing(form), convert_options=options)
@@ -96,7 +96,7 @@ def read(path: str, wanted: list[str] | None, known: dict[str, Any]) -> Iterator
 def _stream(path: str, convert: dict[str, Any], form: Dialect, types: dict[str, Any]) -> Any:
     return pacsv.open_csv(
         _source(path),
-        read_options=pacsv.ReadOptions(block_size=_BLOCK),
+        read_options=pacsv.ReadOptions(block_size=min(_BLOCK, max(1 << 16, memory.most(_BLOCK, share=1 / 64)))),
         parse_options=_parsing(form),
         convert_options=pacsv.ConvertOptions(**convert, column_types=types),
     )

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from betahat import columns as col
-from betahat import errors
+from betahat import errors, memory
 from betahat.batch import Batch, Tally, as_column, check_counts, check_weights
 from betahat.encoding import Encoder, categorical, given_levels
 from betahat.formula import Factor, Parsed
@@ -102,8 +102,9 @@ class Design:
         unknown = any(factor.learned for factor in parsed.factors.values())
         whole: dict[str, list[np.ndarray[Any, Any]]] = {}
         gaps = dict.fromkeys(needed, 0)
-        first, read, weightless = None, 0, 0
-        for table in source.tables(needed):
+        first, read, weightless, held = None, 0, 0, 0
+        tables = source.tables(needed)
+        for table in tables:
             if table.num_rows == 0:
                 continue
             if not kinds or "nothing" in kinds.values():
@@ -123,10 +124,12 @@ class Design:
             for factor in parsed.factors.values():
                 if factor.learned:
                     whole.setdefault(factor.expr, []).append(_present(table, factor, weighty, read - table.num_rows))
+                    held += whole[factor.expr][-1].nbytes
+                    memory.require(4 * held, f"Learning {factor.expr!r}, which holds its columns of {read:,} rows,")
             if first is None and kept.num_rows:
                 first = kept
             if first is not None and not unknown:
-                break
+                tables.close()  # and the loop ends
         if read == 0:
             raise errors.no_rows(source.label, source.names)
         if first is None and weightless:
@@ -161,14 +164,16 @@ class Design:
         freq: Any = None,
         beside: Sequence[str] = (),
         tally: Tally | None = None,
+        rounded: dict[str, object] | None = None,
     ) -> Iterator[Batch]:
         """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted.
 
-        `beside` are columns that must be there as well: those of other responses.
+        `beside` are columns that must be there as well: those of other responses. Columns whose whole numbers no float
+        holds are noted in `rounded`, and those that are there are not told again.
         """
         tally = Tally() if tally is None else tally
+        rounded, me = {} if rounded is None else rounded, object()
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
-        rounded: set[str] = set()
         named = [v for v in (weights, offset, freq) if isinstance(v, str)]
         needed = _needed(self.parsed, source, [*named, *beside])
         weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
@@ -184,9 +189,9 @@ class Design:
             if not used.any():
                 continue
             rows, kept = _chosen(table, used, start)
-            for name in sorted(numeric - rounded):
-                if col.is_rounded(kept.column(name)):
-                    rounded.add(name)
+            for name in sorted(numeric - rounded.keys()):
+                # Of threads that find out together, the first tells.
+                if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
             y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
@@ -224,7 +229,7 @@ class Design:
 
     def _cut(self, tables: Iterator[Any]) -> Iterator[Any]:
         """Tables with few enough rows that their X is no larger than a batch may be."""
-        step = max(64, _ELEMENTS // len(self.names))
+        step = max(64, memory.most(8 * _ELEMENTS, share=1 / 16) // (8 * len(self.names)))
         for table in tables:
             for start in range(0, table.num_rows, step):
                 yield table.slice(start, step)

@@ -31,6 +31,7 @@ from betahat import columns as col
 from betahat import errors
 from betahat.expressions import MARK
 from betahat.formula import Factor, Parsed
+from betahat.strips import Strip, Strips
 
 
 def _category(data: Any, contrasts: Any = None, *, levels: Any = None) -> Any:
@@ -141,6 +142,18 @@ class Encoder:
             made[codes] if codes in made else self._block(self.direct[codes], table, rows)
             for codes in self.parsed.codes
         ]
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether no term needs formulaic."""
+        return all(codes in self.direct for codes in self.parsed.codes)
+
+    def strips(self, table: Any, rows: Any) -> Strips:
+        """X without its constant, when all of it `is_direct`: its columns as they lie in the table."""
+        factors = [self.direct[codes] for codes in self.parsed.codes]
+        blocks = [self._block(factor, table, rows) for factor in factors if factor is not None]
+        strips = (Strip(values, len(names) if values.dtype == np.int64 else 0) for values, names in blocks)
+        return Strips(table.num_rows, tuple(strips))
 
     def by_formulaic(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
         """The same, all of it by formulaic: slower."""

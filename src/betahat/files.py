@@ -23,11 +23,10 @@ import pyarrow as pa
 import pyarrow.ipc as paipc
 import pyarrow.parquet as papq
 
-from betahat import csvtext, errors
+from betahat import csvtext, errors, rowgroups
+from betahat.rowgroups import Part
+from betahat.threads import cores
 
-CHUNK = 65_536  # rows of a Parquet batch: small enough for the cache's neighborhood, large enough to decode quickly
-_NUMBERS = 1 << 20  # values of a Parquet batch: 8 MB
-_BUFFER = 1 << 18  # bytes of a column that are read at a time
 _MOST_ASKED = 100  # files whose rows are counted for a progress bar; the others count by their bytes
 _ENDINGS = {
     ".csv": "CSV",
@@ -187,6 +186,19 @@ def rows(paths: Sequence[str]) -> int | None:
     return round(sum(known) * share) if len(known) == len(counts) else None
 
 
+def more_than(paths: Sequence[str], most: int) -> bool:
+    """Whether the files certainly hold more rows than this, as Parquet tells without reading them."""
+    known = 0
+    try:
+        for path in paths[:_MOST_ASKED]:
+            known += papq.read_metadata(path).num_rows if kind(path) == "Parquet" else 0
+            if known > most:
+                return True
+    except (errors.BetahatError, pa.ArrowException, OSError):
+        pass  # whoever reads finds out
+    return False
+
+
 def _rows(path: str) -> int | None:
     shape = kind(path)
     if shape == "Parquet":
@@ -221,17 +233,58 @@ def read(
             if wanted is not None:
                 _require(path, wanted, paths[0], which)
             for table in readers[shape](path, None if wanted is None else list(wanted)):
-                for field in table.schema:
-                    if shape == "CSV" and pa.types.is_binary(field.type):
-                        raise errors.file_not_utf8(path)  # what pyarrow makes of text that is not UTF-8
-                    broad = _broad(field.type)
-                    if broad == "nothing":
-                        continue
-                    then, there = first.setdefault(field.name, (broad, path))
-                    if then != broad:
-                        culprit = no_number([path if broad == "text" else there], field.name)
-                        raise errors.schema_differs(path, field.name, broad, there, then, which, culprit)
+                if shape == "CSV" and any(pa.types.is_binary(field.type) for field in table.schema):
+                    raise errors.file_not_utf8(path)  # what pyarrow makes of text that is not UTF-8
+                _agree(table.schema, first, path, which)
                 yield table
+
+
+def _agree(schema: Any, first: dict[str, tuple[str, str]], path: str, which: str) -> None:
+    """Refuse columns that hold something else than they did in an earlier file; note what they hold."""
+    for field in schema:
+        broad = _broad(field.type)
+        if broad == "nothing":
+            continue
+        then, there = first.setdefault(field.name, (broad, path))
+        if then != broad:
+            culprit = no_number([path if broad == "text" else there], field.name)
+            raise errors.schema_differs(path, field.name, broad, there, then, which, culprit)
+
+
+def parts(paths: Sequence[str], wanted: Sequence[str]) -> Iterator[Part] | None:
+    """The tables of `read` in parts that any thread can decode by itself; None where there are too few to share out."""
+    try:
+        shared = all(kind(path) == "Parquet" for path in paths) and _are_many(paths, list(wanted))
+    except (errors.BetahatError, pa.ArrowException, OSError):
+        return None  # whoever reads finds out, when it is this file's turn
+    return _parts(paths, list(wanted)) if shared else None
+
+
+def _are_many(paths: Sequence[str], wanted: list[str]) -> bool:
+    """Whether there are parts for most of the cores."""
+    found = 0
+    for path in paths:
+        found += len(rowgroups.parts(path, wanted, alone=True))
+        if found > 1 and 2 * found > cores():
+            return True
+    return False
+
+
+def _parts(paths: Sequence[str], wanted: list[str]) -> Iterator[Part]:
+    first: dict[str, tuple[str, str]] = {}
+    for i, path in enumerate(paths):
+        which = f" (file {i + 1:,} of {len(paths):,})" if len(paths) > 1 else ""
+        with _naming(path, kind(path), which):
+            _require(path, wanted, paths[0], which)
+            schema = papq.read_schema(path)
+            _agree([schema.field(name) for name in wanted], first, path, which)
+            for part in rowgroups.parts(path, wanted, alone=True):
+                yield Part(part.rows, partial(_named, part, path, which))
+
+
+def _named(part: Part, path: str, which: str) -> Iterator[Any]:
+    with _naming(path, "Parquet", which):
+        yield from part.tables()
 
 
 def no_number(paths: Sequence[str], column: str) -> str:
@@ -252,12 +305,8 @@ def _require(path: str, wanted: Sequence[str], first: str, which: str) -> None:
 
 
 def _read_parquet(path: str, wanted: list[str] | None) -> Iterator[Any]:
-    # Not the dataset scanner: it was five times slower here and took three times the memory, whatever its settings.
-    # Without a buffer of its own every column of a row group is held whole, as it lies in the file.
-    with papq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
-        width = file.metadata.num_columns if wanted is None else max(1, len(wanted))
-        for batch in file.iter_batches(batch_size=min(CHUNK, max(1024, _NUMBERS // width)), columns=wanted):
-            yield pa.Table.from_batches([batch])
+    for part in rowgroups.parts(path, wanted, alone=False):
+        yield from part.tables()
 
 
 @contextmanager

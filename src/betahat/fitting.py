@@ -15,11 +15,12 @@ from typing import Any
 from betahat import errors
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
-from betahat.finishing import asked, finished
+from betahat.finishing import How, asked, finished
 from betahat.formula import responses
 from betahat.keys import Keys
 from betahat.loss import Loss
 from betahat.many import by_group, by_left_side, by_response
+from betahat.memory import Size, ceiling
 from betahat.moments import Moments
 from betahat.problem import of_arrays, of_formula
 from betahat.roads import Gathered, gather
@@ -43,6 +44,7 @@ def fit(
     missing: str = "drop",
     by: str | Sequence[str] | None = None,
     checkpoint: str | Path | None = None,
+    memory: Size = None,
 ) -> Any:
     """Learn a regression.
 
@@ -84,6 +86,9 @@ def fit(
     checkpoint : path, optional
         For files: a file in which the moments are kept after each of them. The same call goes on from there after it
         was interrupted, and does not read finished files again.
+    memory : str or int, optional
+        A ceiling for what betahat takes beyond its libraries and your own data: "500MB", "2GB", "1.5GiB", or a number
+        of bytes. It bounds what is read ahead and kept; without it, that has the size that is quickest.
 
     Returns
     -------
@@ -109,49 +114,62 @@ def fit(
     >>> fit.why.partition(";")[0]
     'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
     """
+    options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
     how = asked(loss, update, lr, epochs, start, collinear, missing)
-    if isinstance(formula, Moments):
-        options = {"data": data, "weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
-        options |= {"by": by, "checkpoint": checkpoint}
-        for option in (name for name, value in options.items() if value is not None):
-            raise errors.option_not_for(f"{option}=", "moments", "it belongs where the rows are read")
-        if not formula.rows:
-            raise errors.no_rows(formula.label)
-        problem, tally = formula.problem(), formula.tally
-        gathered = Gathered(formula.sums, None)
-    else:
-        if data is None and isinstance(formula, str):
-            raise errors.no_table(formula)
-        sides, right = responses(formula) if isinstance(formula, str) else ([], "")
-        if sides:
-            if by is not None or checkpoint is not None:
-                raise errors.option_not_for("by= or checkpoint=", "several responses", "fit one response at a time")
-            options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept, "missing": missing}
-            return by_left_side(sides, right, data, options, how)
-        if checkpoint is not None:
-            if by is not None or not isinstance(formula, str):
-                raise errors.option_not_for("checkpoint=", "groups or arrays", "fit a formula to files")
-            options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept, "missing": missing}
-            problem, total = resumable(formula, data, checkpoint, **options)
-            if not total.rows:
-                raise errors.no_rows(total.label)
-            return finished(problem, Gathered(total.sums, None), total.tally, how)
-        if by is not None:
-            if not isinstance(formula, str):
-                raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
-            keys = Keys([by] if isinstance(by, str) else list(by))
-            whole = of_formula(formula, data, weights, offset, freq, intercept, missing, keys=[keys])
-            return by_group(whole, keys, how)
-        if not isinstance(formula, str) and _columns(data) > 1:
-            options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
-            return by_response(formula, data, options, how)
-        problem = (
-            of_formula(formula, data, weights, offset, freq, intercept, missing)
-            if isinstance(formula, str)
-            else of_arrays(formula, data, weights, offset, freq, intercept)
-        )
-        tally = Tally()
-        gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
+    with ceiling(memory):
+        if isinstance(formula, Moments):
+            unused = {"data": data, "by": by, "checkpoint": checkpoint, "memory": memory}
+            return _of_moments(formula, options | unused, how)
+        return _of_rows(formula, data, options, missing, by, checkpoint, how)
+
+
+def _of_moments(moments: Moments, options: dict[str, Any], how: How) -> Any:
+    """The fit of moments, which need no rows and take no options about them."""
+    for option in (name for name, value in options.items() if value is not None):
+        raise errors.option_not_for(f"{option}=", "moments", "it belongs where the rows are read")
+    if not moments.rows:
+        raise errors.no_rows(moments.label)
+    return finished(moments.problem(), Gathered(moments.sums, None), moments.tally, how)
+
+
+def _of_rows(
+    formula: Any,
+    data: Any,
+    options: dict[str, Any],
+    missing: str,
+    by: str | Sequence[str] | None,
+    checkpoint: str | Path | None,
+    how: How,
+) -> Any:
+    """The fit, or the fits, of rows that are read now."""
+    if data is None and isinstance(formula, str):
+        raise errors.no_table(formula)
+    sides, right = responses(formula) if isinstance(formula, str) else ([], "")
+    if sides:
+        if by is not None or checkpoint is not None:
+            raise errors.option_not_for("by= or checkpoint=", "several responses", "fit one response at a time")
+        return by_left_side(sides, right, data, options | {"missing": missing}, how)
+    if checkpoint is not None:
+        if by is not None or not isinstance(formula, str):
+            raise errors.option_not_for("checkpoint=", "groups or arrays", "fit a formula to files")
+        problem, total = resumable(formula, data, checkpoint, **options, missing=missing)
+        if not total.rows:
+            raise errors.no_rows(total.label)
+        return finished(problem, Gathered(total.sums, None), total.tally, how)
+    if by is not None:
+        if not isinstance(formula, str):
+            raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
+        keys = Keys([by] if isinstance(by, str) else list(by))
+        return by_group(of_formula(formula, data, **options, missing=missing, keys=[keys]), keys, how)
+    if not isinstance(formula, str) and _columns(data) > 1:
+        return by_response(formula, data, options, how)
+    problem = (
+        of_formula(formula, data, **options, missing=missing)
+        if isinstance(formula, str)
+        else of_arrays(formula, data, **options)
+    )
+    tally = Tally()
+    gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
     return finished(problem, gathered, tally, how)
 
 

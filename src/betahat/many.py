@@ -28,7 +28,7 @@ from betahat.keys import Keys
 from betahat.outcome import Fit
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
-from betahat.roads import ENOUGH, Gathered, gather, merged
+from betahat.roads import ENOUGH, Gathered, few_numbers, gather, merged
 from betahat.source import Source, hand_out, is_frame
 from betahat.sums import Sums
 from betahat.threads import in_order
@@ -177,7 +177,7 @@ def by_group(problem: Problem, keys: Keys, how: How) -> Fits:
     intercept = problem.design.intercept
     tally = Tally()
     stream = watched(problem.batches(tally), tally, problem.label)
-    found = grouped(stream, keys.at, intercept=intercept, keep=SMALL)
+    found = grouped(stream, keys.at, intercept=intercept, keep=few_numbers(SMALL, len(problem.design.names)))
     if not found.sums:
         raise errors.no_rows(problem.label)
     _look_again(problem, keys, found)
@@ -211,9 +211,10 @@ def _look_again(problem: Problem, keys: Keys, found: Grouped) -> None:
         if solution.sharp < ENOUGH or set(solution.dropped) - plainly:
             doubtful.add(place)
             numbers += found.rows[place] * len(design.names)
-    if doubtful and numbers <= _AGAIN:
+    most = few_numbers(_AGAIN, len(design.names))
+    if doubtful and numbers <= most:
         again = grouped(
-            problem.batches(Tally()), keys.at, intercept=design.intercept, keep=_AGAIN, only=frozenset(doubtful)
+            problem.batches(Tally()), keys.at, intercept=design.intercept, keep=most, only=frozenset(doubtful)
         )
         found.kept = again.kept
 
@@ -233,7 +234,7 @@ def by_response(X: Any, Y: Any, options: dict[str, Any], how: How) -> Fits:
         problems = {j: _with_response(of_arrays(X, matrix[:, j], **options), names[j]) for j in block}
         first = problems[start]
         kind = first.kind
-        small = first.numbers is None or first.numbers <= SMALL
+        small = first.numbers is None or first.numbers <= few_numbers(SMALL, len(first.design.names))
         tally = Tally()
         together = None if small else _sums_of_all(first, matrix[:, list(block)], names[start:], tally)
         for j, problem in problems.items():
@@ -283,7 +284,7 @@ def _sums_of_all(problem: Problem, Y: Tensor, names: Sequence[str], tally: Tally
         here = Y[piece.rows]  # (m, r)
         check_finite(here, list(names), piece.rows)
         sums = Sums.of(piece.X, [piece.offset, *here.T], weight=piece.weight, count=piece.count)
-        if not bool(sums.cross.diagonal().isfinite().all() & sums.center.isfinite().all()):
+        if not sums.is_finite:
             piece.check(problem.design.names[problem.design.intercept :], problem.design.response)
         return sums
 

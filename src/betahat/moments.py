@@ -30,6 +30,7 @@ from betahat.keeping import (
     unpacked,
     write_whole,
 )  # fmt: skip
+from betahat.memory import Size, ceiling
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.roads import gather
 from betahat.sums import Sums
@@ -78,12 +79,13 @@ class Moments:
         intercept: bool | None = None,
         missing: str = "drop",
         like: Moments | None = None,
+        memory: Size = None,
     ) -> Moments:
         """Gather the moments of a table, or of X and y, in one pass.
 
         Parameters
         ----------
-        formula, data, weights, offset, freq, intercept, missing
+        formula, data, weights, offset, freq, intercept, missing, memory
             As for `bh.fit`: a formula and a table, or X and y.
         like : Moments, optional
             Moments of the same formula, whose levels, knots and means are used instead of being learned anew; without
@@ -97,21 +99,22 @@ class Moments:
         >>> bh.fit(a + b).params.round(4).to_dict()
         {'Intercept': -0.02, 'x0': 2.02}
         """
-        known = None if like is None else like.design
-        if isinstance(formula, str):
-            if known is not None and (not isinstance(known, Design) or known.formula != formula):
-                raise errors.moments_differ("their formulas", like.label if like else "", str(formula))
-            problem = of_formula(formula, data, weights, offset, freq, intercept, missing, known)
-        else:
-            problem = of_arrays(formula, data, weights, offset, freq, intercept)
-        tally = Tally()
-        made = cls(
-            problem.design, gather(problem, tally).sums, tally, problem.label, problem.kind, problem.offset,
-            problem.weighted, problem.counted,
-        )  # fmt: skip
-        if like is not None:
-            like._alike(made)
-        return made
+        with ceiling(memory):
+            known = None if like is None else like.design
+            if isinstance(formula, str):
+                if known is not None and (not isinstance(known, Design) or known.formula != formula):
+                    raise errors.moments_differ("their formulas", like.label if like else "", str(formula))
+                problem = of_formula(formula, data, weights, offset, freq, intercept, missing, known)
+            else:
+                problem = of_arrays(formula, data, weights, offset, freq, intercept)
+            tally = Tally()
+            made = cls(
+                problem.design, gather(problem, tally).sums, tally, problem.label, problem.kind, problem.offset,
+                problem.weighted, problem.counted,
+            )  # fmt: skip
+            if like is not None:
+                like._alike(made)
+            return made
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of rows together."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +19,7 @@ from betahat import derive, errors
 from betahat.arrays import Columns, Piece
 from betahat.batch import Batch, Tally
 from betahat.design import Design
+from betahat.direct import Direct, Stretch
 from betahat.encoding import to_learn
 from betahat.formula import parse
 from betahat.keys import Keys
@@ -37,6 +39,8 @@ class Problem:
         From a Tally to a fresh pass over the rows; the tally counts them.
     pieces : callable or None
         The same for arrays, as they are stored.
+    direct : Direct or None
+        The same for formulas of plain columns, as they lie in the table.
     label, kind : str
         What the data are called, and what they are.
     offset : str or None
@@ -49,6 +53,8 @@ class Problem:
         True when there are no rows any more, only their moments.
     numbers : int or None
         How many numbers X holds, where that is known beforehand.
+    more_than : callable
+        Whether there are certainly more rows than so many, as far as that can be told without reading them.
     total : callable
         How many rows there are, where that can be told without reading them; else None.
     again : callable or None
@@ -72,6 +78,8 @@ class Problem:
     total: Callable[[], int | None] = lambda: None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
     again: Callable[[Any], Problem] | None = None
+    direct: Direct | None = None
+    more_than: Callable[[int], bool] = lambda most: False
     data: Any = None
     beside: dict[str, Any] = field(default_factory=dict)
 
@@ -95,16 +103,34 @@ class Problem:
         as_batches: bool = False,
     ) -> Iterator[Sums]:
         """The sums of every chunk of rows, computed on all cores; `through` sees each chunk on its way."""
+        if self.direct is not None and not as_batches:
+            yield from self._direct_sums(self.direct, tally, factor, through)
+            return
         items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
         alone = 1 if len(self.design.names) > WIDE and not factor else None  # BLAS's own threads are quicker then
-        return in_order(through(items), lambda item: self._sums_of(item, factor), alone)
+        yield from in_order(through(items), lambda item: self._sums_of(item, factor), alone)
+
+    @staticmethod
+    def _direct_sums(
+        direct: Direct, tally: Tally, factor: bool, through: Callable[[Iterator[Any]], Iterator[Any]]
+    ) -> Iterator[Sums]:
+        enough = Event()
+
+        def work(stretch: Stretch) -> list[tuple[Tally, Sums | None]]:
+            return direct.sums(stretch, factor=factor, stopped=enough.is_set)
+
+        for told in through(in_order(direct.stretches(), work, direct.threads(), enough.set)):
+            for counted, sums in told:
+                tally.add(counted)
+                if sums is not None:
+                    yield sums
 
     def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
         if isinstance(item, Batch):
             return derive.sums(item, intercept=self.design.intercept, factor=factor)
         columns = [item.offset, item.y]
         sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor)
-        if not bool(sums.cross.diagonal().isfinite().all() & sums.center.isfinite().all()):
+        if not sums.is_finite:
             item.check(self.design.names[self.design.intercept :], self.design.response)
         return sums
 
@@ -150,10 +176,13 @@ def of_formula(
     def again(keys: Sequence[Keys]) -> Problem:
         return of_formula(formula, base, weights, offset, freq, None, missing, design, keys, beside)
 
+    direct = None
+    if not keys and not beside:
+        direct = Direct.of(design, source, weights=weights, offset=offset, freq=freq, missing=missing)
     return Problem(
         design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,
-        rereadable=source.rereadable, total=source.rows, again=again, data=data,
-        beside={"weights": weights, "offset": offset, "freq": freq},
+        rereadable=source.rereadable, total=source.rows, more_than=source.more_than, direct=direct, again=again,
+        data=data, beside={"weights": weights, "offset": offset, "freq": freq},
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from betahat import derive, errors
+from betahat import derive, errors, memory
 from betahat.batch import Batch, Tally
 from betahat.problem import Problem
 from betahat.progress import watched
@@ -24,6 +24,7 @@ from betahat.update.exact import Solution, solve
 
 ENOUGH = 10.0  # digits that the fast road must promise
 _LEAST = 2.0  # digits below which moments do not answer
+_SQUARES = 16  # tables of p² numbers that are held at a time
 _BLURRED = 1e3  # times its rounding that a column's spread must exceed
 
 
@@ -45,7 +46,15 @@ class Gathered:
 
 def gather(problem: Problem, tally: Tally, *, keep: bool = True) -> Gathered:
     """Read the rows once: count them, gather their sums, and keep them as long as they are few."""
-    few = problem.numbers is None or problem.numbers <= SMALL
+    p = len(problem.design.names)
+    memory.require(_SQUARES * 8 * (p + 2) ** 2, f"A design of {p:,} columns")
+    small = few_numbers(SMALL, p)
+    if problem.direct is not None and problem.more_than(small // p):
+        total = merged(problem.sums(tally, through=lambda items: watched(items, tally, problem.label, problem.total)))
+        if not keep or tally.used * p > small:
+            return Gathered(_something(total, problem, tally), None)
+        tally.clear()  # so many rows were left out that the others are few after all
+    few = problem.numbers is None or problem.numbers <= small
     kept: list[Batch] | None = [] if keep and few else None
     as_batches, size = kept is not None, 0
 
@@ -55,7 +64,7 @@ def gather(problem: Problem, tally: Tally, *, keep: bool = True) -> Gathered:
             if kept is not None:
                 size += item.X.numel()
                 kept.append(item)
-                kept = kept if size <= SMALL else None
+                kept = kept if size <= small else None
             yield item
 
     if as_batches and problem.numbers is not None:  # few for certain: the factor is all that is needed
@@ -66,11 +75,24 @@ def gather(problem: Problem, tally: Tally, *, keep: bool = True) -> Gathered:
         total = merged(problem.sums(tally, factor=once, through=through, as_batches=as_batches))
         if kept and total is not None and total.factor is None:
             total = merged(derive.sums(b, intercept=problem.design.intercept, factor=True) for b in kept)
+    return Gathered(_something(total, problem, tally), kept)
+
+
+def few_numbers(most: int, p: int) -> int:
+    """Numbers of X up to which rows of p columns are kept and refined: so many, if the memory allows.
+
+    Measured, a row takes 35 p + 160 m bytes while it is refined, m being 1 + p right sides at most.
+    """
+    return memory.fitting(most, 35 + 160 * (1 + p) // p, share=0.8)
+
+
+def _something(total: Sums | None, problem: Problem, tally: Tally) -> Sums:
+    """The sums, of at least one row."""
     if total is None:
         if tally.weightless:
             raise errors.weights_all_zero(tally.weightless)
         raise errors.no_rows(problem.label)
-    return Gathered(total, kept)
+    return total
 
 
 def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:

@@ -11,8 +11,9 @@ levels, and in which order. Numbers pass through it without a copy.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import pyarrow as pa
 
-from betahat import errors, files
+from betahat import errors, files, memory
 from betahat.batch import as_column
+from betahat.rowgroups import Part
 from betahat.threads import ahead
 
 Reader = Callable[[Sequence[str] | None], Iterator[Any]]
 
-CHUNK = files.CHUNK
+CHUNK = 1 << 16  # rows of a table
 _MOST_KEPT = 1 << 30  # bytes of a stream that are kept in memory to be read twice
 
 
@@ -49,6 +51,10 @@ class Source:
         From a column of CSV files to where it first holds something else than a number, in words; else "".
     rows : callable
         How many rows there are, exactly or about, where that can be told without reading them; else None.
+    more_than : callable
+        Whether there are certainly more rows than so many, as far as that can be told without reading them.
+    parts : callable
+        From columns to parts of their rows that threads may read by themselves; None where there are no such parts.
     """
 
     names: tuple[str, ...]
@@ -58,6 +64,8 @@ class Source:
     rereadable: bool = True
     no_number: Callable[[str], str] = lambda column: ""
     rows: Callable[[], int | None] = lambda: None
+    more_than: Callable[[int], bool] = lambda most: False
+    parts: Callable[[Sequence[str]], Iterator[Part] | None] = lambda columns: None
 
     @classmethod
     def of(cls, data: Any) -> Source:
@@ -103,11 +111,19 @@ class Source:
             return _from_stream(pa.RecordBatchReader.from_stream(data))
         raise errors.not_a_table(data)
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Stream the wanted columns (all, when None) as Arrow tables of at most some ten thousand rows."""
-        for table in self.read(columns):
-            for start in range(0, table.num_rows, CHUNK):
-                yield table.slice(start, CHUNK)
+    def tables(self, columns: Sequence[str] | None = None) -> Generator[Any]:
+        """Stream the wanted columns (all, when None) as Arrow tables of at most some ten thousand rows.
+
+        Whoever stops early closes it: what Python closes by itself swallows a Ctrl-C that comes at that moment.
+        """
+        chunks = self.read(columns)
+        try:
+            for table in chunks:
+                for start in range(0, table.num_rows, CHUNK):
+                    yield table.slice(start, CHUNK)
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
 
     def kept(self, columns: Sequence[str], learned: Callable[[Any], Sequence[str]]) -> Source:
         """The same source, for a design to learn from and then to encode.
@@ -130,13 +146,27 @@ class Source:
         terms = learned(first.schema)
         if not terms:
             return replace(self, names=tuple(columns), read=_looked_into(chain([first], chunks), self.label))
-        kept, size = [first], first.nbytes
+        kept, size, most = [first], first.nbytes, memory.most(_MOST_KEPT, share=1 / 2)
         for table in chunks:
             kept.append(table)
             size += table.nbytes
-            if size > _MOST_KEPT:
-                raise errors.stream_too_large(self.label, terms, _MOST_KEPT)
+            if size > most:
+                raise errors.stream_too_large(self.label, terms, most)
         return _from_arrow(pa.concat_tables(kept), self.kind, self.label)
+
+    def checked(self, check: Callable[[Any], None]) -> Source:
+        """The same source, the schema of every table shown to `check` before anybody sees the table."""
+
+        def shown(tables: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+            for table in tables():
+                check(table.schema)
+                yield table
+
+        def parts(columns: Sequence[str]) -> Iterator[Part] | None:
+            found = self.parts(columns)
+            return None if found is None else (replace(part, tables=partial(shown, part.tables)) for part in found)
+
+        return replace(self, read=lambda columns: shown(partial(self.read, columns)), parts=parts)
 
 
 def _looked_into(chunks: Iterator[Any], label: str) -> Reader:
@@ -189,6 +219,8 @@ def _from_files(data: Any) -> Source:
         str(label),
         lambda columns: ahead(files.read(paths, columns, known)),
         rows=lambda: files.rows(paths),
+        more_than=lambda most: files.more_than(paths, most),
+        parts=lambda columns: files.parts(paths, columns),
         no_number=lambda column: files.no_number(paths, column),
     )
 
@@ -197,7 +229,8 @@ def _from_arrow(table: Any, kind: str, label: str) -> Source:
     def read(columns: Sequence[str] | None) -> Iterator[Any]:
         yield table if columns is None else table.select(list(columns))
 
-    return Source(tuple(table.column_names), kind, label, read, rows=lambda: int(table.num_rows))
+    n = int(table.num_rows)
+    return Source(tuple(table.column_names), kind, label, read, rows=lambda: n, more_than=lambda most: n > most)
 
 
 def _from_stream(reader: Any) -> Source:
@@ -238,7 +271,8 @@ def _from_frame(frame: Any) -> Source:
                 _convert(name, lambda name=name: frame.select(name).to_arrow())  # type: ignore[misc]
             raise
 
-    return Source(names, kind, label, read, rows=lambda: len(frame))
+    n = len(frame)
+    return Source(names, kind, label, read, rows=lambda: n, more_than=lambda most: n > most)
 
 
 def _convert(name: str, action: Callable[[], Any]) -> Any:
@@ -264,7 +298,8 @@ def _from_mapping(data: Mapping[Any, Any]) -> Source:
         chosen = list(names if wanted is None else wanted)
         yield pa.table({name: _convert(name, lambda name=name: _arrow(columns[name])) for name in chosen})  # type: ignore[misc]
 
-    return Source(names, "torch" if torches else "numpy", "a dict of columns", read, rows=lambda: lengths[names[0]])
+    n, kind = lengths[names[0]], "torch" if torches else "numpy"
+    return Source(names, kind, "a dict of columns", read, rows=lambda: n, more_than=lambda most: n > most)
 
 
 def _flat(values: Any, name: str) -> Any:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from betahat import errors
 from betahat.doubled import two_sum
+from betahat.strips import Strips
 
 Array = npt.NDArray[np.float64]
 
@@ -85,7 +86,7 @@ class Sums:
 
         Parameters
         ----------
-        X : array or tensor (n, k)
+        X : array or tensor (n, k), or Strips
             Of any real dtype and any strides; it is widened chunk by chunk and never copied whole.
         rest : sequence of arrays (n,) or None
             Further columns; None is a column of zeros.
@@ -106,7 +107,7 @@ class Sums:
         if A.ndim != 2 or A.shape[0] == 0:
             raise errors.wrong_shape("X", A.shape, "(n, k), with at least one row")
         total: Sums | None = None
-        panel = PANEL if NARROW < A.shape[1] < WIDE else 4 * PANEL
+        panel = 2 * PANEL if isinstance(A, Strips) else PANEL if NARROW < A.shape[1] < WIDE else 4 * PANEL
         for start in range(0, A.shape[0], panel):
             here = slice(start, start + panel)
             w, f = (None if v is None else _array(v)[here] for v in (weight, count))
@@ -219,6 +220,11 @@ class Sums:
         return self.mean + self.tail
 
     @property
+    def is_finite(self) -> bool:
+        """Whether every number of the rows was, and none too large to be squared."""
+        return bool(self.cross.diagonal().isfinite().all() & self.center.isfinite().all())
+
+    @property
     def size(self) -> Tensor:
         """The columns' norms about zero, (q,): the scale on which their numbers were rounded when they were stored."""
         spread = np.sqrt(np.maximum(self.cross.numpy().diagonal(), 0.0))
@@ -280,6 +286,8 @@ def _factored(A: Any, columns: list[Any], root: Array | None, total: float) -> t
 
 def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
     """Cross-products (1 + q, 1 + q) of [1, columns − guess], each row times its root weight."""
+    if isinstance(A, Strips):
+        return _striped(A, columns, root, guess)
     if A.shape[1] >= WIDE:
         return _wide(A, columns, root, guess)
     if A.shape[1] <= NARROW:
@@ -349,6 +357,31 @@ def _blocks(columns: Array, size: int) -> Array:
     return columns.reshape(len(columns), -1, size).transpose(1, 2, 0)
 
 
+def _striped(A: Strips, columns: list[Any], root: Array | None, guess: Array) -> Array:
+    """The same products for columns that lie apart: each is widened and centered on its way to the chunk."""
+    (n, k), q = A.shape, 1 + len(guess)
+    size = 1 << max(6, min(13, (_ALONE // (q * q)).bit_length() - 1))  # rows of a block
+    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
+    room = _desk((q, step))
+    M = np.zeros((q, q))
+    for start in range(0, n, step):
+        m = min(step, n - start)
+        used = -(-m // size) * size
+        room[0, :m] = 1.0
+        A[start : start + m].lay(room[1 : 1 + k, :m], guess[:k])
+        for i, v in enumerate(columns):
+            np.subtract(v[start : start + m], guess[k + i], out=room[1 + k + i, :m], dtype=np.float64)
+        if root is not None:
+            room[:, :m] *= root[start : start + m]
+        room[:, m:used] = 0.0
+        blocks = _blocks(room[:, :used], size)
+        # Without the first column on one side NumPy does not see a matrix times itself, and takes gemm: for so few
+        # columns that is twice as quick as syrk.
+        M[:, 1:] += np.matmul(blocks.transpose(0, 2, 1), blocks[:, :, 1:]).sum(0)
+    M[0, 0] = n if root is None else root @ root
+    return np.asarray(np.triu(M) + np.triu(M, 1).T)
+
+
 def _wide(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
     """The same products for many columns: one symmetric update after the other, BLAS using its threads."""
     from scipy.linalg.blas import dsyrk
@@ -380,6 +413,8 @@ def _wide(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array
 
 def _guess(A: Any) -> Array:
     """Roughly the means of rows (n, k), from a sample of them; exactly the value of a column that is constant."""
+    if isinstance(A, Strips):
+        return A.guess()
     sample = np.asarray(A[::_SAMPLE], dtype=np.float64)
     first = sample[0]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -390,7 +425,8 @@ def _faint(A: Any, columns: list[Any], squares: Array) -> Array:
     """The smallest float for every column that varies although its squares have vanished, (q,)."""
     out = np.zeros(len(squares))
     for j in np.flatnonzero(squares == 0):
-        column = A[:, j] if j < A.shape[1] else columns[j - A.shape[1]]
+        own = A.column if isinstance(A, Strips) else A.T.__getitem__
+        column = own(int(j)) if j < A.shape[1] else columns[j - A.shape[1]]
         out[j] = 0.0 if (column == column[0]).all() else np.nextafter(0, 1)
     return out
 
@@ -405,6 +441,8 @@ def _desk(shape: tuple[int, int]) -> Array:
 
 
 def _array(values: Any) -> Any:
+    if isinstance(values, Strips):
+        return values
     return values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 

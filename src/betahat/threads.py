@@ -13,6 +13,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -27,31 +29,57 @@ def cores() -> int:
     return max(1, min(allowed, torch.get_num_threads()))
 
 
-def in_order(items: Iterable[T], work: Callable[[T], R], threads: int | None = None) -> Iterator[R]:
-    """The results of `work` on each item, in the items' order; what it raises is raised here."""
-    stream = iter(items)
-    first = next(stream, None)
+def in_order(
+    items: Iterable[T],
+    work: Callable[[T], R],
+    threads: int | None = None,
+    ending: Callable[[], None] = lambda: None,
+) -> Iterator[R]:
+    """The results of `work` on each item, in the items' order.
+
+    What `work` raises is raised here, and what drawing an item raises as well, after the results before it. `ending` is
+    called as soon as no more results are wanted, for whatever reason, so that work that takes long may stop.
+    """
+    stream, end = iter(items), object()
+
+    def draw() -> Callable[[], R] | None:
+        try:
+            item: Any = next(stream, end)
+        except Exception as problem:
+            return partial(_raise, problem)
+        return None if item is end else partial(work, item)
+
+    first = draw()
     if first is None:
         return
-    second = next(stream, None)
+    second = draw()
     threads = cores() if threads is None else threads
     if second is None or threads == 1:  # not worth a thread
-        yield work(first)
-        if second is not None:
-            yield work(second)
-            yield from map(work, stream)
+        yield first()
+        while second is not None:
+            yield second()
+            second = draw()
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="betahat") as pool:
-        waiting: deque[Future[R]] = deque([pool.submit(work, first), pool.submit(work, second)])
+
+        def begun(task: Callable[[], R]) -> Future[R]:
+            return pool.submit(copy_context().run, task)  # what holds for the caller holds for who works for him
+
+        waiting: deque[Future[R]] = deque([begun(first), begun(second)])
         try:
-            for item in stream:
-                waiting.append(pool.submit(work, item))
+            while (task := draw()) is not None:
+                waiting.append(begun(task))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            ending()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _raise(problem: Exception) -> Any:
+    raise problem
 
 
 def ahead(items: Iterable[T], most: int = 2) -> Iterator[T]:
@@ -62,10 +90,11 @@ def ahead(items: Iterable[T], most: int = 2) -> Iterator[T]:
     stream = iter(items)
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="betahat-reader") as reader:
-        waiting: deque[Future[Any]] = deque(reader.submit(next, stream, end) for _ in range(most))
+        here: Any = copy_context()
+        waiting: deque[Future[Any]] = deque(reader.submit(here.run, next, stream, end) for _ in range(most))
         try:
             while (item := waiting.popleft().result()) is not end:
-                waiting.append(reader.submit(next, stream, end))
+                waiting.append(reader.submit(here.run, next, stream, end))
                 yield item
         finally:
             reader.shutdown(wait=True, cancel_futures=True)

@@ -54,6 +54,15 @@ def bad_number(what: str, given: object, wanted: str) -> OptionError:
     return OptionError(f"{what}={given!r} will not do: it must be {wanted}.")
 
 
+def over_ceiling(what: str, needed: int, allowed: int) -> OptionError:
+    """Refuse work that needs more memory than the user allows."""
+    return OptionError(
+        f"{what} would need some {needed / 1e6:,.0f} MB of memory; {allowed / 1e6:,.0f} MB are allowed.",
+        "the ceiling is for what betahat takes beyond its libraries and your own data",
+        f"allow more, memory='{-(-needed // 10**6) * 5 // 4}MB', or name fewer columns",
+    )
+
+
 def no_such_fit(key: object, reason: str | None, known: Sequence[object]) -> MissingFitError:
     """Report a key for which there is no fit, and why."""
     if reason is not None:
