@@ -151,8 +151,9 @@ class Sums:
                 M, guess, apart = _about_the_mean(A, columns, root)
                 cross, squares = M[1:, 1:] - M[0, 0] * np.outer(apart, apart), M.diagonal()[1:]
         noise = 4 * _EPS * squares
-        mean, tail = (torch.from_numpy(v) for v in two_sum(guess, apart))
-        cross.flat[:: len(cross) + 1] += _faint(A, columns, cross.diagonal())
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, tail = (torch.from_numpy(v) for v in two_sum(guess, apart))
+            cross.flat[:: len(cross) + 1] += _faint(A, columns, cross.diagonal())
         return cls(
             rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
             None if triangle is None else torch.from_numpy(triangle),
