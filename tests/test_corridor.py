@@ -14,10 +14,10 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding",
-    "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update", "trace",
-    "outcome", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing", "groups", "many",
-    "validation", "fitting", "training", "inference", "windows", "diagnose", "numerals", "report", "plot", "modelfile",
-    "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "design", "arrays", "keeping", "predict", "loss", "penalty", "products", "sums", "doubled", "derive", "update",
+    "trace", "outcome", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing", "groups",
+    "many", "validation", "fitting", "training", "inference", "windows", "diagnose", "numerals", "report", "plot",
+    "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

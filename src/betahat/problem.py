@@ -20,8 +20,9 @@ from betahat.batch import Batch, Tally
 from betahat.design import Design
 from betahat.encoding import to_learn
 from betahat.formula import parse
+from betahat.products import WIDE
 from betahat.source import Source, is_frame
-from betahat.sums import WIDE, Sums
+from betahat.sums import Sums
 from betahat.threads import in_order
 
 

@@ -4,9 +4,9 @@
     s = s + Sums.of(more, [...])         # the same as the sums of all rows together, in any order
     s.mean, s.cross                      # (q,) and the centered cross-products (q, q)
 
-This is the fast road. Rows are taken in chunks that stay in the cache; each is centered about a mean guessed from a
-sample, so that a mean of 1e9 with a spread of 1 cancels nothing, and multiplied by itself by BLAS `syrk`; no other copy
-of the data is made. Chunks of one panel share their guess, panels merge (Chan, Golub and LeVeque 1979).
+This is the fast road. Rows are centered about a mean guessed from a sample, so that a mean of 1e9 with a spread of 1
+cancels nothing, and multiplied by themselves (`products`); no copy of the data is made. Panels of rows, each with a
+guess of its own, merge (Chan, Golub and LeVeque 1979).
 
 With `factor=True` the sums also keep the triangular factor R of the centered columns, from Householder reflections of
 blocks and of their factors in turn (TSQR; Demmel, Grigori, Hoemmen and Langou 2012): R'R are the cross-products, and R
@@ -15,30 +15,19 @@ keeps twice their digits. It costs some five times as much, and is where the car
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import local
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from betahat import errors
-
-Array = npt.NDArray[np.float64]
+from betahat.products import WIDE, about_the_mean, faint, triangular
 
 PANEL = 1 << 16  # rows that are centered about one guess, at most
 _EPS = 2.0**-52
-_CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
-_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
-WIDE = 48  # columns from which on BLAS uses its threads better than we do
-_SAMPLE = 64  # every so many rows one is looked at for the guess
-_HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
-_DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +125,7 @@ class Sums:
         mass = weight if count is None else count if weight is None else weight * count
         root = None if mass is None else np.sqrt(mass, dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
-            M, guess, apart = _about_the_mean(A, columns, root)
+            M, guess, apart = about_the_mean(A, columns, root)
         total = float(rows if mass is None else mass.sum())
         with np.errstate(over="ignore", invalid="ignore"):
             cross = M[1:, 1:] - M[0, 0] * np.outer(apart, apart)
@@ -148,10 +137,10 @@ class Sums:
             rest = Z.mean(0) if mass is None else mass @ Z / total  # (q,): what rounding left in the mean
             Z -= rest
             apart += rest
-            triangle = _triangle(Z if root is None else Z * root[:, None])
+            triangle = triangular(Z if root is None else Z * root[:, None])
             cross = triangle.T @ triangle
         mean, tail = _two_sum(torch.from_numpy(guess), torch.from_numpy(apart))
-        cross[np.diag_indices(len(cross))] += _faint(A, columns, cross.diagonal())
+        cross[np.diag_indices(len(cross))] += faint(A, columns, cross.diagonal())
         return cls(
             rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
             None if triangle is None else torch.from_numpy(triangle),
@@ -170,7 +159,7 @@ class Sums:
         factor, cross = None, self.cross + other.cross + torch.outer(between, between)
         if self.factor is not None and other.factor is not None:
             stacked = torch.cat([self.factor, other.factor, between[None]])
-            factor = torch.from_numpy(_triangle(stacked.numpy()))
+            factor = torch.from_numpy(triangular(stacked.numpy()))
             cross = factor.T @ factor
         noise = torch.stack([self.noise, other.noise, _EPS * cross.diagonal()]).square().sum(0).sqrt()
         log_weight = self.log_weight + other.log_weight
@@ -204,7 +193,7 @@ class Sums:
         index = torch.tensor(list(places), dtype=torch.long)
         factor = None
         if self.factor is not None:
-            factor = torch.from_numpy(_triangle(self.factor[:, index].numpy()))
+            factor = torch.from_numpy(triangular(self.factor[:, index].numpy()))
         cross = self.cross[index[:, None], index]
         mean, tail, noise = self.mean[index], self.tail[index], self.noise[index]
         return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
@@ -231,142 +220,12 @@ class Sums:
         level = self.weight**0.5 * self.center  # (q,)
         factor = None
         if self.factor is not None:
-            factor = torch.from_numpy(_triangle(torch.cat([self.factor, level[None]]).numpy()))
+            factor = torch.from_numpy(triangular(torch.cat([self.factor, level[None]]).numpy()))
         return self.cross + torch.outer(level, level), torch.hypot(self.noise, 4 * _EPS * level.square()), factor
-
-
-# ── products of a panel ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _about_the_mean(A: Any, columns: list[Any], root: Array | None) -> tuple[Array, Array, Array]:
-    """Products (1 + q, 1 + q) of [1, columns − guess], the guess (q,), and what it lacks of the mean (q,)."""
-    guess = np.concatenate([_guess(A), *(_guess(v[:, None]) for v in columns)])  # (q,)
-    M = _products(A, columns, root, guess)
-    apart = M[0, 1:] / M[0, 0]  # (q,)
-    if np.any(M[0, 0] * apart**2 > M.diagonal()[1:] / 2):  # off by the spread, it has cost digits
-        guess = guess + apart
-        M = _products(A, columns, root, guess)
-        apart = M[0, 1:] / M[0, 0]
-    return M, guess, apart
-
-
-def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """Cross-products (1 + q, 1 + q) of [1, columns − guess], each row times its root weight."""
-    if A.shape[1] >= WIDE:
-        return _wide(A, columns, root, guess)
-    (n, k), q = A.shape, 1 + len(guess)
-    size = 1 << max(6, min(13, (_ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block
-    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
-    by_columns = k > 1 and A.strides[0] == A.itemsize
-    room = _desk((q, step) if by_columns else (step, q))
-    block = room.T if by_columns else room  # (step, q): the chunk
-    shift = np.concatenate([[0.0], guess])
-    tiled = np.tile(shift, 16)
-    M = np.zeros((q, q))
-    for start in range(0, n, step):
-        m = min(step, n - start)
-        used = -(-m // size) * size
-        _lay(block, A[start : start + m], [v[start : start + m] for v in columns])
-        if by_columns:
-            room[:, :m] -= shift[:, None]
-        elif m % 16 == 0:
-            rows = room[:m].reshape(-1, 16 * q)  # sixteen at once: longer loops
-            rows -= tiled
-        else:
-            room[:m] -= shift
-        if root is not None:
-            block[:m] *= root[start : start + m, None]
-        block[m:used] = 0.0  # rows of zeros add nothing
-        blocks = _blocks(room[:, :used], size) if by_columns else room[:used].reshape(-1, size, q)
-        M += np.matmul(blocks.transpose(0, 2, 1), blocks).sum(0)
-    return M
-
-
-def _lay(block: Array, part: Any, columns: list[Any]) -> None:
-    """Lay [1, part, columns] into the first rows of a block (·, q), widened to float64."""
-    m, k = part.shape
-    block[:m, 0] = 1.0
-    block[:m, 1 : 1 + k] = part
-    for i, v in enumerate(columns):
-        block[:m, 1 + k + i] = v
-
-
-def _blocks(columns: Array, size: int) -> Array:
-    """Columns (q, n) as blocks of rows (b, size, q), n a multiple of size; nothing is copied."""
-    return columns.reshape(len(columns), -1, size).transpose(1, 2, 0)
-
-
-def _wide(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """The same products for many columns: one symmetric update after the other, BLAS using its threads."""
-    from scipy.linalg.blas import dsyrk
-
-    (n, k), q = A.shape, 1 + len(guess)
-    step = min(n, max(256, _CHUNK // q))
-    rooms = _desk((2 * step, q)).reshape(2, step, q)
-
-    def centered(start: int) -> Array:
-        m = min(step, n - start)
-        block: Array = rooms[start // step % 2, :m]
-        block[:, 0] = 1.0
-        np.subtract(A[start : start + m], guess[:k], out=block[:, 1 : 1 + k])
-        for i, v in enumerate(columns):
-            np.subtract(v[start : start + m], guess[k + i], out=block[:, 1 + k + i])
-        if root is not None:
-            block *= root[start : start + m, None]
-        return block
-
-    M = np.zeros((q, q), order="F")
-    with ThreadPoolExecutor(1) as helper:  # the next chunk is centered while this one is multiplied
-        ready: Any = centered(0)
-        for start in range(0, n, step):
-            block = ready if isinstance(ready, np.ndarray) else ready.result()
-            ready = helper.submit(centered, start + step) if start + step < n else None
-            M = dsyrk(1.0, block.T, beta=1.0, c=M, trans=0, overwrite_c=1)  # the upper triangle
-    return np.asarray(np.triu(M) + np.triu(M, 1).T)
-
-
-def _guess(A: Any) -> Array:
-    """Roughly the means of rows (n, k), from a sample of them; exactly the value of a column that is constant."""
-    sample = np.asarray(A[::_SAMPLE], dtype=np.float64)
-    first = sample[0]
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(first + (sample - first).mean(0))
-
-
-def _faint(A: Any, columns: list[Any], squares: Array) -> Array:
-    """The smallest float for every column that varies although its squares have vanished, (q,)."""
-    out = np.zeros(len(squares))
-    for j in np.flatnonzero(squares == 0):
-        column = A[:, j] if j < A.shape[1] else columns[j - A.shape[1]]
-        out[j] = 0.0 if (column == column[0]).all() else np.nextafter(0, 1)
-    return out
-
-
-def _desk(shape: tuple[int, int]) -> Array:
-    """Room to write on, whatever stands there: this thread's, as large as the largest it has needed so far."""
-    size = math.prod(shape)
-    room = getattr(_DESK, "room", None)
-    if room is None or len(room) < size:
-        _DESK.room = room = np.empty(size)
-    return np.asarray(room[:size].reshape(shape))
 
 
 def _array(values: Any) -> Any:
     return values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _triangle(rows: Array) -> Array:
-    """The triangular factor (q, q) of rows (n, q), by Householder reflections on blocks that stay in the cache."""
-    q = rows.shape[1]
-    block = max(2 * q, _HOUSEHOLDER // q)
-    while rows.shape[0] > 2 * block:
-        whole = rows.shape[0] // block * block
-        # Stacked, NumPy takes the blocks one by one, each within the nearest cache.
-        factors = np.asarray(np.linalg.qr(rows[:whole].reshape(-1, block, q), mode="r")).reshape(-1, q)
-        rows = np.concatenate([factors, rows[whole:]])
-    if rows.shape[0] < q:
-        rows = np.concatenate([rows, np.zeros((q - rows.shape[0], q))])
-    return np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
