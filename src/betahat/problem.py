@@ -20,10 +20,9 @@ from betahat.batch import Batch, Tally
 from betahat.design import Design
 from betahat.encoding import to_learn
 from betahat.formula import parse
-from betahat.products import WIDE
 from betahat.source import Source, is_frame
 from betahat.sums import Sums
-from betahat.threads import in_order
+from betahat.threads import cores, in_order
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class Problem:
         From a Tally to a fresh pass over the rows; the tally counts them.
     pieces : callable or None
         The same for arrays, as they are stored.
+    long : bool
+        Whether the pieces are long, so that all cores share each of them instead of each taking one.
     label, kind : str
         What the data are called, and what they are.
     offset : str or None
@@ -65,6 +66,7 @@ class Problem:
     numbers: int | None = None
     total: Callable[[], int | None] = lambda: None
     pieces: Callable[[Tally], Iterator[Piece]] | None = None
+    long: bool = False
 
     def sums(
         self,
@@ -76,14 +78,14 @@ class Problem:
     ) -> Iterator[Sums]:
         """The sums of every chunk of rows, computed on all cores; `through` sees each chunk on its way."""
         items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
-        alone = 1 if len(self.design.names) > WIDE and not factor else None  # BLAS's own threads are quicker then
-        return in_order(through(items), lambda item: self._sums_of(item, factor), alone)
+        return in_order(through(items), lambda item: self._sums_of(item, factor), 1 if self.long else None)
 
     def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
+        threads = cores() if self.long else 1
         if isinstance(item, Batch):
-            return derive.sums(item, intercept=self.design.intercept, factor=factor)
+            return derive.sums(item, intercept=self.design.intercept, factor=factor, threads=threads)
         columns = [item.offset, item.y]
-        sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor)
+        sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor, threads=threads)
         if not bool(sums.cross.diagonal().isfinite().all() & sums.center.isfinite().all()):
             item.check(self.design.names[self.design.intercept :], self.design.response)
         return sums
@@ -159,6 +161,7 @@ def of_arrays(X: Any, y: Any, weights: Any, offset: Any, freq: Any, intercept: b
     return Problem(
         columns, batches, label, kind, _offset_given(offset), weights is not None, freq is not None,
         rereadable=rereadable, numbers=None if shape is None else len(X) * len(columns.names), pieces=pieces,
+        long=not is_frame(X),
     )  # fmt: skip
 
 

@@ -1,74 +1,152 @@
-"""Products: what the rows of one panel multiply to, in chunks that stay in the cache.
+"""Products: what some rows multiply to, in chunks that stay in the cache, on as many threads as one likes.
 
-    M, guess, apart = about_the_mean(A, [y], root)      # products (1 + q, 1 + q) of [1, columns − guess]
-    triangular(rows)                                      # their triangular factor, from the rows themselves
+    found = about_the_mean(A, [y], weight, None, threads=2)     # columns [A, y]: q of them
+    found.square, found.guess, found.apart                      # (q, q) about the guess; the mean is guess + apart
+    triangular(rows)                                            # their triangular factor, from the rows themselves
 
-A chunk of rows is laid out as [1, columns], centered about the guess while it is in the cache, and multiplied by itself
-by BLAS `syrk`. The first row of the products says how far the guess was from the mean.
+A chunk of rows is laid out as [1, columns], whatever its layout and type, and centered about the guess while it is in
+the cache. Then strips of its columns are multiplied by BLAS in blocks that are so small that BLAS wakes no threads of
+its own: the threads are ours, each on its own rows, and nothing is waited for but the end. Half of the products is the
+mirror of the others and left out. No other copy of the data is made.
 """
 
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import dataclass
 from threading import local
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from betahat.threads import in_order
+
 Array = npt.NDArray[np.float64]
 
-WIDE = 48  # columns from which on BLAS uses its threads better than we do
+_STRIPE = 1 << 20  # numbers that a thread multiplies at a time: as few as make its overhead small
 _CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
-_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
-_SAMPLE = 64  # every so many rows one is looked at for the guess
+_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own
+_LEFT, _RIGHT = 24, 48  # columns of a strip, and of what it is multiplied by at a time
+_LONG = 1 << 13  # rows of a block at most
+_SAMPLE = 64  # one row in so many, or more, is looked at for the guess
+_ENOUGH = 1 << 10  # rows of a sample, roughly: it is off the mean by a thirtieth of the spread
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
-_DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
+_DESK = local()  # each thread's chunk, kept from stripe to stripe: new memory costs more than the sums
 
 
-def about_the_mean(A: Any, columns: list[Any], root: Array | None) -> tuple[Array, Array, Array]:
-    """Products (1 + q, 1 + q) of [1, columns − guess], the guess (q,), and what it lacks of the mean (q,)."""
+@dataclass(frozen=True, eq=False)
+class Products:
+    """What some rows multiply to.
+
+    Attributes
+    ----------
+    rows : int
+        How many they are; a row with a count stands for so many.
+    weight, log_weight : float
+        The sum of their weights, and of the weights' logarithms.
+    guess, apart : array (q,)
+        Roughly the mean, and what it lacks of it.
+    square : array (q, q)
+        Σ w (z − guess)(z − guess)'.
+    """
+
+    rows: int
+    weight: float
+    log_weight: float
+    guess: Array
+    apart: Array
+    square: Array
+
+
+def about_the_mean(A: Any, columns: list[Any], weight: Any, count: Any, threads: int = 1) -> Products:
+    """The products of rows [A, columns] about a guess of their mean, each row counted as often as it weighs.
+
+    The rows are cut into stripes that do not depend on the threads, and the stripes' products are added in order: so
+    the result does not depend on them either.
+    """
     guess = np.concatenate([_guess(A), *(_guess(v[:, None]) for v in columns)])  # (q,)
-    M = _products(A, columns, root, guess)
-    apart = M[0, 1:] / M[0, 0]  # (q,)
-    if np.any(M[0, 0] * apart**2 > M.diagonal()[1:] / 2):  # off by the spread, it has cost digits
+    M, rows, log_weight = _gathered(A, columns, weight, count, guess, threads)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = M[0, 1:] / M[0, 0]  # (q,)
+        far = np.any(M[0, 0] * apart**2 > M.diagonal()[1:] / 2)
+    if far:  # off by the spread, it has cost digits
         guess = guess + apart
-        M = _products(A, columns, root, guess)
+        M, _, _ = _gathered(A, columns, weight, count, guess, threads)
         apart = M[0, 1:] / M[0, 0]
-    return M, guess, apart
+    return Products(rows, float(M[0, 0]), log_weight, guess, apart, M[1:, 1:])
 
 
-def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """Cross-products (1 + q, 1 + q) of [1, columns − guess], each row times its root weight."""
-    if A.shape[1] >= WIDE:
-        return _wide(A, columns, root, guess)
+def _gathered(
+    A: Any, columns: list[Any], weight: Any, count: Any, guess: Array, threads: int
+) -> tuple[Array, int, float]:
+    """Cross-products (1 + q, 1 + q) of [1, columns − guess]; the rows that the counts stand for; Σ log weight."""
+    (n, _), q = A.shape, 1 + len(guess)
+    stripe = max(_LONG, _STRIPE // q)
+
+    def work(here: slice) -> tuple[Array, float, float]:
+        w, f = (None if v is None else v[here] for v in (weight, count))
+        return _stripe(A[here], [v[here] for v in columns], w, f, guess)
+
+    M, rows, log_weight = np.zeros((q, q)), 0.0, 0.0
+    for part, represented, logarithms in in_order(_slices(n, stripe), work, threads):
+        with np.errstate(over="ignore", invalid="ignore"):
+            M += part
+        rows += represented
+        log_weight += logarithms
+    return np.triu(M) + np.triu(M, 1).T, round(rows), log_weight
+
+
+def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -> tuple[Array, float, float]:
+    """The same for one thread's rows; only the upper triangle is to be read."""
     (n, k), q = A.shape, 1 + len(guess)
-    size = 1 << max(6, min(13, (_ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block
+    size = min(_LONG, _ALONE // (min(q, _LEFT) * min(q, _RIGHT)) // 16 * 16, -(-n // 16) * 16)  # rows of a block
     step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
-    by_columns = k > 1 and A.strides[0] == A.itemsize
+    by_columns = k == 1 or abs(A.strides[0]) < abs(A.strides[1])
     room = _desk((q, step) if by_columns else (step, q))
-    block = room.T if by_columns else room  # (step, q): the chunk
+    chunk = room.T if by_columns else room  # (step, q)
     shift = np.concatenate([[0.0], guess])
     tiled = np.tile(shift, 16)
-    M = np.zeros((q, q))
-    for start in range(0, n, step):
-        m = min(step, n - start)
-        used = -(-m // size) * size
-        _lay(block, A[start : start + m], [v[start : start + m] for v in columns])
-        if by_columns:
-            room[:, :m] -= shift[:, None]
-        elif m % 16 == 0:
-            rows = room[:m].reshape(-1, 16 * q)  # sixteen at once: longer loops
-            rows -= tiled
-        else:
-            room[:m] -= shift
-        if root is not None:
-            block[:m] *= root[start : start + m, None]
-        block[m:used] = 0.0  # rows of zeros add nothing
-        blocks = _blocks(room[:, :used], size) if by_columns else room[:used].reshape(-1, size, q)
-        M += np.matmul(blocks.transpose(0, 2, 1), blocks).sum(0)
-    return M
+    M, rows, log_weight = np.zeros((q, q)), float(n), 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
+        for here in _slices(n, step):
+            part = A[here]
+            m = len(part)
+            used = -(-m // size) * size
+            _lay(chunk, part, [v[here] for v in columns])
+            if by_columns:
+                room[:, :m] -= shift[:, None]
+            elif m % 16 == 0 and q < 64:
+                lines = room[:m].reshape(-1, 16 * q)  # sixteen rows at once: longer loops
+                lines -= tiled
+            else:
+                room[:m] -= shift
+            mass = None if weight is None else weight[here]
+            if count is not None:
+                mass = count[here] if mass is None else mass * count[here]
+            if mass is not None:
+                chunk[:m] *= np.sqrt(mass, dtype=np.float64)[:, None]
+            M[0, 0] += m if mass is None else float(mass.sum())
+            chunk[m:used] = 0.0  # rows of zeros add nothing
+            blocks = _blocks(room[:, :used], size) if by_columns else room[:used].reshape(-1, size, q)
+            _multiply(blocks, M)
+    if weight is not None:
+        log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
+    return M, rows if count is None else float(count.sum()), log_weight
+
+
+def _multiply(blocks: Array, M: Array) -> None:
+    """Add the products of blocks of rows (b, size, q) to the upper triangle of M (q, q), all but the first number.
+
+    Two operands of one shape at one place would be taken for a symmetric product, for which BLAS has no quick way when
+    blocks are small; hence the first column, whose own square is the sum of the weights, is no right operand.
+    """
+    q = len(M)
+    for a in range(0, q, _LEFT):
+        left = blocks[:, :, a : a + _LEFT].transpose(0, 2, 1)
+        for b in range(max(a, 1), q, _RIGHT):
+            M[a : a + _LEFT, b : b + _RIGHT] += np.matmul(left, blocks[:, :, b : b + _RIGHT]).sum(0)
 
 
 def _lay(block: Array, part: Any, columns: list[Any]) -> None:
@@ -85,38 +163,13 @@ def _blocks(columns: Array, size: int) -> Array:
     return columns.reshape(len(columns), -1, size).transpose(1, 2, 0)
 
 
-def _wide(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """The same products for many columns: one symmetric update after the other, BLAS using its threads."""
-    from scipy.linalg.blas import dsyrk
-
-    (n, k), q = A.shape, 1 + len(guess)
-    step = min(n, max(256, _CHUNK // q))
-    rooms = _desk((2 * step, q)).reshape(2, step, q)
-
-    def centered(start: int) -> Array:
-        m = min(step, n - start)
-        block: Array = rooms[start // step % 2, :m]
-        block[:, 0] = 1.0
-        np.subtract(A[start : start + m], guess[:k], out=block[:, 1 : 1 + k])
-        for i, v in enumerate(columns):
-            np.subtract(v[start : start + m], guess[k + i], out=block[:, 1 + k + i])
-        if root is not None:
-            block *= root[start : start + m, None]
-        return block
-
-    M = np.zeros((q, q), order="F")
-    with ThreadPoolExecutor(1) as helper:  # the next chunk is centered while this one is multiplied
-        ready: Any = centered(0)
-        for start in range(0, n, step):
-            block = ready if isinstance(ready, np.ndarray) else ready.result()
-            ready = helper.submit(centered, start + step) if start + step < n else None
-            M = dsyrk(1.0, block.T, beta=1.0, c=M, trans=0, overwrite_c=1)  # the upper triangle
-    return np.asarray(np.triu(M) + np.triu(M, 1).T)
+def _slices(n: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(n, start + step)) for start in range(0, n, step))
 
 
 def _guess(A: Any) -> Array:
     """Roughly the means of rows (n, k), from a sample of them; exactly the value of a column that is constant."""
-    sample = np.asarray(A[::_SAMPLE], dtype=np.float64)
+    sample = np.asarray(A[:: max(_SAMPLE, len(A) // _ENOUGH)], dtype=np.float64)
     first = sample[0]
     with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(first + (sample - first).mean(0))

@@ -5,8 +5,8 @@
     s.mean, s.cross                      # (q,) and the centered cross-products (q, q)
 
 This is the fast road. Rows are centered about a mean guessed from a sample, so that a mean of 1e9 with a spread of 1
-cancels nothing, and multiplied by themselves (`products`); no copy of the data is made. Panels of rows, each with a
-guess of its own, merge (Chan, Golub and LeVeque 1979).
+cancels nothing, and multiplied by themselves (`products`); no copy of the data is made. Sums of different rows, each
+with a guess of its own, merge (Chan, Golub and LeVeque 1979).
 
 With `factor=True` the sums also keep the triangular factor R of the centered columns, from Householder reflections of
 blocks and of their factors in turn (TSQR; Demmel, Grigori, Hoemmen and Langou 2012): R'R are the cross-products, and R
@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from betahat import errors
-from betahat.products import WIDE, about_the_mean, faint, triangular
+from betahat.products import about_the_mean, faint, triangular
+from betahat.threads import in_order
 
-PANEL = 1 << 16  # rows that are centered about one guess, at most
+_PANEL = 1 << 16  # rows that are factorised at a time: they are copied
 _EPS = 2.0**-52
 
 
@@ -63,7 +64,14 @@ class Sums:
 
     @classmethod
     def of(
-        cls, X: Any, rest: Sequence[Any] = (), *, weight: Any = None, count: Any = None, factor: bool = False
+        cls,
+        X: Any,
+        rest: Sequence[Any] = (),
+        *,
+        weight: Any = None,
+        count: Any = None,
+        factor: bool = False,
+        threads: int = 1,
     ) -> Sums:
         """Gather the sums of some rows.
 
@@ -79,6 +87,8 @@ class Sums:
             How many rows each row stands for, positive.
         factor : bool
             Whether the triangular factor is wanted as well.
+        threads : int
+            How many to use; the result does not depend on it.
 
         Examples
         --------
@@ -89,12 +99,16 @@ class Sums:
         A, columns = _array(X), [_array(v) for v in rest if v is not None]
         if A.ndim != 2 or A.shape[0] == 0:
             raise errors.wrong_shape("X", A.shape, "(n, k), with at least one row")
-        total: Sums | None = None
-        panel = PANEL if A.shape[1] < WIDE else 4 * PANEL
-        for start in range(0, A.shape[0], panel):
+        weight, count = (None if v is None else _array(v) for v in (weight, count))
+
+        def work(start: int) -> Sums:
             here = slice(start, start + panel)
-            w, f = (None if v is None else _array(v)[here] for v in (weight, count))
-            part = cls._panel(A[here], [v[here] for v in columns], w, f, factor)
+            w, f = (None if v is None else v[here] for v in (weight, count))
+            return cls._panel(A[here], [v[here] for v in columns], w, f, factor, 1 if factor else threads)
+
+        panel = _PANEL if factor else A.shape[0]
+        total: Sums | None = None
+        for part in in_order(range(0, A.shape[0], panel), work, threads):
             total = part if total is None else total.merge(part)
         assert total is not None
         k = A.shape[1]
@@ -105,44 +119,38 @@ class Sums:
         if not places:
             return self
         q = len(self.mean) + len(places)
-        kept = torch.tensor([j for j in range(q) if j not in places], dtype=torch.long)
+        kept = [j for j in range(q) if j not in places]
 
         def wider(values: Tensor) -> Tensor:
-            out = values.new_zeros((q,) * values.ndim)
-            out[(kept,) if values.ndim == 1 else (kept[:, None], kept)] = values
-            return out
+            out = np.zeros((q,) * values.ndim)
+            out[np.ix_(*[kept] * values.ndim)] = values
+            return torch.from_numpy(out)
 
         factor = None if self.factor is None else wider(self.factor)
         mean, tail, cross, noise = (wider(v) for v in (self.mean, self.tail, self.cross, self.noise))
         return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
 
     @classmethod
-    def _panel(cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool) -> Sums:
-        rows = A.shape[0] if count is None else round(float(count.sum()))
-        log_weight = 0.0
-        if weight is not None:
-            log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
-        mass = weight if count is None else count if weight is None else weight * count
-        root = None if mass is None else np.sqrt(mass, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
-            M, guess, apart = about_the_mean(A, columns, root)
-        total = float(rows if mass is None else mass.sum())
+    def _panel(cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool, threads: int) -> Sums:
+        found = about_the_mean(A, columns, weight, count, threads)
+        guess, apart = found.guess, found.apart
         with np.errstate(over="ignore", invalid="ignore"):
-            cross = M[1:, 1:] - M[0, 0] * np.outer(apart, apart)
-        noise = 4 * _EPS * M.diagonal()[1:]
+            cross = found.square - found.weight * np.outer(apart, apart)
+        noise = 4 * _EPS * found.square.diagonal()
         triangle = None
         if factor and np.isfinite(cross).all():
+            mass = weight if count is None else count if weight is None else weight * count
             Z = np.column_stack([A, *columns]) - guess  # (n, q), float64
             Z -= apart
-            rest = Z.mean(0) if mass is None else mass @ Z / total  # (q,): what rounding left in the mean
+            rest = Z.mean(0) if mass is None else mass @ Z / found.weight  # (q,): what rounding left in the mean
             Z -= rest
-            apart += rest
-            triangle = triangular(Z if root is None else Z * root[:, None])
+            apart = apart + rest
+            triangle = triangular(Z if mass is None else Z * np.sqrt(mass, dtype=np.float64)[:, None])
             cross = triangle.T @ triangle
         mean, tail = _two_sum(torch.from_numpy(guess), torch.from_numpy(apart))
         cross[np.diag_indices(len(cross))] += faint(A, columns, cross.diagonal())
         return cls(
-            rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
+            found.rows, found.weight, found.log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
             None if triangle is None else torch.from_numpy(triangle),
         )  # fmt: skip
 
