@@ -25,11 +25,13 @@ from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-_STRIPE = 1 << 20  # numbers that a thread multiplies at a time: as few as make its overhead small
-_CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
-_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own
 _LEFT, _RIGHT = 24, 48  # columns of a strip, and of what it is multiplied by at a time
-_LONG = 1 << 13  # rows of a block at most
+_BLOCK = 128  # rows of a block: 2¹⁸ multiplications wake BLAS's threads, and long sums lose digits
+_CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
+_BLOCKS = 16  # blocks of a chunk at least: fewer do not pay for the calls, of which many columns need many
+_STRIPE = 1 << 20  # numbers that a thread multiplies at a time, before it takes on others
+_FEW = 12  # columns up to which rows are quicker laid out column by column
+_LINE = 256  # numbers from which on a line is long enough for NumPy
 _SAMPLE = 64  # one row in so many, or more, is looked at for the guess
 _ENOUGH = 1 << 10  # rows of a sample, roughly: it is off the mean by a thirtieth of the spread
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
@@ -83,7 +85,7 @@ def _gathered(
 ) -> tuple[Array, int, float]:
     """Cross-products (1 + q, 1 + q) of [1, columns − guess]; the rows that the counts stand for; Σ log weight."""
     (n, _), q = A.shape, 1 + len(guess)
-    stripe = max(_LONG, _STRIPE // q)
+    stripe = max(_BLOCKS * _BLOCK, _STRIPE // q)
 
     def work(here: slice) -> tuple[Array, float, float]:
         w, f = (None if v is None else v[here] for v in (weight, count))
@@ -101,27 +103,19 @@ def _gathered(
 def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -> tuple[Array, float, float]:
     """The same for one thread's rows; only the upper triangle is to be read."""
     (n, k), q = A.shape, 1 + len(guess)
-    size = min(_LONG, _ALONE // (min(q, _LEFT) * min(q, _RIGHT)) // 16 * 16, -(-n // 16) * 16)  # rows of a block
-    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
-    by_columns = k == 1 or abs(A.strides[0]) < abs(A.strides[1])
-    room = _desk((q, step) if by_columns else (step, q))
-    chunk = room.T if by_columns else room  # (step, q)
-    shift = np.concatenate([[0.0], guess])
-    tiled = np.tile(shift, 16)
+    step = min(-(-n // _BLOCK), max(_BLOCKS, _CHUNK // (q * _BLOCK))) * _BLOCK
+    by_columns = k <= _FEW or abs(A.strides[0]) < abs(A.strides[1])
+    # One line of the cache more, lest all columns fall on the same ones.
+    room = _desk((q, step + 8) if by_columns else (step, q))
+    lay = _lay_columns if by_columns else _lay_rows
     M, rows, log_weight = np.zeros((q, q)), float(n), 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
         for here in _slices(n, step):
             part = A[here]
             m = len(part)
-            used = -(-m // size) * size
-            _lay(chunk, part, [v[here] for v in columns])
-            if by_columns:
-                room[:, :m] -= shift[:, None]
-            elif m % 16 == 0 and q < 64:
-                lines = room[:m].reshape(-1, 16 * q)  # sixteen rows at once: longer loops
-                lines -= tiled
-            else:
-                room[:m] -= shift
+            used = -(-m // _BLOCK) * _BLOCK
+            lay(room, part, [v[here] for v in columns], guess)
+            chunk = room.T if by_columns else room  # (step, q)
             mass = None if weight is None else weight[here]
             if count is not None:
                 mass = count[here] if mass is None else mass * count[here]
@@ -129,7 +123,7 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
                 chunk[:m] *= np.sqrt(mass, dtype=np.float64)[:, None]
             M[0, 0] += m if mass is None else float(mass.sum())
             chunk[m:used] = 0.0  # rows of zeros add nothing
-            blocks = _blocks(room[:, :used], size) if by_columns else room[:used].reshape(-1, size, q)
+            blocks = _blocks(room[:, :used]) if by_columns else room[:used].reshape(-1, _BLOCK, q)
             _multiply(blocks, M)
     if weight is not None:
         log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
@@ -137,30 +131,47 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
 
 
 def _multiply(blocks: Array, M: Array) -> None:
-    """Add the products of blocks of rows (b, size, q) to the upper triangle of M (q, q), all but the first number.
+    """Add the products of blocks of rows (b, ·, q) to the upper triangle of M (q, q), all but the first number.
 
     Two operands of one shape at one place would be taken for a symmetric product, for which BLAS has no quick way when
-    blocks are small; hence the first column, whose own square is the sum of the weights, is no right operand.
+    blocks are small. So the first column, whose own square is the sum of the weights, is no right operand, and strips
+    on the diagonal are multiplied by one column more.
     """
     q = len(M)
-    for a in range(0, q, _LEFT):
-        left = blocks[:, :, a : a + _LEFT].transpose(0, 2, 1)
-        for b in range(max(a, 1), q, _RIGHT):
-            M[a : a + _LEFT, b : b + _RIGHT] += np.matmul(left, blocks[:, :, b : b + _RIGHT]).sum(0)
+    for b in range(0, q, _RIGHT):
+        for a in range(0, min(q, b + _RIGHT), _LEFT):
+            first = max(1, a - 1, b)
+            left, right = blocks[:, :, a : a + _LEFT], blocks[:, :, first : b + _RIGHT]
+            M[a : a + _LEFT, first : b + _RIGHT] += np.matmul(left.transpose(0, 2, 1), right).sum(0)
 
 
-def _lay(block: Array, part: Any, columns: list[Any]) -> None:
-    """Lay [1, part, columns] into the first rows of a block (·, q), widened to float64."""
+def _lay_columns(room: Array, part: Any, columns: list[Any], guess: Array) -> None:
+    """Lay [1, part, columns] less the guess into the beginnings of the rows of a room (q, ·)."""
     m, k = part.shape
-    block[:m, 0] = 1.0
-    block[:m, 1 : 1 + k] = part
-    for i, v in enumerate(columns):
-        block[:m, 1 + k + i] = v
+    room[0, :m] = 1.0
+    np.subtract(part.T, guess[:k, None], out=room[1 : 1 + k, :m])
+    for i, v in enumerate(columns, k):
+        np.subtract(v, guess[i], out=room[1 + i, :m])
 
 
-def _blocks(columns: Array, size: int) -> Array:
-    """Columns (q, n) as blocks of rows (b, size, q), n a multiple of size; nothing is copied."""
-    return columns.reshape(len(columns), -1, size).transpose(1, 2, 0)
+def _lay_rows(room: Array, part: Any, columns: list[Any], guess: Array) -> None:
+    """Lay [1, part, columns] less the guess into the first rows of a room (·, q)."""
+    m, k = part.shape
+    room[:m, 0] = 0.0
+    room[:m, 1 : 1 + k] = part
+    for i, v in enumerate(columns, 1 + k):
+        room[:m, i] = v
+    shift = np.concatenate([[-1.0], guess])
+    many = _LINE // len(shift) + 1  # rows at once: NumPy is slow at short lines
+    whole = m // many * many
+    lines = room[:whole].reshape(-1, many * len(shift))
+    lines -= np.tile(shift, many)
+    room[whole:m] -= shift
+
+
+def _blocks(columns: Array) -> Array:
+    """Columns (q, n) as blocks of rows (b, ·, q), n a multiple of a block's length; nothing is copied."""
+    return columns.reshape(len(columns), -1, _BLOCK).transpose(1, 2, 0)
 
 
 def _slices(n: int, step: int) -> Iterator[slice]:
