@@ -149,9 +149,9 @@ def _lay_columns(room: Array, part: Any, columns: list[Any], guess: Array) -> No
     """Lay [1, part, columns] less the guess into the beginnings of the rows of a room (q, ·)."""
     m, k = part.shape
     room[0, :m] = 1.0
-    np.subtract(part.T, guess[:k, None], out=room[1 : 1 + k, :m])
+    np.subtract(part.T, guess[:k, None], out=room[1 : 1 + k, :m], dtype=np.float64)
     for i, v in enumerate(columns, k):
-        np.subtract(v, guess[i], out=room[1 + i, :m])
+        np.subtract(v, guess[i], out=room[1 + i, :m], dtype=np.float64)
 
 
 def _lay_rows(room: Array, part: Any, columns: list[Any], guess: Array) -> None:
