@@ -408,6 +408,21 @@ def test_a_misleading_sample_costs_no_digits():
     assert float(Sums.of(x[1:, None]).cross[0, 0]) == pytest.approx(float(np.var(x[1:] - 1e9) * 6_399), rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("factor", [False, True])
+def test_weights_and_counts_are_widened_before_they_are_summed(dtype, factor):
+    """To the last bit: the same numbers, whatever they are stored in."""
+    X, y, _ = columns_about(70_000, 3, mean=5)
+    given = np.random.default_rng(4).integers(1, 100, (2, len(X))).astype(dtype)
+    stored, wide = (
+        Sums.of(X, [y], weight=weight, count=count, factor=factor) for weight, count in (given, given.astype(float))
+    )
+    for name in ("rows", "weight", "log_weight"):
+        assert getattr(stored, name) == getattr(wide, name)
+    for name in ("cross", "mean", "tail"):
+        assert torch.equal(getattr(stored, name), getattr(wide, name))
+
+
 def test_a_column_of_none_is_a_column_of_zeros():
     X, y = randn(40, 2), randn(40, seed=1)
     a, b = Sums.of(X, [None, y]), Sums.of(X, [torch.zeros(40), y])

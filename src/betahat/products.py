@@ -88,7 +88,7 @@ def _gathered(
     stripe = max(_BLOCKS * _BLOCK, _STRIPE // q)
 
     def work(here: slice) -> tuple[Array, float, float]:
-        w, f = (None if v is None else v[here] for v in (weight, count))
+        w, f = (None if v is None else v[here].astype(np.float64) for v in (weight, count))
         return _stripe(A[here], [v[here] for v in columns], w, f, guess)
 
     M, rows, log_weight = np.zeros((q, q)), 0.0, 0.0
@@ -120,7 +120,7 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
             if count is not None:
                 mass = count[here] if mass is None else mass * count[here]
             if mass is not None:
-                chunk[:m] *= np.sqrt(mass, dtype=np.float64)[:, None]
+                chunk[:m] *= np.sqrt(mass)[:, None]
             M[0, 0] += m if mass is None else float(mass.sum())
             chunk[m:used] = 0.0  # rows of zeros add nothing
             blocks = _blocks(room[:, :used]) if by_columns else room[:used].reshape(-1, _BLOCK, q)

@@ -139,13 +139,14 @@ class Sums:
         noise = 4 * _EPS * found.square.diagonal()
         triangle = None
         if factor and np.isfinite(cross).all():
-            mass = weight if count is None else count if weight is None else weight * count
+            parts = [v.astype(np.float64) for v in (weight, count) if v is not None]
+            mass = np.prod(parts, axis=0) if parts else None  # (n,)
             Z = np.column_stack([A, *columns]) - guess  # (n, q), float64
             Z -= apart
             rest = Z.mean(0) if mass is None else mass @ Z / found.weight  # (q,): what rounding left in the mean
             Z -= rest
             apart = apart + rest
-            triangle = triangular(Z if mass is None else Z * np.sqrt(mass, dtype=np.float64)[:, None])
+            triangle = triangular(Z if mass is None else Z * np.sqrt(mass)[:, None])
             cross = triangle.T @ triangle
         mean, tail = _two_sum(torch.from_numpy(guess), torch.from_numpy(apart))
         cross[np.diag_indices(len(cross))] += faint(A, columns, cross.diagonal())
