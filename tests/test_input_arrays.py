@@ -169,3 +169,47 @@ def test_a_masked_value_is_a_missing_one(masked):
 def test_any_order_of_rows(order):
     fit = bh.fit(X[order], Y[order])
     np.testing.assert_allclose(fit.params, EXACT, rtol=1e-12)  # every order is another sum of 40 terms
+
+
+# ── long arrays: pieces of them are views, and all cores share each ──────────────────────────────────────────────────
+
+
+def long_arrays() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """X (n, 16) of more numbers than the careful road takes, y, and weights of which a third are zero."""
+    rng = np.random.default_rng(2)
+    A = rng.standard_normal((280_000, 16)) + rng.uniform(-9, 9, 16)
+    return A, A.sum(1) + rng.standard_normal(len(A)), rng.integers(0, 3, len(A)).astype(np.float64)
+
+
+def test_rows_without_a_weight_are_absent_from_long_arrays_too():
+    A, b, weights = long_arrays()
+    there = weights > 0
+    some, none = bh.fit(A, b, weights=weights), bh.fit(A[there], b[there], weights=weights[there])
+    assert (some.nobs, some.tally.read, some.tally.weightless) == (there.sum(), len(A), len(A) - there.sum())
+    assert "one pass" in some.why
+    np.testing.assert_allclose(some.params, none.params, rtol=1e-12)  # the same rows, summed in other blocks
+    np.testing.assert_allclose(some.bse, none.bse, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_long_arrays_against_two_passes(order):
+    A, b, weights = long_arrays()
+    weights += 1
+    fit = bh.fit(np.asarray(A, order=order), b, weights=weights)
+    root = np.sqrt(weights)[:, None]
+    mean, level = weights @ A / weights.sum(), weights @ b / weights.sum()
+    slopes = np.linalg.lstsq((A - mean) * root, (b - level) * root[:, 0], rcond=None)[0]
+    np.testing.assert_allclose(
+        fit.params, [level - mean @ slopes, *slopes], rtol=1e-11
+    )  # the intercept cancels a digit
+
+
+@pytest.mark.parametrize("place", [0, 262_143, 262_144, 279_998])
+def test_a_missing_value_in_a_long_array_is_named_by_its_row(place):
+    """Though the rows before it that have no weight are gone by then."""
+    A, b, weights = long_arrays()
+    weights[place], A[place, 3] = 1.0, np.nan
+    with pytest.raises(bh.errors.BetahatError, match=rf"x3 is nan at row {place:,} "):
+        bh.fit(A, b, weights=weights)
+    weights[place] = 0.0
+    assert bh.fit(A, b, weights=weights).tally.weightless == (weights == 0).sum()

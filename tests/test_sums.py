@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,8 +16,7 @@ from hypothesis import strategies as st
 from betahat import derive
 from betahat.batch import Batch
 from betahat.errors import BatchError, FitError
-from betahat.sums import PANEL, Sums
-from betahat.threads import in_order
+from betahat.sums import Sums
 from tables import EPS, PROBLEMS, fractions
 
 F64 = torch.float64
@@ -292,7 +292,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "uint8", "bool"])
 @pytest.mark.parametrize("columns", [5, 20, 60])
 def test_any_layout_and_type_gives_the_same_sums(layout, dtype, columns):
-    """Against the two-pass formula in extended precision; five columns go row by row, sixty by BLAS's own threads."""
+    """Against the two-pass formula in extended precision."""
     A = np.tile(TALL.numpy(), 12)[:, :columns] if columns > 5 else TALL.numpy()
     A = (A % 7 if dtype in ("uint8", "bool") else A).astype(dtype)
     given = LAYOUTS[layout](A)
@@ -309,15 +309,90 @@ def test_any_layout_and_type_gives_the_same_sums(layout, dtype, columns):
     np.testing.assert_array_equal(given, before)  # nothing was written to
 
 
-def test_the_number_of_threads_and_panels_does_not_matter():
-    panel = 4 * PANEL  # for few columns
-    X, y = randn(3 * panel - 500, 3).numpy() + 100, randn(3 * panel - 500, seed=1).numpy()
-    panels = [slice(0, panel), slice(panel, 2 * panel), slice(2 * panel, None)]
-    alone, together = (list(in_order(panels, lambda s: Sums.of(X[s], [y[s]]), threads)) for threads in (1, 3))
-    for a, b in zip(alone, together, strict=True):
-        assert torch.equal(a.cross, b.cross)
-        assert torch.equal(a.mean, b.mean)
-    assert torch.equal(Sums.of(X, [y]).cross, (alone[0] + alone[1] + alone[2]).cross)
+#: rows and columns: one block and many; a strip, two, and several with rests; laid out by columns and by rows
+SHAPES = [(40, 1), (150_001, 3), (60_000, 12), (60_000, 13), (60_000, 20), (30_007, 22), (30_000, 23), (20_000, 46),
+          (20_011, 47), (20_000, 60), (9_001, 150)]  # fmt: skip
+
+
+def columns_about(n: int, k: int, mean: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X (n, k) with columns of several scales about means of several sizes, y (n,), and weights (n,)."""
+    rng = np.random.default_rng(k)
+    X = (rng.standard_normal((n, k)) + mean * rng.uniform(-1, 1, k)) * 10.0 ** rng.integers(-3, 4, k)
+    return X, X @ rng.uniform(size=k) + rng.standard_normal(n), rng.uniform(0.1, 3, n)
+
+
+def two_passes(Z: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The plain twin: the weighted mean and the centered cross-products, in extended precision."""
+    wide = Z.astype(np.longdouble)
+    w = np.ones(len(Z), np.longdouble) if weight is None else weight.astype(np.longdouble)
+    mean = w @ wide / w.sum()
+    wide -= mean
+    root = (wide * np.sqrt(w)[:, None]).astype(np.float64)  # each rounded once; NumPy multiplies only floats quickly
+    return mean.astype(np.float64), root.T @ root
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_width_is_what_two_passes_give(shape, order, weighted):
+    X, y, weight = columns_about(*shape, mean=1e3)
+    weight = weight if weighted else None
+    sums = Sums.of(np.asarray(X, order=order), [y], weight=weight)
+    mean, truth = two_passes(np.column_stack([X, y]), weight)
+    spread = np.sqrt(truth.diagonal())
+    # Products are summed in blocks of blocks: some roundings each, of the columns' spreads. The twin's are no better.
+    assert np.all(np.abs(sums.cross.numpy() - truth) <= 1e-13 * spread[:, None] * spread)
+    assert np.array_equal(sums.cross.numpy(), sums.cross.numpy().T)
+    assert np.all(np.abs(sums.center.numpy() - mean) <= 1e-14 * (spread / len(X) ** 0.5 + np.abs(mean)))
+
+
+@pytest.mark.parametrize("shape", [(150_001, 3), (120_000, 20), (30_000, 100)], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_number_of_threads_does_not_matter(shape, weighted):
+    """To the last bit, with the factor too: stripes and their order depend on the rows alone."""
+    X, y, weight = columns_about(*shape, mean=100)
+    factors = (False, True) if shape[1] < 100 else (False,)
+    for factor in factors:
+        alone, together = (
+            Sums.of(X, [None, y], weight=weight if weighted else None, factor=factor, threads=threads)
+            for threads in (1, 3)
+        )
+        for name in ("cross", "mean", "tail", "noise"):
+            assert torch.equal(getattr(alone, name), getattr(together, name))
+        assert (alone.rows, alone.weight, alone.log_weight) == (together.rows, together.weight, together.log_weight)
+        assert (alone.factor is None) == (not factor)
+        assert alone.factor is None or torch.equal(alone.factor, together.factor)
+
+
+@pytest.mark.parametrize("shape", [(150_001, 3), (120_000, 20), (30_000, 100)], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_panels_in_any_order_give_the_sums_of_all(shape, weighted):
+    n = shape[0]
+    X, y, weight = columns_about(*shape, mean=1e6)
+    weight = weight if weighted else None
+    cuts = [0, n // 7, n // 2, n // 2 + 1, n - 5, n]
+    parts = [
+        Sums.of(X[a:b], [y[a:b]], weight=None if weight is None else weight[a:b]) for a, b in itertools.pairwise(cuts)
+    ]
+    together = parts[3] + parts[0] + parts[4] + parts[2] + parts[1]
+    alike(together, Sums.of(X, [y], weight=weight), 1e-13)
+
+
+@pytest.mark.parametrize("k", [2, 20, 60])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_mean_of_a_billion_cancels_nothing(k, order):
+    """The numbers are multiples of 2⁻²⁰, so that taking the mean away again is exact.
+
+    So are their squares of 2⁻⁴⁰, and odd ones all leave the same rest: long sums of them are rounded the same way every
+    time, which is why blocks are short. 1e-14 is some fifty roundings; blocks of 8,192 rows have a hundred.
+    """
+    rng = np.random.default_rng(1)
+    small = np.round(rng.standard_normal((30_000, k)) * 2**20) / 2**20
+    y = small.sum(1)
+    far = Sums.of(np.asarray(small + 2.0**30, order=order), [y + 2.0**30])
+    near = Sums.of(np.asarray(small, order=order), [y])
+    alike(replace(far, mean=near.mean, tail=near.tail), near, 1e-14)
+    np.testing.assert_allclose(far.center - 2.0**30, near.center, rtol=0, atol=2.0**-22)  # half of the last place
 
 
 def test_a_misleading_sample_costs_no_digits():
@@ -331,6 +406,21 @@ def test_a_misleading_sample_costs_no_digits():
     x[::64] -= 1e9
     x[1:] += 1e9
     assert float(Sums.of(x[1:, None]).cross[0, 0]) == pytest.approx(float(np.var(x[1:] - 1e9) * 6_399), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("factor", [False, True])
+def test_weights_and_counts_are_widened_before_they_are_summed(dtype, factor):
+    """To the last bit: the same numbers, whatever they are stored in."""
+    X, y, _ = columns_about(70_000, 3, mean=5)
+    given = np.random.default_rng(4).integers(1, 100, (2, len(X))).astype(dtype)
+    stored, wide = (
+        Sums.of(X, [y], weight=weight, count=count, factor=factor) for weight, count in (given, given.astype(float))
+    )
+    for name in ("rows", "weight", "log_weight"):
+        assert getattr(stored, name) == getattr(wide, name)
+    for name in ("cross", "mean", "tail"):
+        assert torch.equal(getattr(stored, name), getattr(wide, name))
 
 
 def test_a_column_of_none_is_a_column_of_zeros():

@@ -23,6 +23,8 @@ from betahat.source import CHUNK, Source, is_frame
 
 Vector = np.ndarray[Any, Any] | None
 
+_NUMBERS = 1 << 25  # of X in one piece: a view costs nothing, and all cores share it
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -35,10 +37,8 @@ class Piece:
     y : array (m,)
     weight, offset, count : array (m,) or None
         As in `Batch`; rows of weight or count zero are not here.
-    start : int
-        The place of the first row that was read.
-    there : array (·,) of bool, or None
-        Which of the rows from there on these are; None when they are all.
+    place : slice or Tensor (m,)
+        Where in the whole they lie.
     """
 
     X: np.ndarray[Any, Any]
@@ -46,15 +46,12 @@ class Piece:
     weight: Vector
     offset: Vector
     count: Vector
-    start: int
-    there: np.ndarray[Any, Any] | None = None
+    place: slice | torch.Tensor
 
     @property
     def rows(self) -> torch.Tensor:
-        """The rows' places (m,)."""
-        # torch's own arange would wake threads that the sums need
-        places = np.arange(len(self.y)) if self.there is None else np.flatnonzero(self.there)
-        return torch.from_numpy(self.start + places)
+        """Their places, (m,)."""
+        return _places(self.place) if isinstance(self.place, slice) else self.place
 
     def check(self, names: tuple[str, ...], response: str) -> None:
         """Refuse the first value that is not finite, by its column and its row."""
@@ -115,30 +112,34 @@ class Columns:
         offset: Any = None,
         freq: Any = None,
         tally: Tally | None = None,
-        most: int = 4 * CHUNK,
+        most: int | None = None,
     ) -> Iterator[Piece]:
-        """Stream X and y in chunks of rows, without a copy; shapes, lengths and weights are checked."""
+        """Stream X and y in pieces of rows, `most` at a time, without a copy; shapes, lengths and weights are checked.
+
+        Only rows among which some have no weight are copied, a chunk at a time.
+        """
+        most = max(4 * CHUNK, _NUMBERS // len(self.names)) if most is None else most
         tally = Tally() if tally is None else tally
         given = {self.response: y, "weights": weights, "offset": offset, "freq": freq}
         vectors = {name: None if v is None else _vector(v, name) for name, v in given.items()}
         start = 0
         for part in self._parts(X, most):
             stop = start + len(part)
-            y_, w, o, f = (None if v is None else v[start:stop] for v in vectors.values())
+            place = slice(start, stop)
+            y_, w, o, f = (None if v is None else v[place] for v in vectors.values())
             if y_ is not None and len(y_) == len(part):
                 for name, column, check in (("weights", w, check_weights), ("freq", f, check_counts)):
                     if column is not None and len(column) == len(part):
-                        values, rows = as_tensor(column, name), torch.from_numpy(np.arange(start, stop))
-                        check_finite(values[:, None], [name], rows)
-                        check(values, rows)
+                        values = as_tensor(column, name)
+                        check_finite(values[:, None], [name], _places(place))
+                        check(values, _places(place))
                 tally.read += len(part)
-                there = _there(w, f, len(part))
+                piece, there = Piece(part, y_, w, o, f, place), _there(w, f, len(part))
                 if there is not None:
                     tally.weightless += int((~there).sum())
-                    part = part[there]
-                    y_, w, o, f = (None if v is None else v[there] for v in (y_, w, o, f))
-                if len(part) and y_ is not None:
-                    yield Piece(part, y_, w, o, f, start, there)
+                    yield from _without(piece, there)
+                elif len(part):
+                    yield piece
             start = stop
         if start == 0:
             raise errors.no_rows("X")
@@ -204,6 +205,19 @@ class Columns:
                 if (found := col.kind(table.column(name).type)) not in ("number", "truth"):
                     raise errors.not_numeric(name, col.WORDS[found], "", "An array of numbers (or use a formula):")
             yield np.stack([col.numbers(table.column(name)) for name in chosen]).T
+
+
+def _without(piece: Piece, there: np.ndarray[Any, Any]) -> Iterator[Piece]:
+    """The rows of a piece that are there, (m,) truths, a copy of some of them at a time."""
+    for start in range(0, len(there), 4 * CHUNK):
+        here = start + np.flatnonzero(there[start : start + 4 * CHUNK])
+        if len(here):
+            w, o, f = (None if v is None else v[here] for v in (piece.weight, piece.offset, piece.count))
+            yield Piece(piece.X[here], piece.y[here], w, o, f, piece.rows[torch.from_numpy(here)])
+
+
+def _places(place: slice) -> torch.Tensor:
+    return torch.from_numpy(np.arange(place.start, place.stop))  # torch's own would wake threads that the sums need
 
 
 def _stored(values: Any) -> np.ndarray[Any, Any] | None:

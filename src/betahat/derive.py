@@ -129,10 +129,11 @@ def by_difference(W: Tensor, batch: Batch, loss: Loss, *, curvature: bool = Fals
     return Derivative(_total(base, batch, loss), (ups - downs) / (2 * h.diagonal()), _weight(batch), hessian)
 
 
-def sums(batch: Batch, *, intercept: bool, factor: bool = False) -> Sums:
+def sums(batch: Batch, *, intercept: bool, factor: bool = False, threads: int = 1) -> Sums:
     """What a batch leaves behind for least squares: the sums of [X, offset, y], the constant column left out."""
     X = batch.X[:, 1:] if intercept else batch.X
-    return Sums.of(X, [batch.offset, _y(batch)], weight=batch.weight, count=batch.count, factor=factor)  # k + 2 columns
+    columns = [batch.offset, _y(batch)]  # k + 2 in all
+    return Sums.of(X, columns, weight=batch.weight, count=batch.count, factor=factor, threads=threads)
 
 
 def by_moments(W: Tensor, total: Sums, *, intercept: bool, curvature: bool = True) -> Derivative:

@@ -25,10 +25,12 @@ from betahat.batch import Tally
 from betahat.design import Design
 from betahat.rowgroups import CHUNK
 from betahat.source import Source
-from betahat.sums import WIDE, Sums
+from betahat.sums import Sums
 from betahat.threads import cores
 
 Vector = npt.NDArray[Any] | None
+
+_NARROW = 48  # columns up to which reading and laying out take longer than the products
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Direct:
             return None
         needed = list(dict.fromkeys([*parsed.columns, *(name for name in given if name is not None)]))
         bare = parsed.factors[parsed.lhs].role == "column" and not parsed.offsets
-        narrow = len(design.names) < WIDE
+        narrow = len(design.names) < _NARROW
         if not (bare and narrow and design.encoder.is_direct and set(needed) <= set(source.names)):
             return None
         return cls(design, source, weights, offset, freq, missing, needed)

@@ -31,7 +31,7 @@ from betahat.progress import watched
 from betahat.roads import ENOUGH, Gathered, few_numbers, gather, merged
 from betahat.source import Source, hand_out, is_frame
 from betahat.sums import Sums
-from betahat.threads import in_order
+from betahat.threads import cores, in_order
 from betahat.update.careful import SMALL
 from betahat.update.exact import Exact, solve
 
@@ -281,14 +281,15 @@ def _sums_of_all(problem: Problem, Y: Tensor, names: Sequence[str], tally: Tally
     assert problem.pieces is not None
 
     def work(piece: Piece) -> Sums:
-        here = Y[piece.rows]  # (m, r)
+        here = Y[piece.place]  # (m, r)
         check_finite(here, list(names), piece.rows)
-        sums = Sums.of(piece.X, [piece.offset, *here.T], weight=piece.weight, count=piece.count)
+        columns, threads = [piece.offset, *here.T], cores() if problem.long else 1
+        sums = Sums.of(piece.X, columns, weight=piece.weight, count=piece.count, threads=threads)
         if not sums.is_finite:
             piece.check(problem.design.names[problem.design.intercept :], problem.design.response)
         return sums
 
-    total = merged(in_order(watched(problem.pieces(tally), tally, problem.label), work))
+    total = merged(in_order(watched(problem.pieces(tally), tally, problem.label), work, 1 if problem.long else None))
     if total is None:
         raise errors.no_rows("X")
     return total

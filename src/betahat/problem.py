@@ -24,8 +24,8 @@ from betahat.encoding import to_learn
 from betahat.formula import parse
 from betahat.keys import Keys
 from betahat.source import Source, is_frame
-from betahat.sums import WIDE, Sums
-from betahat.threads import in_order
+from betahat.sums import Sums
+from betahat.threads import cores, in_order
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Problem:
         The same for arrays, as they are stored.
     direct : Direct or None
         The same for formulas of plain columns, as they lie in the table.
+    long : bool
+        Whether the pieces are long, so that all cores share each of them instead of each taking one.
     label, kind : str
         What the data are called, and what they are.
     offset : str or None
@@ -82,6 +84,7 @@ class Problem:
     more_than: Callable[[int], bool] = lambda most: False
     data: Any = None
     beside: dict[str, Any] = field(default_factory=dict)
+    long: bool = False
 
     def reopened(self, groupings: Sequence[Any]) -> Problem:
         """The same problem, noting while it is read which group each row belongs to, where groups are columns."""
@@ -107,7 +110,7 @@ class Problem:
             yield from self._direct_sums(self.direct, tally, factor, through)
             return
         items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
-        alone = 1 if len(self.design.names) > WIDE and not factor else None  # BLAS's own threads are quicker then
+        alone = 1 if self.long else None
         yield from in_order(through(items), lambda item: self._sums_of(item, factor), alone)
 
     @staticmethod
@@ -126,10 +129,11 @@ class Problem:
                     yield sums
 
     def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
+        threads = cores() if self.long else 1
         if isinstance(item, Batch):
-            return derive.sums(item, intercept=self.design.intercept, factor=factor)
+            return derive.sums(item, intercept=self.design.intercept, factor=factor, threads=threads)
         columns = [item.offset, item.y]
-        sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor)
+        sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor, threads=threads)
         if not sums.is_finite:
             item.check(self.design.names[self.design.intercept :], self.design.response)
         return sums
@@ -218,7 +222,7 @@ def of_arrays(X: Any, y: Any, weights: Any, offset: Any, freq: Any, intercept: b
     return Problem(
         columns, batches, label, kind, _offset_given(offset), weights is not None, freq is not None,
         rereadable=rereadable, numbers=None if shape is None else len(X) * len(columns.names), pieces=pieces,
-        data=X, beside={"y": y, **vectors},
+        data=X, beside={"y": y, **vectors}, long=not is_frame(X),
     )  # fmt: skip
 
 

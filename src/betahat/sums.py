@@ -15,36 +15,25 @@ keeps twice their digits. It costs some five times as much, and is where the car
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import local
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.linalg import lapack
 from torch import Tensor
 
 from betahat import errors
 from betahat.doubled import two_sum
+from betahat.products import about_the_mean, factored, faint, triangular
 from betahat.strips import Strips
+from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-PANEL = 1 << 16  # rows that are centered about one guess, at most
+_PANEL = 1 << 16  # rows that are factorised at a time: they are copied
 _EPS = 2.0**-52
-_CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
-_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
-_ROW = 9216  # numbers up to which a product with one row wakes none either
-WIDE = 48  # columns from which on BLAS uses its threads better than we do
-NARROW = 12  # columns up to which row by row is quicker than BLAS's blocks of rows
-_SAMPLE = 64  # every so many rows one is looked at for the guess
-_HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
-_PANELS = 32  # columns that LAPACK takes together
-_DESK = local()  # each thread's chunk, kept from panel to panel: new memory costs more than the sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +69,14 @@ class Sums:
 
     @classmethod
     def of(
-        cls, X: Any, rest: Sequence[Any] = (), *, weight: Any = None, count: Any = None, factor: bool = False
+        cls,
+        X: Any,
+        rest: Sequence[Any] = (),
+        *,
+        weight: Any = None,
+        count: Any = None,
+        factor: bool = False,
+        threads: int = 1,
     ) -> Sums:
         """Gather the sums of some rows.
 
@@ -96,6 +92,8 @@ class Sums:
             How many rows each row stands for, positive.
         factor : bool
             Whether the triangular factor is wanted as well.
+        threads : int
+            How many to use; the result does not depend on it.
 
         Examples
         --------
@@ -106,12 +104,16 @@ class Sums:
         A, columns = _array(X), [_array(v) for v in rest if v is not None]
         if A.ndim != 2 or A.shape[0] == 0:
             raise errors.wrong_shape("X", A.shape, "(n, k), with at least one row")
-        total: Sums | None = None
-        panel = 2 * PANEL if isinstance(A, Strips) else PANEL if NARROW < A.shape[1] < WIDE else 4 * PANEL
-        for start in range(0, A.shape[0], panel):
+        weight, count = (None if v is None else _array(v) for v in (weight, count))
+
+        def work(start: int) -> Sums:
             here = slice(start, start + panel)
-            w, f = (None if v is None else _array(v)[here] for v in (weight, count))
-            part = cls._panel(A[here], [v[here] for v in columns], w, f, factor)
+            w, f = (None if v is None else v[here] for v in (weight, count))
+            return cls._panel(A[here], [v[here] for v in columns], w, f, factor, 1 if factor else threads)
+
+        panel = _PANEL if factor else A.shape[0]
+        total: Sums | None = None
+        for part in in_order(range(0, A.shape[0], panel), work, threads):
             total = part if total is None else total.merge(part)
         assert total is not None
         k = A.shape[1]
@@ -134,26 +136,23 @@ class Sums:
         return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
 
     @classmethod
-    def _panel(cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool) -> Sums:
-        rows = A.shape[0] if count is None else round(float(count.sum()))
-        log_weight = 0.0
-        if weight is not None:
-            log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
-        mass = weight if count is None else count if weight is None else weight * count
-        root = None if mass is None else np.sqrt(mass, dtype=np.float64)
-        total, triangle = float(rows if mass is None else mass.sum()), None
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
-            found = _factored(A, columns, root, total) if factor else None
-            if found is not None:
-                triangle, squares, guess, apart = found
-                cross = triangle.T @ triangle
-            else:
-                M, guess, apart = _about_the_mean(A, columns, root)
-                cross, squares = M[1:, 1:] - M[0, 0] * np.outer(apart, apart), M.diagonal()[1:]
+    def _panel(cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool, threads: int) -> Sums:
+        found = _of_factor(A, columns, weight, count) if factor else None
+        triangle = None
+        if found is None:
+            products = about_the_mean(A, columns, weight, count, threads)
+            guess, apart = products.guess, products.apart
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
+                cross = products.square - products.weight * np.outer(apart, apart)
+            squares, rows = products.square.diagonal(), products.rows
+            total, log_weight = products.weight, products.log_weight
+        else:
+            triangle, squares, guess, apart, rows, total, log_weight = found
+            cross = triangle.T @ triangle
         noise = 4 * _EPS * squares
         with np.errstate(over="ignore", invalid="ignore"):
             mean, tail = (torch.from_numpy(v) for v in two_sum(guess, apart))
-            cross.flat[:: len(cross) + 1] += _faint(A, columns, cross.diagonal())
+            cross.flat[:: len(cross) + 1] += faint(A, columns, cross.diagonal())
         return cls(
             rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
             None if triangle is None else torch.from_numpy(triangle),
@@ -172,7 +171,7 @@ class Sums:
         factor, cross = None, self.cross + other.cross + torch.outer(between, between)
         if self.factor is not None and other.factor is not None:
             stacked = torch.cat([self.factor, other.factor, between[None]])
-            factor = torch.from_numpy(_triangle(stacked.numpy()))
+            factor = torch.from_numpy(triangular(stacked.numpy()))
             cross = factor.T @ factor
         noise = torch.stack([self.noise, other.noise, _EPS * cross.diagonal()]).square().sum(0).sqrt()
         log_weight = self.log_weight + other.log_weight
@@ -206,7 +205,7 @@ class Sums:
         index = torch.tensor(list(places), dtype=torch.long)
         factor = None
         if self.factor is not None:
-            factor = torch.from_numpy(_triangle(self.factor[:, index].numpy()))
+            factor = torch.from_numpy(triangular(self.factor[:, index].numpy()))
         cross = self.cross[index[:, None], index]
         mean, tail, noise = self.mean[index], self.tail[index], self.noise[index]
         return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
@@ -238,224 +237,25 @@ class Sums:
         level = self.weight**0.5 * self.center  # (q,)
         factor = None
         if self.factor is not None:
-            factor = torch.from_numpy(_triangle(torch.cat([self.factor, level[None]]).numpy()))
+            factor = torch.from_numpy(triangular(torch.cat([self.factor, level[None]]).numpy()))
         return self.cross + torch.outer(level, level), torch.hypot(self.noise, 4 * _EPS * level.square()), factor
 
 
-# ── products of a panel ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _about_the_mean(A: Any, columns: list[Any], root: Array | None) -> tuple[Array, Array, Array]:
-    """Products (1 + q, 1 + q) of [1, columns − guess], the guess (q,), and what it lacks of the mean (q,)."""
-    guess = np.concatenate([_guess(A), *(_guess(v[:, None]) for v in columns)])  # (q,)
-    M = _products(A, columns, root, guess)
-    apart = M[0, 1:] / M[0, 0]  # (q,)
-    if np.any(M[0, 0] * apart**2 > M.diagonal()[1:] / 2):  # off by the spread, it has cost digits
-        guess = guess + apart
-        M = _products(A, columns, root, guess)
-        apart = M[0, 1:] / M[0, 0]
-    return M, guess, apart
-
-
-def _factored(A: Any, columns: list[Any], root: Array | None, total: float) -> tuple[Array, Array, Array, Array] | None:
-    """The triangular factor (q, q), squares about the guess (q,), the guess, and what it lacks of the mean (q,).
-
-    None where a square is not finite.
-    """
-    raw, mass = np.column_stack([A, *columns]), None if root is None else np.square(root)  # (n, q), (n,)
-
-    def mean(Z: Array) -> Array:
-        return Z.mean(0) if mass is None else mass @ Z / total
-
-    def squared(Z: Array) -> Array:
-        return np.asarray(np.square(Z if root is None else Z * root[:, None]).sum(0))
-
-    guess = _guess(raw)
-    Z = raw - guess  # (n, q), float64
-    apart, squares = mean(Z), squared(Z)
-    if np.any(total * apart**2 > squares / 2):  # off by the spread, it has cost digits
-        guess = guess + apart
-        Z = raw - guess
-        apart, squares = mean(Z), squared(Z)
-    if not np.isfinite(squares).all():
-        return None
-    Z -= apart
-    rest = mean(Z)  # (q,): what rounding left in the mean
-    Z -= rest
-    return _triangle(Z if root is None else Z * root[:, None]), squares, guess, apart + rest
-
-
-def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """Cross-products (1 + q, 1 + q) of [1, columns − guess], each row times its root weight."""
-    if isinstance(A, Strips):
-        return _striped(A, columns, root, guess)
-    if A.shape[1] >= WIDE:
-        return _wide(A, columns, root, guess)
-    if A.shape[1] <= NARROW:
-        return _narrow(A, columns, root, guess)
-    (n, k), q = A.shape, 1 + len(guess)
-    size = 1 << max(6, min(13, (_ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block
-    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
-    by_columns = k > 1 and A.strides[0] == A.itemsize
-    room = _desk((q, step) if by_columns else (step, q))
-    block = room.T if by_columns else room  # (step, q): the chunk
-    shift = np.concatenate([[0.0], guess])
-    tiled = np.tile(shift, 16)
-    M = np.zeros((q, q))
-    for start in range(0, n, step):
-        m = min(step, n - start)
-        used = -(-m // size) * size
-        _lay(block, A[start : start + m], [v[start : start + m] for v in columns])
-        if by_columns:
-            room[:, :m] -= shift[:, None]
-        elif m % 16 == 0:
-            rows = room[:m].reshape(-1, 16 * q)  # sixteen at once: longer loops
-            rows -= tiled
-        else:
-            room[:m] -= shift
-        if root is not None:
-            block[:m] *= root[start : start + m, None]
-        block[m:used] = 0.0  # rows of zeros add nothing
-        blocks = _blocks(room[:, :used], size) if by_columns else room[:used].reshape(-1, size, q)
-        M += np.matmul(blocks.transpose(0, 2, 1), blocks).sum(0)
-    return M
-
-
-def _narrow(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """The same products for a few columns: laid out one after the other, each times itself and those below it."""
-    (n, k), q = A.shape, 1 + len(guess)
-    size = min(n, _ROW // q)  # rows of a block
-    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
-    room = _desk((q, step))  # the chunk
-    blocks = room.reshape(q, -1, size).transpose(1, 0, 2)  # (b, q, size)
-    M = np.zeros((q, q))
-    for start in range(0, n, step):
-        m = min(step, n - start)
-        used = -(-m // size)
-        room[0, :m] = 1.0
-        np.subtract(A[start : start + m].T, guess[:k, None], out=room[1 : 1 + k, :m], dtype=np.float64)
-        for i, v in enumerate(columns, k):
-            np.subtract(v[start : start + m], guess[i], out=room[1 + i, :m], dtype=np.float64)
-        if root is not None:
-            room[:, :m] *= root[start : start + m]
-        room[:, m : used * size] = 0.0  # rows of zeros add nothing
-        for i in range(q):
-            M[i, i:] += np.matmul(blocks[:used, i:], blocks[:used, i, :, None]).sum(0)[:, 0]
-    return np.asarray(np.triu(M) + np.triu(M, 1).T)
-
-
-def _lay(block: Array, part: Any, columns: list[Any]) -> None:
-    """Lay [1, part, columns] into the first rows of a block (·, q), widened to float64."""
-    m, k = part.shape
-    block[:m, 0] = 1.0
-    block[:m, 1 : 1 + k] = part
-    for i, v in enumerate(columns):
-        block[:m, 1 + k + i] = v
-
-
-def _blocks(columns: Array, size: int) -> Array:
-    """Columns (q, n) as blocks of rows (b, size, q), n a multiple of size; nothing is copied."""
-    return columns.reshape(len(columns), -1, size).transpose(1, 2, 0)
-
-
-def _striped(A: Strips, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """The same products for columns that lie apart: each is widened and centered on its way to the chunk."""
-    (n, k), q = A.shape, 1 + len(guess)
-    size = 1 << max(6, min(13, (_ALONE // (q * q)).bit_length() - 1))  # rows of a block
-    step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
-    room = _desk((q, step))
-    M = np.zeros((q, q))
-    for start in range(0, n, step):
-        m = min(step, n - start)
-        used = -(-m // size) * size
-        room[0, :m] = 1.0
-        A[start : start + m].lay(room[1 : 1 + k, :m], guess[:k])
-        for i, v in enumerate(columns):
-            np.subtract(v[start : start + m], guess[k + i], out=room[1 + k + i, :m], dtype=np.float64)
-        if root is not None:
-            room[:, :m] *= root[start : start + m]
-        room[:, m:used] = 0.0
-        blocks = _blocks(room[:, :used], size)
-        # Without the first column on one side NumPy does not see a matrix times itself, and takes gemm: for so few
-        # columns that is twice as quick as syrk.
-        M[:, 1:] += np.matmul(blocks.transpose(0, 2, 1), blocks[:, :, 1:]).sum(0)
-    M[0, 0] = n if root is None else root @ root
-    return np.asarray(np.triu(M) + np.triu(M, 1).T)
-
-
-def _wide(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array:
-    """The same products for many columns: one symmetric update after the other, BLAS using its threads."""
-    from scipy.linalg.blas import dsyrk
-
-    (n, k), q = A.shape, 1 + len(guess)
-    step = min(n, max(256, _CHUNK // q))
-    rooms = _desk((2 * step, q)).reshape(2, step, q)
-
-    def centered(start: int) -> Array:
-        m = min(step, n - start)
-        block: Array = rooms[start // step % 2, :m]
-        block[:, 0] = 1.0
-        np.subtract(A[start : start + m], guess[:k], out=block[:, 1 : 1 + k])
-        for i, v in enumerate(columns):
-            np.subtract(v[start : start + m], guess[k + i], out=block[:, 1 + k + i])
-        if root is not None:
-            block *= root[start : start + m, None]
-        return block
-
-    M = np.zeros((q, q), order="F")
-    with ThreadPoolExecutor(1) as helper:  # the next chunk is centered while this one is multiplied
-        ready: Any = centered(0)
-        for start in range(0, n, step):
-            block = ready if isinstance(ready, np.ndarray) else ready.result()
-            ready = helper.submit(centered, start + step) if start + step < n else None
-            M = dsyrk(1.0, block.T, beta=1.0, c=M, trans=0, overwrite_c=1)  # the upper triangle
-    return np.asarray(np.triu(M) + np.triu(M, 1).T)
-
-
-def _guess(A: Any) -> Array:
-    """Roughly the means of rows (n, k), from a sample of them; exactly the value of a column that is constant."""
-    if isinstance(A, Strips):
-        return A.guess()
-    sample = np.asarray(A[::_SAMPLE], dtype=np.float64)
-    first = sample[0]
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(first + (sample - first).mean(0))
-
-
-def _faint(A: Any, columns: list[Any], squares: Array) -> Array:
-    """The smallest float for every column that varies although its squares have vanished, (q,)."""
-    out = np.zeros(len(squares))
-    for j in np.flatnonzero(squares == 0):
-        own = A.column if isinstance(A, Strips) else A.T.__getitem__
-        column = own(int(j)) if j < A.shape[1] else columns[j - A.shape[1]]
-        out[j] = 0.0 if (column == column[0]).all() else np.nextafter(0, 1)
-    return out
-
-
-def _desk(shape: tuple[int, int]) -> Array:
-    """Room to write on, whatever stands there: this thread's, as large as the largest it has needed so far."""
-    size = math.prod(shape)
-    room = getattr(_DESK, "room", None)
-    if room is None or len(room) < size:
-        _DESK.room = room = np.empty(size)
-    return np.asarray(room[:size].reshape(shape))
+def _of_factor(A: Any, columns: list[Any], weight: Any, count: Any) -> Any:
+    """The factor of some rows, and what goes with it: see `factored`; rows, Σ w and Σ log w. None where not finite."""
+    weight, count = (None if v is None else v.astype(np.float64) for v in (weight, count))
+    mass = weight if count is None else count if weight is None else weight * count
+    rows = A.shape[0] if count is None else round(float(count.sum()))
+    total = float(rows if mass is None else mass.sum())
+    log_weight = 0.0
+    if weight is not None:
+        log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = factored(A, columns, None if mass is None else np.sqrt(mass), total)
+    return None if found is None else (*found, rows, total, log_weight)
 
 
 def _array(values: Any) -> Any:
     if isinstance(values, Strips):
         return values
     return values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _triangle(rows: Array) -> Array:
-    """The triangular factor (q, q) of rows (n, q), by Householder reflections on blocks that stay in the cache."""
-    q = rows.shape[1]
-    block = max(2 * q, _HOUSEHOLDER // q)
-    while rows.shape[0] > 2 * block:
-        whole = rows.shape[0] // block * block
-        # Stacked, NumPy takes the blocks one by one, each within the nearest cache.
-        factors = np.asarray(np.linalg.qr(rows[:whole].reshape(-1, block, q), mode="r")).reshape(-1, q)
-        rows = np.concatenate([factors, rows[whole:]])
-    if rows.shape[0] < q:
-        rows = np.concatenate([rows, np.zeros((q - rows.shape[0], q))])
-    return np.triu(lapack.dgeqrf(rows, lwork=_PANELS * q)[0][:q])  # NumPy's way there takes longer than a small factor
