@@ -115,7 +115,7 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
         for here in _slices(n, step):
             part = A[here]
-            m = len(part)
+            m = part.shape[0]
             used = -(-m // _BLOCK) * _BLOCK
             lay(room, part, [v[here] for v in columns], guess)
             chunk = room.T if by_columns else room  # (step, q)
