@@ -308,7 +308,7 @@ def test_bands_are_predict_s_intervals_where_the_others_are_held(fits, rows, vco
     np.testing.assert_allclose(offsets(axes), np.c_[whole.x, at_rows], rtol=1e-12)
 
 
-def test_the_line_over_a_category_is_a_bar_at_each_level(fits):
+def test_the_line_over_a_category_is_a_bar_at_each_level(fits, rows):
     fit = fits["formula"]
     axes = fit.plot("line", term="g")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b", "c"]
@@ -317,6 +317,8 @@ def test_the_line_over_a_category_is_a_bar_at_each_level(fits):
     expected = fit.predict(new, interval="prediction")
     drawn = [segment[:, 1] for segment in axes.collections[1].get_segments()]
     np.testing.assert_allclose(drawn, expected[["lower", "upper"]], rtol=1e-12)
+    heights = expected["predicted"].to_numpy()[rows.dropna().g.map({"a": 0, "b": 1, "c": 2})]
+    np.testing.assert_allclose(offsets(axes)[:, 1], heights + fit.influence().residual, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["offset", "arrays", "no intercept"])
