@@ -203,6 +203,16 @@ def test_where_pyplot_is_at_work_it_shows_the_figure(fit, monkeypatch):
     assert fit.plot("qq").figure.canvas.manager is None
 
 
+def test_a_picture_that_fails_is_not_shown(rows):
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    changed = bh.fit("y ~ x", rows).with_rows(rows.assign(y=rows.y + 1))
+    with pytest.raises(bh.errors.FitError, match="changed since"):
+        changed.plot()
+    assert pyplot.get_fignums() == before
+
+
 def test_pictures_go_where_they_are_asked_to(fit):
     figure = Figure()
     axes = figure.add_subplot()

@@ -191,6 +191,17 @@ def test_coefficients_are_drawn_with_their_intervals(fits, kind):
     assert fit.with_vcov(kind).covariance.words in axes.get_xlabel()
 
 
+@pytest.mark.parametrize("kind", ["line", "coefficients"])
+def test_without_residual_freedom_there_are_no_intervals_and_it_is_said(kind):
+    axes = bh.fit("y ~ x", {"y": [1.0, 3.0], "x": [0.0, 1.0]}).plot(kind)
+    assert axes.get_xlabel().endswith("no residual degrees of freedom: no intervals")
+
+
+def test_no_row_can_be_left_out_of_one_degree_of_freedom():
+    axes = bh.fit("y ~ x", {"y": [1.0, 3.0, 4.0], "x": [0.0, 1.0, 2.0]}).plot("influence")
+    assert "one residual degree of freedom" in axes.texts[0].get_text()
+
+
 def test_coefficients_that_were_dropped_are_said_to_be_and_many_are_the_largest(rows):
     axes = bh.fit("y ~ x + I(2*x)", rows).plot("coefficients")
     assert "I(2 * x) (dropped)" in [text.get_text() for text in axes.get_yticklabels()]
@@ -297,7 +308,7 @@ def test_bands_are_predict_s_intervals_where_the_others_are_held(fits, rows, vco
     np.testing.assert_allclose(offsets(axes), np.c_[whole.x, at_rows], rtol=1e-12)
 
 
-def test_the_line_over_a_category_is_a_bar_at_each_level(fits):
+def test_the_line_over_a_category_is_a_bar_at_each_level(fits, rows):
     fit = fits["formula"]
     axes = fit.plot("line", term="g")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b", "c"]
@@ -306,6 +317,8 @@ def test_the_line_over_a_category_is_a_bar_at_each_level(fits):
     expected = fit.predict(new, interval="prediction")
     drawn = [segment[:, 1] for segment in axes.collections[1].get_segments()]
     np.testing.assert_allclose(drawn, expected[["lower", "upper"]], rtol=1e-12)
+    heights = expected["predicted"].to_numpy()[rows.dropna().g.map({"a": 0, "b": 1, "c": 2})]
+    np.testing.assert_allclose(offsets(axes)[:, 1], heights + fit.influence().residual, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["offset", "arrays", "no intercept"])
@@ -321,6 +334,17 @@ def test_the_line_of_other_fits(fits, rows, name):
     )
     at_rows += whole.o.mean() if name == "offset" else 0.0
     np.testing.assert_allclose(offsets(axes), np.c_[whole.x, at_rows + fit.influence().residual], rtol=1e-9)
+
+
+def test_levels_that_are_numbers_or_truth_values_stay_categories(rows):
+    rng = np.random.default_rng(1)
+    n = len(rows)
+    table = rows.assign(c=pd.Categorical(rng.integers(1, 4, n)), b=rng.random(n) > 0.5, i=rng.integers(5, 8, n))
+    fit = bh.fit("y ~ c + b + C(i) + x", table)
+    for term, levels in (("c", ["1", "2", "3"]), ("b", ["False", "True"]), ("i", ["5", "6", "7"])):
+        axes = fit.plot("line", term=term)
+        assert [text.get_text() for text in axes.get_xticklabels()] == levels
+        assert len(offsets(axes)) == fit.nobs
 
 
 def test_a_level_that_only_unused_rows_hold_does_no_harm(rows):

@@ -45,7 +45,8 @@ def plot(
     quantile(level, 1)
     furniture.there()
     name = naming(_own_labels(fit) if labels is None else labels)
-    drawn = _drawn(fit, kind, ax, term, level, name)
+    with furniture.none_half_drawn():
+        drawn = _drawn(fit, kind, ax, term, level, name)
     return np.array(drawn, dtype=object) if kind in _PAGES else drawn[0]
 
 

@@ -60,6 +60,23 @@ def figure(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout="constrained")
 
 
+@contextmanager
+def none_half_drawn() -> Iterator[None]:
+    """Where a picture fails, pyplot keeps none of it, or a notebook would show it."""
+    before = _open()
+    try:
+        yield
+    except BaseException:
+        for number in _open() - before:
+            sys.modules["matplotlib.pyplot"].close(number)
+        raise
+
+
+def _open() -> set[int]:
+    """The figures that pyplot holds."""
+    return set(sys.modules["matplotlib.pyplot"].get_fignums()) if "matplotlib.pyplot" in sys.modules else set()
+
+
 def _prompted() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
     return hasattr(sys, "ps1") or shell() is not None

@@ -38,9 +38,9 @@ def draw(fit: Fit, term: Any, level: float, given: Any, name: Naming) -> list[Ax
     moving = term or next((column for column, levels in every.items() if levels is None), next(iter(every)))
     if moving in fit.dropped:
         raise errors.term_not_estimated(moving, fit.dropped[moving])
+    (axes,) = panels(given, 1, "line", (5.6, 4.2))
     scene = Scene.of(fit, moving)
     cloud = points(scene)
-    (axes,) = panels(given, 1, "line", (5.6, 4.2))
     held = scene.held or scene.offset is not None
     caption(axes, "Fitted line", short(moving), short(fit.response) + (", the others held" if held else ""))
     scatter(axes, cloud)
@@ -53,7 +53,10 @@ def draw(fit: Fit, term: Any, level: float, given: Any, name: Naming) -> list[Ax
         _bars(axes, scene.levels, mean, confidence, prediction)
     roomy(axes)
     inner, outer = ("band", "outer") if scene.levels is None else ("bar", "dashed")
-    tell(axes, f"{inner}: {100 * level:g} % for the mean; {outer}: for a new row")
+    if fit.df_resid > 0:
+        tell(axes, f"{inner}: {100 * level:g} % for the mean; {outer}: for a new row")
+    else:
+        tell(axes, "no residual degrees of freedom: no intervals")
     if scene.held:
         tell(axes, "at " + errors.listing([f"{short(k)} = {_told(v)}" for k, v in scene.held.items()], 4))
     name_rows([axes], [cloud.top], name)

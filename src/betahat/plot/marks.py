@@ -41,12 +41,12 @@ def scatter(axes: Axes, cloud: Cloud, *, size: float = 22.0) -> None:
     tell_lost(axes, cloud)
 
 
-def tell_lost(axes: Axes, cloud: Cloud) -> None:
+def tell_lost(axes: Axes, cloud: Cloud, why: str = "leverage 1") -> None:
     """Which rows have no place in the picture: those of leverage 1 have no standardized residual."""
     if cloud.lost:
         which = errors.listing([f"{row:,}" for row in cloud.undrawn], 3)
         more = f" and {cloud.lost - len(cloud.undrawn):,} more" if cloud.lost > len(cloud.undrawn) else ""
-        tell(axes, f"not drawn: row {which}{more}, leverage 1")
+        tell(axes, f"not drawn: row {which}{more}, {why}")
 
 
 def _shade(axes: Axes, cloud: Cloud, cell: tuple[float, float]) -> None:

@@ -234,6 +234,9 @@ def _bubbles(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
     caption(axes, "Influence", "Leverage", "Studentized residuals")
     if _undefined(axes, fit):
         return NOTHING
+    if not len(cloud.x):
+        instead(axes, "one residual degree of freedom:\nwithout a row there is none")
+        return NOTHING
     level(axes)
     if cloud.cell is not None:
         scatter(axes, cloud, size=0.0)
@@ -250,7 +253,7 @@ def _bubbles(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
         axes.axvline(times * fit.rank / fit.nobs, color=GREY, linewidth=0.8, linestyle=dashes, zorder=1)
     axes.set_xlim(limits)
     if cloud.cell is None:
-        tell_lost(axes, cloud)
+        tell_lost(axes, cloud, "leverage 1, or the fit without it is perfect")
     tell(axes, f"area: Cook's distance, {largest:.3g} at most")
     tell(axes, "lines: ±2; 2 and 3 times the mean leverage")
     return cloud.top

@@ -81,7 +81,14 @@ class Scene:
             X = np.tile([self.held.get(term, 0.0) for term in fit.terms[fit.intercept :]], (n, 1))  # (n, k)
             X[:, fit.terms.index(self.name) - fit.intercept] = values
             return X
-        return pa.table({self.name: values} | {name: pa.array([value] * n) for name, value in self.held.items()})
+        columns = {self.name: values} | {name: [value] * n for name, value in self.held.items()}
+        return pa.table({name: self._column(name, values) for name, values in columns.items()})
+
+    def _column(self, name: str, values: Any) -> Any:
+        """Values as a column of the kind that the design learned: numbers that were a category stay one."""
+        column = pa.array(values)
+        a_category = self.fit.design.kinds.get(name) == "text" and not pa.types.is_string(column.type)
+        return column.dictionary_encode() if a_category else column
 
     def predicted(self, values: Any, interval: str | None = None, level: float = 0.95) -> Any:
         """The fit's prediction at some values of the predictor: an array (n,), or three where there is an interval."""

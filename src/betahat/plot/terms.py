@@ -77,7 +77,7 @@ def coefficients(fit: Fit, term: Any, level: float, given: Any) -> list[Axes]:
     (axes,) = panels(given, 1, "coefficients", (5.6, 1.3 + 0.3 * len(shown)))
     said: Covariance = covariance(fit)
     caption(axes, f"Coefficients and {100 * level:g} % intervals", f"Coefficient, response {short(fit.response)}", "")
-    tell(axes, said.words)
+    tell(axes, said.words if fit.df_resid > 0 else "no residual degrees of freedom: no intervals")
     if len(shown) < len(places):
         tell(axes, f"{len(shown)} of {len(places):,}: those with the largest |t|")
     up = np.arange(len(shown))
