@@ -194,6 +194,7 @@ def _form(case: Case) -> Iterator[Finding]:
     if bend is not None and (by_bend or bend.p < 0.05):
         more = f"bs({bend.column}, df=4) or {bend.column} + I({bend.column}**2)"
         fix = f"put {more if fit.formula else 'its square, too,'} for {bend.term}; then {fix}"
+    fix += "; then check again: a bend shows as unequal variances and as neighbors that are alike, too"
     yield Finding(
         "wrong-form", grade, f"Of the residual sum of squares, {', and '.join(parts)}.",
         "a straight line through a bend is wrong at both ends and in the middle, and its standard errors do not say so",
