@@ -240,6 +240,7 @@ def test_an_order_is_that_of_sorted_rows(table, test):
         ("rainbow", {"fraction": 0}, "between 0 and 1"),
         ("rainbow", {"order_by": "w"}, "no column of the design"),
         ("rainbow", {"order_by": [1, 2]}, "300"),
+        ("rainbow", {"order_by": [np.nan] + [1.0] * 299}, "order_by= is missing for 1 row that"),
         (None, {"order": 2}, "name the test"),
     ],
 )

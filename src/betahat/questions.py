@@ -607,7 +607,7 @@ class Questions:
         >>> x = list(range(40))
         >>> fit = bh.fit("y ~ x", {"x": x, "y": [v * v / 9 + (v * 7) % 5 for v in x]})
         >>> [finding.name for finding in fit.check()]
-        ['wrong-form', 'autocorrelation']
+        ['wrong-form', 'unequal-variances', 'autocorrelation']
         """
         return room("diagnose").check(self)  # type: ignore[no-any-return]
 

@@ -110,7 +110,7 @@ def _variances(case: Case) -> Iterator[Finding]:
     if fit.covariance.kind != "classical":
         return  # the remedy is taken
     tests: list[Callable[[Fit], Diagnosis]] = [specification.breusch_pagan]
-    if fit.rank * (fit.rank + 1) / 2 < fit.nobs / 5:  # White's finds what goes with a square, at the price of many df
+    if fit.rank * (fit.rank + 1) / 2 < min(64, fit.nobs / 5):  # White's finds what goes with a square; many df blunt it
         tests.append(specification.white)
     found = [one for one in map(case.asked, tests) if one is not None]
     one = min(found, key=lambda one: one.p, default=None)
@@ -194,8 +194,9 @@ def _form(case: Case) -> Iterator[Finding]:
     if bend is not None and (by_bend or bend.p < 0.05):
         more = f"bs({bend.column}, df=4) or {bend.column} + I({bend.column}**2)"
         fix = f"put {more if fit.formula else 'its square, too,'} for {bend.term}; then {fix}"
+    fix += "; then check again: a bend shows as unequal variances and as neighbors that are alike, too"
     yield Finding(
-        "wrong-form", grade, f"Of the residual sum of squares {', and '.join(parts)}.",
+        "wrong-form", grade, f"Of the residual sum of squares, {', and '.join(parts)}.",
         "a straight line through a bend is wrong at both ends and in the middle, and its standard errors do not say so",
         fix, (bend.term,) if bend is not None and by_bend else (),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import special
 
 from betahat import errors
@@ -54,6 +55,8 @@ def ranks_of(fit: Fit, basis: Basis, by: Any) -> Places | None:
         if len(values) != fit.tally.read:
             raise errors.different_rows("The data", fit.tally.read, "order_by", len(values))
         values = values[np.concatenate(list(revisit(fit, lambda seen: seen.rows, basis=basis)))]
+        if gaps := int(pd.isna(values).sum()):
+            raise errors.order_has_gaps(gaps)
     ranks = np.empty(len(values), dtype=np.int64)
     ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
     return ranks

@@ -144,3 +144,12 @@ def untestable_not_ordered_by(given: object, known: Sequence[str]) -> OptionErro
         f"order_by={given!r} is no column of the design.",
         remedy=f"{nearest(str(given), known)}Known: 'fitted', {listing(known, 20)}; or give an array (n,).",
     )
+
+
+def order_has_gaps(missing: int) -> OptionError:
+    """Refuse an order in which some rows have no place."""
+    return OptionError(
+        f"order_by= is missing for {count(missing, 'row')} that the fit used.",
+        "a row without a value has no place in the order",
+        "fill the values in, or fit without these rows",
+    )
