@@ -27,6 +27,7 @@ from betahat.problem import of_arrays, of_formula
 from betahat.source import Source, hand_out, is_frame
 
 INTERVALS = ("confidence", "prediction")
+_FLAT = 1e-13  # an eigenvalue of a correlation matrix that is zero but for rounding
 _ODD = 0.2  # a level that is more often meant as its complement
 
 
@@ -151,13 +152,16 @@ def wald(fit: Fit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, fl
     """F of the hypothesis L W = right, L (m, p), its p-value, and its numerator's degrees of freedom.
 
     F = (L W − right)' (L V L')⁻¹ (L W − right) / m, V the fit's covariance (Wald 1943). L V L' is brought to a unit
-    diagonal first, so that no unit matters. Rows of L must be independent of each other.
+    diagonal first, so that no unit matters. Rows of L must be independent of each other. NaN where V does not reach.
     """
     found = covariance(fit)
     gap = L @ fit.coef.numpy() - right  # (m,)
     spread = L @ found.matrix.numpy() @ L.T  # (m, m)
     d = np.sqrt(spread.diagonal())
-    value = float((gap / d) @ np.linalg.solve(spread / np.outer(d, d), gap / d)) / len(L)
+    values, vectors = np.linalg.eigh(spread / np.outer(d, d))
+    if values[0] <= _FLAT * len(L):
+        return math.nan, math.nan, len(L)  # fewer clusters than hypotheses, or the like: the covariance's notes say so
+    value = float(((vectors.T @ (gap / d)) ** 2 / values).sum()) / len(L)
     return value, float(upper_tail(value, len(L), found.joint)), len(L)
 
 

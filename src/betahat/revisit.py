@@ -210,6 +210,9 @@ def revisit(
     for part, result in in_order(blocks(), look):
         squares += part
         yield result
+    for grouping in groupings:
+        if isinstance(grouping, Labels):
+            grouping.ended(tally.read)
     if tally.used != fit.tally.used or not abs(squares - fit.rss) <= _SAME * (fit.rss + 1e-9 * abs(fit.mss)):
         raise errors.rows_changed(problem.label, tally.used, fit.tally.used, squares, fit.rss)
 
@@ -260,13 +263,22 @@ class Labels:
         import pandas as pd
 
         self.by = (what,)
-        self._codes, found = pd.factorize(np.asarray(values) if not hasattr(values, "dtype") else values)
+        if isinstance(values, list | tuple):
+            values = pd.Series(values)  # NumPy would make text of a NaN beside text
+        elif not isinstance(values, pd.Series | pd.Index):
+            values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+        self._codes, found = pd.factorize(values)
         self.values: list[tuple[Any, ...]] = [(value,) for value in found]
 
     def at(self, rows: Any) -> npt.NDArray[np.int64]:
         """The groups (m,) of rows, by their places; −1 where the label is missing."""
         places = rows.numpy()
-        if len(places) and int(places[-1]) >= len(self._codes):
-            raise errors.different_rows("The data", int(places[-1]) + 1, self.by[0], len(self._codes))
-        found: npt.NDArray[np.int64] = self._codes[places]
+        found = np.full(len(places), -1, dtype=np.int64)  # when labels are too few, `ended` says so
+        there = places < len(self._codes)
+        found[there] = self._codes[places[there]]
         return found
+
+    def ended(self, read: int) -> None:
+        """Refuse labels that are not as many as the rows that were read."""
+        if read != len(self._codes):
+            raise errors.cluster_rows(self.by[0], len(self._codes), read)
