@@ -63,6 +63,16 @@ def rows_weighted_otherwise(weighted: bool, counted: bool) -> FitError:
     )
 
 
+def no_prewhitening(rows: int, rank: int) -> FitError:
+    """Refuse a vector autoregression of scores that do not determine it."""
+    return FitError(
+        f"The scores of {count(rows, 'row')} cannot be prewhitened: their VAR(1) of {count(rank, 'coefficient')} is "
+        "not determined.",
+        "there are too few rows, or some scores are combinations of others",
+        "leave prewhite= out",
+    )
+
+
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -19,16 +19,16 @@ import torch
 from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import Fit
-from betahat.sandwich import clustered, heteroskedastic
+from betahat.sandwich import clustered, heteroskedastic, serial
 
-KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS)
+KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 
 def chosen(fit: Fit, kind: str = "classical", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise errors.unknown_option("vcov", kind, KINDS)
-    rooms: tuple[Any, ...] = (heteroskedastic, clustered)
+    rooms: tuple[Any, ...] = (heteroskedastic, clustered, serial)
     room = next((room for room in rooms if kind in room.KINDS), None)
     make: Callable[..., Covariance] = classical if room is None else room.covariance
     known = [name for name, one in inspect.signature(make).parameters.items() if one.kind is one.KEYWORD_ONLY]
