@@ -80,7 +80,7 @@ class Summary:
         return [
             ("R²", number(fit.rsquared)),
             ("adjusted R²", number(fit.rsquared_adj)),
-            (f"F({fit.df_model:,}, {fit.df_resid:,})", f"{number(f)}  p {p_value(p)}"),
+            (f"F({fit.df_model:,}, {_freedom(fit.covariance.joint)})", f"{number(f)}  p {p_value(p)}"),
             ("Residual std. error", number(fit.sigma)),
             ("Log-likelihood", number(fit.llf, 6)),
             ("AIC", number(fit.aic, 6)),
@@ -91,7 +91,8 @@ class Summary:
     def heads(self) -> list[str]:
         """The names of the coefficient table's columns."""
         tail = f"{(1 - self.level) / 2:.6g}".removeprefix("0"), f"{(1 + self.level) / 2:.6g}".removeprefix("0")
-        return ["coef", "std err", "t", "p", f"[{tail[0]}", f"{tail[1]}]"]
+        letter = "z" if bool(self.fit.covariance.df.isinf().all()) else "t"
+        return ["coef", "std err", letter, "p", f"[{tail[0]}", f"{tail[1]}]"]
 
     def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
         """Term and six texts, their points under each other if wanted; or term and the reason why it was dropped."""
@@ -368,6 +369,10 @@ def _broken(term: str, names: int, width: int) -> list[str]:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _freedom(df: float) -> str:
+    return "∞" if math.isinf(df) else f"{df:,.0f}"
 
 
 def _md(text: str) -> str:

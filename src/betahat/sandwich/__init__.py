@@ -26,6 +26,11 @@ KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 def chosen(fit: Fit, kind: str = "classical", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
+    return maker(kind, **how)(fit, kind, **how)
+
+
+def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
+    """What makes covariances of this kind, once it is sure that it knows these options."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise errors.unknown_option("vcov", kind, KINDS)
     rooms: tuple[Any, ...] = (heteroskedastic, clustered, serial)
@@ -35,7 +40,7 @@ def chosen(fit: Fit, kind: str = "classical", **how: Any) -> Covariance:
     for option in how:
         if option not in known:
             raise errors.option_unknown_for(kind, option, known)
-    return make(fit, kind, **how)
+    return make
 
 
 def classical(fit: Fit, kind: str = "classical") -> Covariance:
