@@ -34,7 +34,7 @@ Array = npt.NDArray[np.float64]
 PANEL = 1 << 16  # rows that are centered about one guess, at most
 _EPS = 2.0**-52
 _CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
-_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
+ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
 WIDE = 48  # columns from which on BLAS uses its threads better than we do
 _SAMPLE = 64  # every so many rows one is looked at for the guess
 _HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
@@ -255,10 +255,10 @@ def _products(A: Any, columns: list[Any], root: Array | None, guess: Array) -> A
     if A.shape[1] >= WIDE:
         return _wide(A, columns, root, guess)
     (n, k), q = A.shape, 1 + len(guess)
-    size = 1 << max(6, min(13, (_ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block
+    size = 1 << max(6, min(13, (ALONE // (q * (q + 1))).bit_length() - 1))  # rows of a block
     step = min(-(-n // size), max(1, _CHUNK // (q * size))) * size
     by_columns = k > 1 and A.strides[0] == A.itemsize
-    room = _desk((q, step) if by_columns else (step, q))
+    room = desk((q, step) if by_columns else (step, q))
     block = room.T if by_columns else room  # (step, q): the chunk
     shift = np.concatenate([[0.0], guess])
     tiled = np.tile(shift, 16)
@@ -302,7 +302,7 @@ def _wide(A: Any, columns: list[Any], root: Array | None, guess: Array) -> Array
 
     (n, k), q = A.shape, 1 + len(guess)
     step = min(n, max(256, _CHUNK // q))
-    rooms = _desk((2 * step, q)).reshape(2, step, q)
+    rooms = desk((2 * step, q)).reshape(2, step, q)
 
     def centered(start: int) -> Array:
         m = min(step, n - start)
@@ -342,7 +342,7 @@ def _faint(A: Any, columns: list[Any], squares: Array) -> Array:
     return out
 
 
-def _desk(shape: tuple[int, int]) -> Array:
+def desk(shape: tuple[int, int]) -> Array:
     """Room to write on, whatever stands there: this thread's, as large as the largest it has needed so far."""
     size = math.prod(shape)
     room = getattr(_DESK, "room", None)

@@ -20,7 +20,7 @@ import torch
 from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import Fit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Basis, Seen, gram, revisit
 from betahat.sandwich.small_sample import of_rows, reach
 
 Array = npt.NDArray[np.float64]
@@ -37,9 +37,7 @@ def covariance(fit: Fit, kind: str, *, small_sample: str = "R") -> Covariance:
     rule = of_rows(kind, small_sample, n=n, k=p)
 
     def middle(seen: Seen) -> Array:
-        s = seen.z * _scaled(seen, kind, n, p)  # (r, n)
-        product: Array = s @ s.T
-        return product
+        return gram(seen.z * _scaled(seen, kind, n, p))
 
     basis = Basis.of(fit)
     meat = np.zeros((p, p))
