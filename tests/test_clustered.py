@@ -266,6 +266,22 @@ def test_fewer_clusters_than_coefficients_leave_no_joint_test(table):
     assert "3 clusters are few" in str(fit.summary())
 
 
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("HC3", {}), ("CR1", {"cluster": [1, 2, 1, 2]}), ("CR2", {"cluster": [1, 2, 1, 2]}), ("HAC", {"lags": 1}),
+        ("HAC", {"bandwidth": "andrews", "kernel": "qs"}),
+    ],
+)  # fmt: skip
+def test_residuals_of_zero_leave_no_error(kind, how):
+    x = np.array([1.0, 2.0, 4.0, 8.0])
+    fit = bh.fit(x, 3 * x - 1).with_vcov(kind, **how)
+    assert fit.rss == 0  # the numbers are small and whole
+    assert fit.bse.tolist() == [0, 0]
+    assert fit.fvalue == np.inf
+    assert "inf" in str(fit.summary()) or "∞" in str(fit.summary())
+
+
 def test_a_coefficient_of_one_cluster_alone_is_said(table):
     fit = bh.fit("y ~ x + C(h)", table).with_vcov("CR2", cluster="h")
     assert any("6 clusters alone determine a coefficient" in note for note in fit.covariance.notes)

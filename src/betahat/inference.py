@@ -139,11 +139,11 @@ def f_test(fit: Fit) -> tuple[float, float]:
     """F of all terms but the intercept, and its p-value; NaN where there is no such term or no residual freedom."""
     if fit.df_model <= 0 or fit.df_resid <= 0 or fit.mss < 0:
         return math.nan, math.nan
+    if fit.rss == 0:
+        return math.inf, 0.0
     if fit.chosen is not None and fit.chosen.kind != "classical":
         kept = [i for i, term in enumerate(fit.terms) if i >= fit.intercept and term not in fit.dropped]
         return wald(fit, np.eye(len(fit.terms))[kept])[:2]
-    if fit.rss == 0:
-        return math.inf, 0.0
     value = (fit.mss / fit.df_model) / fit.scale
     return value, float(upper_tail(value, fit.df_model, fit.df_resid))
 
@@ -158,6 +158,8 @@ def wald(fit: Fit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, fl
     gap = L @ fit.coef.numpy() - right  # (m,)
     spread = L @ found.matrix.numpy() @ L.T  # (m, m)
     d = np.sqrt(spread.diagonal())
+    if not (d > 0).all():
+        return math.nan, math.nan, len(L)
     values, vectors = np.linalg.eigh(spread / np.outer(d, d))
     if values[0] <= _FLAT * len(L):
         return math.nan, math.nan, len(L)  # fewer clusters than hypotheses, or the like: the covariance's notes say so

@@ -176,8 +176,10 @@ def _whitened(scores: Array) -> tuple[Array, Array]:
 
 def _weights(shape: Kernel, b: float, n: int) -> Array:
     """The weights of lags 0, 1, … as far as they are not too faint."""
+    if b < _FAINT:  # scores without any correlation, or all zero
+        return np.ones(1)
     reach_of = n if shape.name == "quadratic spectral" else min(n, int(np.ceil(b)) + 1)
-    weights = shape(np.arange(reach_of) / max(b, np.finfo(float).tiny))
+    weights = shape(np.arange(reach_of) / b)
     weights[0] = 1.0
     return weights[: np.flatnonzero(abs(weights) > _FAINT)[-1] + 1]
 
