@@ -272,6 +272,61 @@ def peer_bar(contest: Contest, peer: str, asked: str, most: float) -> list[Bar]:
     return [] if ratio is None else [Bar(contest.title, asked, f"{ratio:.2f} ×", ratio <= most)]
 
 
+def robust() -> Outcome:
+    """2,000,000 × 20 under robust covariances: the bars are multiples of the classical fit, and whole fits count."""
+    import betahat as bh
+
+    X, y = drawn(2_000_000, 20)
+    n, k = X.shape
+    clusters = np.random.default_rng(6).integers(0, 100_000, n)
+    kinds: dict[str, tuple[float, dict]] = {"HC1": (3, {}), "HC3": (3, {}), "CR1": (4, {"cluster": clusters})}
+
+    def under(kind, how):
+        fit = bh.fit(X, y).with_vcov(kind, **how)
+        return fit.params, fit.bse
+
+    programs = {"betahat": Program(lambda: timed(lambda: ours(X, y), first))}
+    for kind, (_, how) in kinds.items():
+        work = partial(under, kind, how)
+        programs[f"betahat, {kind}"] = Program(partial(timed, work, first))
+    note = "A fit and its standard errors; the first program's are classical. CR1 has 100,000 clusters in no order."
+    contest = Contest(f"Robust covariances, {n:,} × {k} in memory", note, programs)
+    ones = np.column_stack([np.ones(n), X])
+
+    def statsmodels(cov_type, **kwds) -> Program:
+        from statsmodels.api import OLS
+
+        fit = partial(OLS(y, ones).fit, cov_type=cov_type, **kwds)
+        return Program(lambda: timed(lambda: read_out(fit()), first), 5)
+
+    def pyfixest(vcov) -> Program:
+        import pandas as pd
+        from pyfixest import feols
+
+        names = [f"x{j}" for j in range(k)]
+        frame = pd.DataFrame(X, columns=names).assign(y=y, g=clusters)
+        text = "y ~ " + " + ".join(names)
+
+        def work():
+            fit = feols(text, frame, vcov=vcov)
+            return fit.coef(), fit.se()
+
+        return Program(lambda: timed(work, first), 5)
+
+    contest.enter("statsmodels OLS, HC1", "statsmodels", partial(statsmodels, "HC1"))
+    contest.enter("statsmodels OLS, HC3", "statsmodels", partial(statsmodels, "HC3"))
+    groups = {"cov_kwds": {"groups": clusters}}
+    contest.enter("statsmodels OLS, cluster", "statsmodels", partial(statsmodels, "cluster", **groups))
+    contest.enter("pyfixest feols, HC1", "pyfixest", partial(pyfixest, "HC1"))
+    contest.enter("pyfixest feols, CRV1", "pyfixest", partial(pyfixest, {"CRV1": "g"}))
+    contest.hold(9, bh.fit(X, y).params.to_numpy())
+    bars = []
+    for kind, (most, _) in kinds.items():
+        ratio = contest.ratio(f"betahat, {kind}", "betahat")
+        bars.append(Bar(f"{contest.title}, {kind}", f"at most {most} × classical", f"{ratio:.2f} ×", ratio <= most))
+    return contest, bars
+
+
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -338,6 +393,7 @@ def files(rows: int, rounds: int) -> Outcome:
 CONTESTS: dict[str, Callable[[], Outcome]] = {
     "long": long,
     "wide": wide,
+    "robust": robust,
     "descent": descent,
     "small": small,
     "formula": formula,

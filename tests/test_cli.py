@@ -148,6 +148,43 @@ def test_fit_prints_what_python_prints(arguments, options, table):
     assert result.stderr == ""
 
 
+UNDER = [
+    (["--vcov", "HC3"], {"kind": "HC3"}),
+    (["--vcov", "HC1", "--small-sample", "statsmodels"], {"kind": "HC1", "small_sample": "statsmodels"}),
+    (["--vcov", "CR2", "--cluster", "firm"], {"kind": "CR2", "cluster": "firm"}),
+    (["--vcov", "CR1", "--cluster", "firm", "--cluster", "city"], {"kind": "CR1", "cluster": ["firm", "city"]}),
+    (["--vcov", "HAC", "--lags", "0"], {"kind": "HAC", "lags": 0}),
+    (
+        ["--vcov", "HAC", "--kernel", "qs", "--bandwidth", "2.5", "--prewhite"],
+        {"kind": "HAC", "kernel": "qs", "bandwidth": 2.5, "prewhite": True},
+    ),
+    (["--vcov", "HAC", "--bandwidth", "andrews"], {"kind": "HAC", "bandwidth": "andrews"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "how"), UNDER)
+def test_fit_under_a_covariance_is_saved_with_it(arguments, how, tmp_path):
+    table = write_csv(tmp_path / "panel.csv", TABLE | {"firm": [i % 7 for i in range(N)]})
+    saved = str(tmp_path / "m.betahat")
+    shown = run("fit", table, FORMULA, *arguments, "--save", saved).stdout
+    assert shown == f"{bh.fit(FORMULA, table).with_vcov(**how)}\n"
+    assert run("describe", saved).stdout.startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--vcov", "HC9"], ["HC9", "Did you mean"]),
+        (["--vcov", "CR1"], ["without clusters"]),
+        (["--vcov", "CR1", "--cluster", "cty"], ["Did you mean 'city'"]),
+        (["--lags", "3"], ["classical", "'lags'"]),
+        (["--vcov", "HAC", "--bandwidth", "andrew"], ["Did you mean 'andrews'"]),
+    ],
+)
+def test_a_covariance_that_will_not_do_is_refused(arguments, words, table, tmp_path):
+    refused(["fit", table, FORMULA, *arguments], words, tmp_path)
+
+
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "html", "json"])
 def test_forms_and_levels(form, table, model):
     summary = bh.fit(FORMULA, table).summary(level=0.9)

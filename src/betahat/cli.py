@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,36 @@ _form = click.option(
     help="Form of the summary.",
     show_default=True,
 )
+_VCOV = [
+    click.option("--vcov", metavar="KIND", help="classical, HC0 to HC4, CR0 to CR3, CR1S or HAC."),
+    click.option("--cluster", metavar="COLUMN", multiple=True, help="Clusters of CR; once for each way."),
+    click.option("--small-sample", metavar="WHOSE", help="R, stata, fixest, statsmodels, clubSandwich or none."),
+    click.option("--kernel", metavar="NAME", help="bartlett, parzen or qs, for HAC."),
+    click.option("--lags", type=int, metavar="N", help="The last lag of HAC; chosen when left out."),
+    click.option("--bandwidth", metavar="B", help="A number, newey-west or andrews, for HAC."),
+    click.option("--prewhite", is_flag=True, default=None, help="Take a VAR(1) out of the scores first, for HAC."),
+]
+
+
+def _covariance(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a covariance."""
+    for option in reversed(_VCOV):
+        command = option(command)
+    return command
+
+
+def _how(options: dict[str, Any]) -> dict[str, Any]:
+    """What `with_vcov` is to be asked, of the options that were given."""
+    how = {name: value for name, value in options.items() if value not in (None, ())}
+    if "vcov" in how:
+        how["kind"] = how.pop("vcov")
+    if "cluster" in how:
+        how["cluster"] = list(how["cluster"])
+    with suppress(KeyError, ValueError):  # it is left out, or a name
+        how["bandwidth"] = float(how["bandwidth"])
+    return how
+
+
 _level = click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
 
 
@@ -80,6 +111,7 @@ def main() -> None:
 
     \b
       betahat fit cars.csv "mpg ~ wt + C(cyl)" --save cars.betahat
+      betahat fit panel.parquet "y ~ x" --vcov CR2 --cluster firm
       betahat predict cars.betahat new.csv --interval prediction
       betahat lecture
     """  # noqa: D301
@@ -111,6 +143,7 @@ def main() -> None:
     help="Keep what was gathered in FILE after each data file; the same command goes on from there.",
 )
 @click.option("--memory", metavar="SIZE", help="Ceiling for what is taken beyond the libraries: 500MB, 2GB, 1.5GiB.")
+@_covariance
 @_level
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
 @click.option("--plot", "plot_to", metavar="FILE", help="Draw the residuals in four panels: FILE.png, .pdf or .svg.")
@@ -135,6 +168,7 @@ def fit(
     plot_to: str | None,
     form: str,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Fit FORMULA to DATA and print the summary.
 
@@ -142,12 +176,13 @@ def fit(
     "arr_delay ~ dep_delay + C(carrier)".
     """
     import betahat as bh
-    from betahat import errors, inference, plot
+    from betahat import errors, inference, plot, sandwich
     from betahat.formula import responses
 
     if "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
+    sandwich.maker(**(how := _how(options)))
     if responses(formula)[0]:
         raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
     for target in (save_to, plot_to):
@@ -170,6 +205,8 @@ def fit(
             checkpoint=checkpoint,
             memory=memory,
         )
+        if how:
+            model = model.with_vcov(**how)
     text = _render(model, level, form)
     if save_to:
         model.save(save_to)

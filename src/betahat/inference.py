@@ -28,6 +28,7 @@ from betahat.source import Source, hand_out, is_frame
 
 SIMULTANEOUS = ("bonferroni", "scheffe")
 INTERVALS = ("confidence", "prediction")
+_FLAT = 1e-13  # an eigenvalue of a correlation matrix that is zero but for rounding
 _ODD = 0.2  # a level that is more often meant as its complement
 
 
@@ -175,11 +176,11 @@ def f_test(fit: Fit) -> tuple[float, float]:
     """F of all terms but the intercept, and its p-value; NaN where there is no such term or no residual freedom."""
     if fit.df_model <= 0 or fit.df_resid <= 0 or fit.mss < 0:
         return math.nan, math.nan
+    if fit.rss == 0:
+        return math.inf, 0.0
     if fit.chosen is not None and fit.chosen.kind != "classical":
         kept = [i for i, term in enumerate(fit.terms) if i >= fit.intercept and term not in fit.dropped]
         return wald(fit, np.eye(len(fit.terms))[kept])[:2]
-    if fit.rss == 0:
-        return math.inf, 0.0
     value = (fit.mss / fit.df_model) / fit.scale
     return value, float(upper_tail(value, fit.df_model, fit.df_resid))
 
@@ -188,13 +189,18 @@ def wald(fit: Fit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, fl
     """F of the hypothesis L W = right, L (m, p), its p-value, and its numerator's degrees of freedom.
 
     F = (L W − right)' (L V L')⁻¹ (L W − right) / m, V the fit's covariance (Wald 1943). L V L' is brought to a unit
-    diagonal first, so that no unit matters. Rows of L must be independent of each other.
+    diagonal first, so that no unit matters. Rows of L must be independent of each other. NaN where V does not reach.
     """
     found = covariance(fit)
     gap = L @ fit.coef.numpy() - right  # (m,)
     spread = L @ found.matrix.numpy() @ L.T  # (m, m)
     d = np.sqrt(spread.diagonal())
-    value = float((gap / d) @ np.linalg.solve(spread / np.outer(d, d), gap / d)) / len(L)
+    if not (d > 0).all():
+        return math.nan, math.nan, len(L)
+    values, vectors = np.linalg.eigh(spread / np.outer(d, d))
+    if values[0] <= _FLAT * len(L):
+        return math.nan, math.nan, len(L)  # fewer clusters than hypotheses, or the like: the covariance's notes say so
+    value = float(((vectors.T @ (gap / d)) ** 2 / values).sum()) / len(L)
     return value, float(upper_tail(value, len(L), found.joint)), len(L)
 
 

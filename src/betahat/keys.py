@@ -3,6 +3,9 @@
 keys = Keys(("store",))
 source = keys.through(source)                # the same source, whose reading notes the groups
 keys.at(batch.rows)                          # the groups of rows just read; keys.values says which they are
+
+Values are numbered in the order in which they are first seen, by `Numbering`, which works on whole arrays: a hundred
+thousand groups cost no more than the hash tables that find them.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +23,79 @@ from torch import Tensor
 from betahat import errors
 from betahat.source import Source
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Codes = npt.NDArray[np.int64]
+
+
+class Numbering:
+    """Values numbered in the order in which they are first seen, over as many arrays as there come.
+
+    A hash table that is built cannot be added to, so there are several, each at least four times as large as the next
+    one; smaller ones are merged. So a value is hashed anew log₄ times, not once for each array that follows.
+    """
+
+    def __init__(self) -> None:
+        self._tables: list[tuple[pd.Index[Any], Codes]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def of(self, values: npt.NDArray[Any]) -> Codes:
+        """The numbers (n,) of values: integers, floats or objects; −1 where a value is missing."""
+        import pandas as pd
+
+        places, found = pd.factorize(values)  # in order of appearance
+        numbers = np.full(len(found) + 1, -1, dtype=np.int64)  # place −1, the last, is what is missing
+        new = np.arange(len(found))
+        for table, known in self._tables:
+            at = table.get_indexer(pd.Index(found[new], dtype=found.dtype))
+            numbers[new[at >= 0]] = known[at[at >= 0]]
+            new = new[at < 0]
+        if len(new):
+            numbers[new] = np.arange(self._count, self._count + len(new))
+            self._count += len(new)
+            self._keep(pd.Index(found[new], dtype=found.dtype), numbers[new])
+        return numbers[places]
+
+    def _keep(self, table: pd.Index[Any], known: Codes) -> None:
+        while self._tables and len(self._tables[-1][0]) < 4 * len(table):
+            former, before = self._tables.pop()
+            table, known = former.append(table), np.concatenate([before, known])
+        self._tables.append((table, known))
+
+    @property
+    def values(self) -> list[Any]:
+        """What was numbered, in order."""
+        out: list[Any] = [None] * self._count
+        for table, known in self._tables:
+            for number, value in zip(known.tolist(), table.tolist(), strict=True):
+                out[number] = value
+        return out
+
+
+class Crossing:
+    """Pairs of numbers, numbered in turn: which combination of two groupings each row belongs to."""
+
+    def __init__(self) -> None:
+        self._numbers = Numbering()
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def of(self, first: Codes, second: Codes) -> Codes:
+        """The numbers (n,) of pairs, −1 where one of the two is −1. Both are below 2³¹."""
+        there = (first >= 0) & (second >= 0)
+        found = np.full(len(first), -1, dtype=np.int64)
+        found[there] = self._numbers.of((first[there] << 31) | second[there])
+        return found
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs, in the order of their numbers."""
+        return [(key >> 31, key & 0x7FFFFFFF) for key in self._numbers.values]
 
 
 class Keys:
@@ -28,13 +103,18 @@ class Keys:
 
     def __init__(self, by: Sequence[str]) -> None:
         self.by = tuple(by)
-        self.places: dict[tuple[Any, ...], int] = {}
+        self._columns = [Numbering() for _ in self.by]
+        self._crossings = [Crossing() for _ in self.by[1:]]
         self._recent: deque[tuple[int, Codes]] = deque()
 
     @property
     def values(self) -> list[tuple[Any, ...]]:
         """The groups' values, in the order in which they were first seen."""
-        return list(self.places)
+        values: list[tuple[Any, ...]] = [(value,) for value in self._columns[0].values]
+        for crossing, column in zip(self._crossings, self._columns[1:], strict=True):
+            last = column.values
+            values = [(*values[i], last[j]) for i, j in crossing.pairs]
+        return values
 
     def through(self, source: Source) -> Source:
         """The same source, noting the groups of what is read."""
@@ -55,17 +135,13 @@ class Keys:
 
     def _codes(self, table: Any) -> Codes:
         """Each row's group (n,), −1 where a value that it goes by is missing."""
-        levels, indices = [], []
-        for name in self.by:
-            encoded = _plain(table.column(name)).dictionary_encode()
-            levels.append([*encoded.dictionary.to_pylist(), None])
-            places = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-            indices.append(np.asarray(places, dtype=np.int64))
-        seen, codes = np.unique(np.stack(indices), axis=1, return_inverse=True)
-        keys = [tuple(level[i] for level, i in zip(levels, column, strict=True)) for column in seen.T]
-        groups = [-1 if any(map(_missing, key)) else self.places.setdefault(key, len(self.places)) for key in keys]
-        out: Codes = np.array(groups, dtype=np.int64)[codes.reshape(-1)]
-        return out
+        codes, *others = (
+            _numbered(numbering, _plain(table.column(name)))
+            for numbering, name in zip(self._columns, self.by, strict=True)
+        )
+        for crossing, other in zip(self._crossings, others, strict=True):
+            codes = crossing.of(codes, other)
+        return codes
 
     def at(self, rows: Tensor) -> Codes:
         """The groups (m,) of rows just read, by their places, which go up."""
@@ -78,12 +154,25 @@ class Keys:
         return out
 
 
+def _numbered(numbering: Numbering, column: Any) -> Codes:
+    """The numbers (n,) of a column's values."""
+    if pa.types.is_signed_integer(column.type) and not column.null_count:
+        return numbering.of(column.to_numpy())
+    encoded = column.dictionary_encode()
+    levels, what = encoded.dictionary, column.type
+    kinds = (pa.types.is_floating, pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
+    if any(is_one(what) for is_one in kinds):
+        values = levels.to_numpy(zero_copy_only=False)
+    else:
+        values = np.array([*levels.to_pylist(), None], dtype=object)[:-1]
+    numbers = np.append(numbering.of(values), -1)
+    places = encoded.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)
+    out: Codes = numbers[places]
+    return out
+
+
 def _plain(column: Any) -> Any:
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
     whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
     return whole.cast(whole.type.value_type) if pa.types.is_dictionary(whole.type) else whole
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value != value

@@ -109,7 +109,7 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
     step = min(-(-n // _BLOCK), max(_BLOCKS, _CHUNK // (q * _BLOCK))) * _BLOCK
     by_columns = isinstance(A, Strips) or k <= _FEW or abs(A.strides[0]) < abs(A.strides[1])
     # One line of the cache more, lest all columns fall on the same ones.
-    room = _desk((q, step + 8) if by_columns else (step, q))
+    room = desk((q, step + 8) if by_columns else (step, q))
     lay = _lay_columns if by_columns else _lay_rows
     M, rows, log_weight = np.zeros((q, q)), float(n), 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
@@ -204,7 +204,7 @@ def faint(A: Any, columns: list[Any], squares: Array) -> Array:
     return out
 
 
-def _desk(shape: tuple[int, int]) -> Array:
+def desk(shape: tuple[int, int]) -> Array:
     """Room to write on, whatever stands there: this thread's, as large as the largest it has needed so far."""
     size = math.prod(shape)
     room = getattr(_DESK, "room", None)

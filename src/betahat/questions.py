@@ -52,8 +52,25 @@ class Questions:
 
         Parameters
         ----------
-        kind : {"classical", "HC0", "HC1", "HC2", "HC3", "HC4"}
+        kind : {"classical", "HC0", …, "HC4", "CR0", "CR1", "CR1S", "CR2", "CR3", "HAC"}
             classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid. HC: unequal variances; HC3 for few rows.
+            CR: errors that hang together within clusters; CR2 for few clusters, with Satterthwaite's degrees of
+            freedom for each coefficient. HAC: errors that hang together over time (Newey and West 1987).
+        cluster : column name, labels (n,), frame, or a list of several
+            CR only, and needed there. Labels stand beside all rows of the data, rows that the fit left out included,
+            and are matched by place. Several ways of clustering are joined by inclusion and exclusion (Cameron, Gelbach
+            and Miller 2011).
+        small_sample : {"R", "stata", "fixest", "statsmodels", "clubSandwich", "none"}
+            Whose factor for HC1, CR1 and HAC, and whose degrees of freedom; docs/covariance.md lays them side by side.
+            "R" is sandwich with t on n − rank.
+        kernel : {"bartlett", "parzen", "qs"}
+            HAC: how weights fall with the lag; "qs" is quadratic spectral.
+        lags : int
+            HAC: the last lag, L; a bandwidth of L + 1.
+        bandwidth : float or {"newey-west", "andrews"}
+            HAC: given, or automatic (Newey and West 1994, the default; Andrews 1991).
+        prewhite : bool
+            HAC: whether a VAR(1) is taken out of the scores first, and put back afterwards (Andrews and Monahan 1992).
 
         Returns
         -------
@@ -63,9 +80,12 @@ class Questions:
         Raises
         ------
         OptionError
-            When the kind is not known.
+            When the kind or an option is not known, or clusters are not given.
+        DesignError
+            When a cluster column is not in the data.
         FitError
-            When the rows are not at hand any more (`with_rows` gives them back), or a row has leverage 1.
+            When the rows are not at hand any more (`with_rows` gives them back), a row has leverage 1 (HC2 to HC4), the
+            cluster of a row is missing, there is only one, or their sums would take more than 2 GB.
 
         Examples
         --------
@@ -73,6 +93,8 @@ class Questions:
         >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
         >>> fit.with_vcov("HC3").bse.round(4).to_dict()
         {'Intercept': 0.6448, 'x': 0.2308}
+        >>> fit.with_vcov("CR1", cluster=[1, 2, 2, 1]).covariance.words
+        'CR1 by cluster, t on 2 df'
         """
         return room("inference").under(self, kind, how)  # type: ignore[no-any-return]
 

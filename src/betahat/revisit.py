@@ -23,6 +23,7 @@ from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
 from betahat.outcome import Fit
 from betahat.problem import Problem
+from betahat.products import desk
 from betahat.progress import watched
 from betahat.roads import merged
 from betahat.threads import in_order
@@ -30,7 +31,9 @@ from betahat.threads import in_order
 Array = npt.NDArray[np.float64]
 R = TypeVar("R")
 
-_BLOCK = 1 << 17  # numbers of X in a block: 1 MB, within the caches
+_BLOCK = 1 << 17  # numbers of rows in a block: 1 MB, within the caches
+_ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
+_WIDE = 48  # columns from which on BLAS uses its threads better than we do
 _TAME = 300.0  # condition up to which (X'WX)⁻¹ keeps eleven digits of a leverage; beyond, the rows are factorised
 _FAIR = 1e5  # the same where there are no rows to factorise: six digits must do
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
@@ -82,6 +85,15 @@ class Basis:
             full[0, 0], full[0, 1:] = root, -(center @ U)
         level = float(center @ coef[first:]) + (float(coef[0]) if first else 0.0)
         return cls(center, U, full, level, root)
+
+    def toward(self, slopes: Array) -> Array:
+        """From [1, x − center, y − level] to coordinates and the residual y − yhat, (r + 1, k + 2)."""
+        first, s = int(self.root > 0), self.slopes.shape[1]
+        matrix = np.zeros((first + s + 1, len(self.center) + 2))
+        matrix[:first, 0] = self.root
+        matrix[first:-1, 1:-1] = self.slopes.T
+        matrix[-1, 1:-1], matrix[-1, -1] = -slopes, 1.0
+        return matrix
 
     def covariance(self, meat: Array) -> Array:
         """U M U' (p, p), from the middle M (r, r) of a sandwich in these coordinates."""
@@ -135,8 +147,8 @@ class Seen:
         The rows in orthonormal coordinates, each times the root of its weight; a count is not in it.
     e : array (n,)
         √w (y − yhat).
-    fitted : array (n,)
-        yhat, offset included.
+    y : array (n,)
+        The response, as it is stored.
     root : array (n,) or None
         √w; None where all weights are one.
     count : array (n,) or None
@@ -148,7 +160,7 @@ class Seen:
     rows: npt.NDArray[np.int64]
     z: Array
     e: Array
-    fitted: Array
+    y: npt.NDArray[Any]
     root: Array | None
     count: Array | None
     codes: tuple[npt.NDArray[np.int64], ...]
@@ -163,6 +175,12 @@ class Seen:
     def residual(self) -> Array:
         """The raw residuals y − yhat, (n,)."""
         return self.e if self.root is None else self.e / self.root
+
+    @property
+    def fitted(self) -> Array:
+        """What the fit says of y, (n,), offset included."""
+        found: Array = self.y - self.residual
+        return found
 
     def total(self, values: Array) -> float:
         """The sum of values (n,), counts taken in."""
@@ -191,26 +209,31 @@ def revisit(
     """
     problem, basis = _problem(fit), Basis.of(fit) if basis is None else basis
     problem = problem.reopened(groupings) if groupings else problem
-    slopes, tally = fit.coef.numpy()[fit.intercept :], Tally()
+    toward, tally = basis.toward(fit.coef.numpy()[fit.intercept :]), Tally()
+    size = _rows_of(len(toward), toward.shape[1])
+    step = max(1, _BLOCK // (size * toward.shape[1])) * size
     items: Iterator[Any] = problem.batches(tally) if problem.pieces is None else problem.pieces(tally)
 
     def blocks() -> Iterator[tuple[Any, ...]]:
         for item in watched(items, tally, problem.label, problem.total):
             codes = tuple(grouping.at(item.rows) for grouping in groupings)
             X, *columns = _columns(item, fit.intercept)
-            step = max(256, _BLOCK // max(1, X.shape[1]))
             for start in range(0, len(X), step):
                 here = slice(start, start + step)
                 yield X[here], *(None if v is None else v[here] for v in columns), tuple(c[here] for c in codes)
 
     def look(block: tuple[Any, ...]) -> tuple[float, R]:
-        seen = _seen(basis, slopes, *block)
+        seen = _seen(basis, toward, *block)
         return seen.total(seen.e**2), work(seen)
 
     squares = 0.0
-    for part, result in in_order(blocks(), look):
+    alone = 1 if len(toward) > _WIDE else None  # BLAS's own threads are quicker then
+    for part, result in in_order(blocks(), look, alone):
         squares += part
         yield result
+    for grouping in groupings:
+        if isinstance(grouping, Labels):
+            grouping.ended(tally.read)
     if tally.used != fit.tally.used or not abs(squares - fit.rss) <= _SAME * (fit.rss + 1e-9 * abs(fit.mss)):
         raise errors.rows_changed(problem.label, tally.used, fit.tally.used, squares, fit.rss)
 
@@ -240,23 +263,45 @@ def _columns(item: Batch | Piece, intercept: bool) -> tuple[Any, ...]:
 
 
 def _seen(
-    basis: Basis, slopes: Array, X: Any, y: Any, weight: Any, offset: Any, count: Any, rows: Any, codes: Any
+    basis: Basis, toward: Array, X: Any, y: Any, weight: Any, offset: Any, count: Any, rows: Any, codes: Any
 ) -> Seen:
-    first = int(basis.root > 0)
-    apart = np.subtract(X, basis.center, dtype=np.float64)  # (n, k)
-    fitted = apart @ slopes + basis.level  # (n,)
+    n, k = X.shape
+    room = desk((k + 2, n))
+    room[0] = 1.0
+    np.subtract(X.T, basis.center[:, None], out=room[1:-1])
+    np.subtract(y, basis.level, out=room[-1])
     if offset is not None:
-        fitted += offset
-    z = np.empty((first + basis.slopes.shape[1], len(y)))  # (r, n)
-    z[:first] = basis.root
-    np.matmul(basis.slopes.T, apart.T, out=z[first:])
-    e = y - fitted
+        room[-1] -= offset
+    out = np.empty((len(toward), n))
+    size = _rows_of(*toward.shape)
+    for part, into in zip(_blocks(room, size), _blocks(out, size), strict=True):
+        np.matmul(toward, part, out=into)
     root = None
     if weight is not None:
         root = np.sqrt(weight, dtype=np.float64)
-        z *= root
-        e *= root
-    return Seen(rows, z, e, fitted, root, None if count is None else np.asarray(count, dtype=np.float64), codes)
+        out *= root
+    return Seen(rows, out[:-1], out[-1], y, root, None if count is None else np.asarray(count, np.float64), codes)
+
+
+def gram(s: Array) -> Array:
+    """The products s s' (r, r) of s (r, n), taken in blocks: the threads are ours, and BLAS shall wake none."""
+    total: Array = sum(np.matmul(one, one.transpose(0, 2, 1)).sum(0) for one in _blocks(s, _rows_of(len(s), len(s))))
+    return total
+
+
+def _rows_of(rows: int, columns: int) -> int:
+    """Rows of the data whose product with a matrix of this shape BLAS computes without waking threads of its own."""
+    if rows > _WIDE:
+        return _BLOCK // columns  # its threads are wanted
+    return max(64, 1 << (_ALONE // (rows * columns)).bit_length() - 1)
+
+
+def _blocks(columns: Array, size: int) -> list[Array]:
+    """Columns (q, n) as blocks (b, q, size), and what remains as one (1, q, rest); nothing is copied."""
+    q, n = columns.shape
+    whole = n // size * size
+    parts = [columns[:, :whole].reshape(q, -1, size).transpose(1, 0, 2)] if whole else []
+    return [*parts, columns[None, :, whole:]] if whole < n else parts
 
 
 class Labels:
@@ -266,13 +311,22 @@ class Labels:
         import pandas as pd
 
         self.by = (what,)
-        self._codes, found = pd.factorize(np.asarray(values) if not hasattr(values, "dtype") else values)
+        if isinstance(values, list | tuple):
+            values = pd.Series(values)  # NumPy would make text of a NaN beside text
+        elif not isinstance(values, pd.Series | pd.Index):
+            values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+        self._codes, found = pd.factorize(values)
         self.values: list[tuple[Any, ...]] = [(value,) for value in found]
 
     def at(self, rows: Any) -> npt.NDArray[np.int64]:
         """The groups (m,) of rows, by their places; −1 where the label is missing."""
         places = rows.numpy()
-        if len(places) and int(places[-1]) >= len(self._codes):
-            raise errors.different_rows("The data", int(places[-1]) + 1, self.by[0], len(self._codes))
-        found: npt.NDArray[np.int64] = self._codes[places]
+        found = np.full(len(places), -1, dtype=np.int64)  # when labels are too few, `ended` says so
+        there = places < len(self._codes)
+        found[there] = self._codes[places[there]]
         return found
+
+    def ended(self, read: int) -> None:
+        """Refuse labels that are not as many as the rows that were read."""
+        if read != len(self._codes):
+            raise errors.cluster_rows(self.by[0], len(self._codes), read)

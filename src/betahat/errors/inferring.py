@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from betahat.errors.letters import FitError, count
+from collections.abc import Sequence
+
+from betahat.errors.letters import FitError, OptionError, count, listing, nearest
 
 
 def rows_not_here(label: str) -> FitError:
@@ -58,4 +60,71 @@ def rows_weighted_otherwise(weighted: bool, counted: bool) -> FitError:
         f"Of weights= and freq=, the fit was given {had}.",
         "with others the rows would not be those that it was learned from",
         "give the rows back just as they were given to the fit",
+    )
+
+
+def no_prewhitening(rows: int, rank: int) -> FitError:
+    """Refuse a vector autoregression of scores that do not determine it."""
+    return FitError(
+        f"The scores of {count(rows, 'row')} cannot be prewhitened: their VAR(1) of {count(rank, 'coefficient')} is "
+        "not determined.",
+        "there are too few rows, or some scores are combinations of others",
+        "leave prewhite= out",
+    )
+
+
+# ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cluster_needed(kind: str) -> OptionError:
+    """Refuse a cluster covariance without clusters."""
+    return OptionError(
+        f"{kind} was asked for without clusters.",
+        "it adds up the scores of rows that belong together, and has to know which ones do",
+        f'name the column, with_vcov("{kind}", cluster="firm"), or pass an array with a label for each row',
+    )
+
+
+def option_unknown_for(kind: str, option: str, known: Sequence[str]) -> OptionError:
+    """Refuse an option that a covariance does not have."""
+    has = f"it takes {listing(known)}" if known else "it takes no options"
+    return OptionError(f"{kind} has no option {option!r}.", has, nearest(option, known).strip())
+
+
+def clusters_missing(what: str, missing: int, row: int) -> FitError:
+    """Refuse clusters that are missing for rows of the fit."""
+    return FitError(
+        f"{what} is missing in {count(missing, 'row')} of the fit, first in row {row:,} (rows are counted from 0).",
+        "a row whose cluster is not known cannot be added to any",
+        "fit without these rows, or give each of them a cluster of its own",
+    )
+
+
+def cluster_alone(what: str) -> FitError:
+    """Refuse a single cluster."""
+    return FitError(
+        f"All rows that the fit used belong to one cluster of {what}.",
+        "the scores of the whole sample add up to zero, so one cluster says nothing of the coefficients' uncertainty",
+        'take a finer grouping, or "HC3" if rows are independent',
+    )
+
+
+def cluster_twice(names: Sequence[str]) -> OptionError:
+    """Refuse a column that is given twice."""
+    return OptionError(f"cluster= names {listing([repr(name) for name in names])} twice.", remedy="name it once")
+
+
+def cluster_rows(what: str, given: int, read: int) -> FitError:
+    """Refuse cluster labels that are not one for each row."""
+    return FitError(
+        f"{what} has {count(given, 'label')}, and the data have {count(read, 'row')}.",
+        "labels stand beside all rows of the data, those included that the fit left out",
+        "pass one label for each row of the data, or the name of a column",
+    )
+
+
+def too_large(what: str, needed: int, most: int, remedy: str) -> FitError:
+    """Refuse what would take more memory than is allowed for it."""
+    return FitError(
+        f"{what} would take {needed / 2**20:,.0f} MB of memory.", f"at most {most / 2**20:,.0f} MB are taken", remedy
     )

@@ -10,6 +10,8 @@ which factors and degrees of freedom other programs use.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,22 +19,32 @@ import torch
 from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import Fit
-from betahat.sandwich import heteroskedastic
+from betahat.sandwich import clustered, heteroskedastic, serial
 
-KINDS = ("classical", *heteroskedastic.KINDS)
+KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 
 def chosen(fit: Fit, kind: str = "classical", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
+    return maker(kind, **how)(fit, kind, **how)
+
+
+def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
+    """What makes covariances of this kind, once it is sure that it knows these options."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise errors.unknown_option("vcov", kind, KINDS)
-    if kind == "classical":
-        return classical(fit)
-    return heteroskedastic.covariance(fit, kind)
+    rooms: tuple[Any, ...] = (heteroskedastic, clustered, serial)
+    room = next((room for room in rooms if kind in room.KINDS), None)
+    make: Callable[..., Covariance] = classical if room is None else room.covariance
+    known = [name for name, one in inspect.signature(make).parameters.items() if one.kind is one.KEYWORD_ONLY]
+    for option in how:
+        if option not in known:
+            raise errors.option_unknown_for(kind, option, known)
+    return make
 
 
-def classical(fit: Fit) -> Covariance:
+def classical(fit: Fit, kind: str = "classical") -> Covariance:
     """σ̂² (X'WX)⁻¹, with σ̂² = rss / df_resid."""
     df = torch.full((len(fit.terms),), float(fit.df_resid), dtype=torch.float64)
     words = f"classical, t on {fit.df_resid:,} df"
-    return Covariance("classical", fit.unscaled * fit.scale, df, float(fit.df_resid), words)
+    return Covariance(kind, fit.unscaled * fit.scale, df, float(fit.df_resid), words)

@@ -20,7 +20,8 @@ import torch
 from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import Fit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Basis, Seen, gram, revisit
+from betahat.sandwich.small_sample import of_rows, reach
 
 Array = npt.NDArray[np.float64]
 
@@ -28,26 +29,23 @@ KINDS = ("HC0", "HC1", "HC2", "HC3", "HC4")
 ONE = 1e-10  # a leverage nearer to one than this is one: its row determines a coefficient by itself
 
 
-def covariance(fit: Fit, kind: str) -> Covariance:
+def covariance(fit: Fit, kind: str, *, small_sample: str = "R") -> Covariance:
     """The covariance of this kind, from a second pass over the rows."""
     n, p = fit.nobs, fit.rank
     if n <= p:
         raise errors.no_freedom_for(kind, n, p)
+    rule = of_rows(kind, small_sample, n=n, k=p)
 
     def middle(seen: Seen) -> Array:
-        s = seen.z * _scaled(seen, kind, n, p)  # (r, n)
-        product: Array = s @ s.T
-        return product
+        return gram(seen.z * _scaled(seen, kind, n, p))
 
     basis = Basis.of(fit)
     meat = np.zeros((p, p))
     for part in revisit(fit, middle, basis=basis):
         meat += part
-    if kind == "HC1":
-        meat *= n / (n - p)
-    df = float(fit.df_resid)
-    every = torch.full((len(fit.terms),), df, dtype=torch.float64)
-    return Covariance(kind, torch.from_numpy(basis.covariance(meat)), every, df, f"{kind}, t on {fit.df_resid:,} df")
+    matrix = torch.from_numpy(basis.covariance(meat * rule.factors[0]))
+    every = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
+    return Covariance(kind, matrix, every, rule.df, f"{kind}, {reach(rule.df)}")
 
 
 def _scaled(seen: Seen, kind: str, n: int, p: int) -> Array:
