@@ -118,3 +118,14 @@ def test_asking_changes_nothing(table):
     assert "HC3" in str(fit.summary(vcov="HC3"))
     assert fit.bse.equals(before)
     assert fit.conf_int(vcov="HC3").equals(fit.with_vcov("HC3").conf_int())
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 1), (900, 1), (700, 47), (5000, 60)])  # BLAS uses its own threads beyond 48
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_few_and_many_columns_in_either_layout(n, k, order):
+    rng = np.random.default_rng(k)
+    X = np.asarray(rng.standard_normal((n, k)) + 5, dtype=np.float32, order=order)
+    y = X.sum(1) + rng.standard_normal(n)
+    expected = by_hand(np.column_stack([np.ones(n), (X - np.float32(5)).astype(float)]), y, np.ones(n), np.ones(n), 2)
+    found = bh.fit(X - np.float32(5), y).with_vcov("HC3").bse
+    np.testing.assert_allclose(found, np.sqrt(expected.diagonal()), rtol=1e-10)  # the inverse by hand
