@@ -106,7 +106,7 @@ EXAMPLES = examples()
 
 def test_the_main_doors_have_an_example():
     named = {test.name for test in EXAMPLES}
-    assert {"betahat.fitting.fit", "betahat.questions.Questions.predict", "betahat.source.Source.of"} <= named
+    assert {"betahat.fitting.fit", "betahat.questions.coefficients.Coefficients.predict", "betahat.source.Source.of"} <= named
     assert len(EXAMPLES) >= 8
 
 
