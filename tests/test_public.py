@@ -106,7 +106,8 @@ EXAMPLES = examples()
 
 def test_the_main_doors_have_an_example():
     named = {test.name for test in EXAMPLES}
-    assert {"betahat.fitting.fit", "betahat.questions.coefficients.Coefficients.predict", "betahat.source.Source.of"} <= named
+    predict = "betahat.questions.coefficients.Coefficients.predict"
+    assert {"betahat.fitting.fit", predict, "betahat.source.Source.of"} <= named
     assert len(EXAMPLES) >= 8
 
 

@@ -241,7 +241,8 @@ def _step_by_step(
     solved = x.rounded()  # (r, m)
     residual = Doubled(residuals.high[:, 0], residuals.low[:, 0])
     rss = float(_weighed(residual.square(), rows.w).rounded())
-    return Corrected(solved[:, 0], -(solved[:, 1:] + solved[:, 1:].T) / 2, rss, residual, left)
+    better = np.zeros((0, 0)) if inverse is None else -(solved[:, 1:] + solved[:, 1:].T) / 2
+    return Corrected(solved[:, 0], better, rss, residual, left)
 
 
 def _augmented(
