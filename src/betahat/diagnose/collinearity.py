@@ -1,4 +1,4 @@
-"""Collinearity: how far the terms say the same, from the fit's own (X'WX)⁻¹, without another pass.
+"""Collinearity: how far the terms say the same, from the fit's own (X'WX)⁻¹, or from its rows where that is too coarse.
 
     vif(fit)             # by term: how many times larger collinearity makes the variance of its coefficients
     collinearity(fit)    # condition indices, and which coefficients share a weak direction
@@ -71,18 +71,34 @@ def inflation(fit: Fit, terms: dict[str, list[int]]) -> pd.DataFrame:
     are taken by their logarithms: of many columns they leave the range of a float.
     """
     kept = sorted(i for places in terms.values() for i in places)
-    V = fit.unscaled.numpy()[np.ix_(kept, kept)]
-    d = np.sqrt(V.diagonal())
-    R = V / np.outer(d, d)
-    if np.linalg.matrix_rank(R) < len(R) or fit.rank < len(kept) + fit.intercept:
+    if fit.rank < len(kept) + fit.intercept:
         raise errors.vif_of_singular(fit.rank, len(fit.terms))
-    whole = np.linalg.slogdet(R)[1]
-    rows = []
+    root = _root(fit, kept)
+    whole, rows = _log_det(root), []
     for places in terms.values():
         own = np.isin(kept, places)
-        log = np.linalg.slogdet(R[np.ix_(own, own)])[1] + np.linalg.slogdet(R[np.ix_(~own, ~own)])[1] - whole
+        log = _log_det(root[own]) + _log_det(root[~own]) - whole
         rows.append((float(np.exp(log)), len(places), float(np.exp(log / (2 * len(places))))))
     return pd.DataFrame(rows, index=list(terms), columns=["vif", "df", "vif_root"])
+
+
+def _root(fit: Fit, kept: list[int]) -> Array:
+    """Z with Z Z' = R, (k, k): determinants from it lose as many digits as the condition has, from R twice as many.
+
+    Where the condition is large it comes from a pass over the rows; where these are gone, from (X'WX)⁻¹ all the same.
+    """
+    try:
+        U = Basis.of(fit).slopes[np.array(kept) - int(fit.intercept)]
+    except errors.FitError:
+        U = np.linalg.cholesky(fit.unscaled.numpy()[np.ix_(kept, kept)])
+    found: Array = U / np.linalg.norm(U, axis=1)[:, None]
+    return found
+
+
+def _log_det(root: Array) -> float:
+    """Log det Z Z', from the triangle of Z'; zero for no row."""
+    triangle: Array = np.linalg.qr(root.T)[1]
+    return 2 * float(np.log(np.abs(triangle.diagonal())).sum())
 
 
 def collinearity(fit: Fit) -> pd.DataFrame:
