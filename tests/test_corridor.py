@@ -15,10 +15,10 @@ HOUSE = Path(betahat.__file__).parent
 ORDER = [
     "errors", "threads", "batch", "csvtext", "files", "source", "columns", "expressions", "formula", "encoding",
     "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "sums", "doubled", "derive", "update",
-    "epochs", "trace", "covariance", "questions", "outcome", "modules", "progress", "problem", "roads", "moments",
-    "checkpoint", "learning", "finishing", "groups", "many", "validation", "fitting", "feed", "training",
-    "estimating", "revisit", "sandwich", "inference", "hypotheses", "windows", "diagnose", "numerals", "report",
-    "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "epochs", "trace", "covariance", "questions", "outcome", "modules", "functional", "progress", "problem", "roads",
+    "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation", "fitting", "feed", "training",
+    "estimating", "revisit", "sandwich", "inference", "delta", "hypotheses", "windows", "diagnose", "numerals",
+    "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

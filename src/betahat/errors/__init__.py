@@ -9,6 +9,7 @@ and the reader gets the letter with their own names and numbers in it.
 
 from betahat.errors.asking import *  # noqa: F403
 from betahat.errors.computing import *  # noqa: F403
+from betahat.errors.estimating import *  # noqa: F403
 from betahat.errors.inferring import *  # noqa: F403
 from betahat.errors.letters import *  # noqa: F403
 from betahat.errors.reading import *  # noqa: F403
