@@ -23,6 +23,7 @@ from betahat.functional import Functional, double
 
 _BLOCK = 1 << 21  # numbers of per-row gradients that are held at a time
 _COLUMNS = 64  # of a Hessian, that are made at a time
+_ROUNDING = 1e-12  # an eigenvalue of a loss's curvature below this share of the largest is zero
 _LOOKED = 16  # rows on which a loss is tried out
 
 
@@ -160,7 +161,9 @@ def _bent(f: Functional, loss: Loss, theta: Tensor, x: Any, y: Tensor) -> Tensor
     if k == 1:
         return C.abs().sqrt() * J
     values, vectors = torch.linalg.eigh(C)
-    bent: Tensor = values.abs().sqrt()[:, None] * (vectors.T @ J)
+    size = values.abs()
+    size = torch.where(size > _ROUNDING * size.max(), size, 0.0)  # its root would be 1e-8, not zero
+    bent: Tensor = size.sqrt()[:, None] * (vectors.T @ J)
     return bent
 
 
@@ -171,8 +174,8 @@ def checked(f: Functional, X: Any, y: Tensor, loss: Loss) -> float | None:
     yhat = f.whole(f.theta, X).detach()
     if y.is_floating_point() and (yhat.shape[0] != n or yhat.numel() != y.numel()) and yhat.ndim <= 2:
         raise errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
-    each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)])
-    whole = loss(yhat, beside(yhat, y))
+    each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
+    whole = loss(yhat, beside(yhat, y)).double()
     if each.ndim != 1 or whole.ndim:
         raise errors.loss_not_one_number(tuple(whole.shape))
     if not bool(whole.isfinite()):

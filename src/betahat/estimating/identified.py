@@ -68,8 +68,8 @@ class Known:
         values, vectors = torch.linalg.eigh(T.T @ pieces.hessian @ T)
         up = values > _BENT
         root = T @ vectors[:, up]
-        down = (T @ vectors[:, ~up]).square().sum(1) / T.square().sum(1).clamp(min=1e-300)  # (p,)
-        for j in (down > _IN).nonzero()[:, 0].tolist():
+        down = scale[:, None] * (T @ vectors[:, ~up])  # (p, ·), in units in which F has a unit diagonal
+        for j in ((down / down.norm(dim=0)).square().sum(1) > _IN).nonzero()[:, 0].tolist():
             unknown.setdefault(terms[j], "the loss has no minimum in it here")
         return cls(root @ torch.diag(1 / values[up]) @ root.T, rank, int((~up).sum()), unknown, blind)
 

@@ -139,9 +139,9 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 
 def _walked(plan: Plan, recorder: Recorder, function: Functional, reduction: str, damped: bool) -> Ended:
     theta, mu, grows = function.theta, _FIRST if damped else 0.0, 2.0
+    if not math.isfinite(value := _value(plan, function, theta)):
+        raise errors.first_loss_not_finite(value)
     tangent = _tangent(plan, function, theta)
-    if not math.isfinite(tangent.value):
-        raise errors.first_loss_not_finite(tangent.value)
     scale, ended, last = torch.zeros_like(theta), False, math.inf
     epoch = 0
     try:
@@ -153,9 +153,7 @@ def _walked(plan: Plan, recorder: Recorder, function: Functional, reduction: str
             if offset <= _OFFSET or (ended and offset >= last):
                 left = len(theta) - len(steps.d)
                 lost = (
-                    f", but {errors.count(left, 'direction')} of the weights {'changes' if left == 1 else 'change'} no output here"
-                    if left
-                    else ""
+                    f", {errors.count(left, 'direction')} of the weights without effect on the output" if left else ""
                 )
                 return Ended(epoch - 1, f"arrived, relative offset {offset:.1e} (Bates and Watts){lost}")
             last, length, found = offset, 1.0, None
