@@ -290,6 +290,14 @@ def test_a_shared_parameter_stands_once(line):
     np.testing.assert_allclose(found.bse, fit.bse, rtol=1e-8)
 
 
+def test_a_perfect_fit_has_standard_errors_of_zero():
+    X = rows()
+    net = nn.Linear(2, 1).double()
+    with torch.no_grad():
+        y = net(X)[:, 0]
+    assert (bh.infer(net, X, y, loss=nn.MSELoss(), kind="fisher").bse < 1e-15).all()
+
+
 # ── conditions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

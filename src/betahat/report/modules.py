@@ -34,7 +34,9 @@ class ModuleSummary(Summary):
         """How it was trained: label and value."""
         fit: ModuleFit = self.fit
         first = next(iter(fit.module.parameters()))
-        lines = [("Rows", f"{fit.nobs:,}"), ("Update", fit.update), ("Steps", f"{len(fit.trace):,}")]
+        lines = [("Rows", f"{fit.nobs:,}")]
+        if len(fit.trace):
+            lines += [("Update", fit.update), ("Steps", f"{len(fit.trace):,}")]
         if fit.chosen is not None:
             lines.append(("Covariance", fit.chosen.words))
         return [*lines, ("Arithmetic", f"{str(first.dtype).removeprefix('torch.')}, {first.device.type}")]
