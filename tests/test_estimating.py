@@ -13,6 +13,7 @@ from scipy.optimize import curve_fit
 from torch import nn
 
 import betahat as bh
+from betahat import functional
 from betahat.estimating import gathering
 from betahat.feed import Feed
 from betahat.functional import Functional
@@ -182,7 +183,7 @@ def test_any_split_gives_the_same(curved, monkeypatch):
     whole = bh.infer(net, X, y, loss=nn.MSELoss())
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), batch_size=33)
     found = [bh.infer(net, X, y, loss=nn.MSELoss(), batch_size=7), bh.infer(net, loader, loss=nn.MSELoss())]
-    monkeypatch.setattr(gathering, "_BLOCK", 13 * 7)  # blocks of seven rows
+    monkeypatch.setattr(functional, "BLOCK", 13 * 7)  # blocks of seven rows
     found.append(bh.infer(net, X, y, loss=nn.MSELoss()))
     for one in found:
         np.testing.assert_allclose(one.vcov(), whole.vcov(), rtol=1e-7, atol=1e-12)  # sums in another order, inverted

@@ -114,3 +114,15 @@ def test_a_start_outside_the_curve_is_a_letter():
     curve = Curve(case, [1.0, -100.0])
     with pytest.raises(bh.BetahatError, match="first loss"):
         bh.train(curve, x, y[:, 0], loss=nn.MSELoss(), optimizer="levenberg-marquardt", epochs=5)
+
+
+def test_too_many_weights_and_no_rows_are_letters():
+    with pytest.raises(bh.BetahatError, match=r"10,099 × 10,099 matrix in every step"):
+        bh.train(
+            nn.Sequential(nn.Linear(100, 99), nn.Linear(99, 1)), torch.ones(5, 100), torch.ones(5), loss=nn.MSELoss(),
+            optimizer="levenberg-marquardt", epochs=2,
+        )  # fmt: skip
+    case = CASES["Misra1a"]
+    empty = torch.zeros(0, 1, dtype=torch.float64)
+    with pytest.raises(bh.BetahatError):
+        bh.train(Curve(case, case["start2"]), empty, empty[:, 0], loss=nn.MSELoss(), optimizer="gauss-newton", epochs=2)

@@ -21,13 +21,12 @@ from torch.func import functional_call, jacrev, vmap
 
 from betahat import errors, inference
 from betahat.batch import as_tensor
-from betahat.functional import Functional, double, evaluating
+from betahat.functional import BLOCK, Functional, double, evaluating
 from betahat.modules import ModuleFit, learned
 from betahat.source import Source, hand_out, is_frame
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-_BLOCK = 1 << 21  # numbers of derivatives that are held at a time
 _IN = 1e-6  # the share of a derivative that may lie in a direction without information
 
 
@@ -123,7 +122,7 @@ def predict(fit: ModuleFit, new: Any, *, interval: str | None, level: float, bat
     values, half = [], []
     with evaluating(fit.module):
         f = Functional.of(fit.module)
-        step = batch_size or max(1, _BLOCK // max(1, len(f.theta)))
+        step = batch_size or max(1, BLOCK // max(1, len(f.theta)))
         for start in range(0, len(X), step):
             x = double(X[start : start + step])
             with torch.no_grad():

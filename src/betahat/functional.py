@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from betahat.modules import flat, learned
+
+BLOCK = 1 << 21  # numbers of derivatives that are held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,22 @@ class Functional:
 def double(values: Any) -> Any:
     """Floating-point numbers as float64; anything else as it is."""
     return values.detach().double() if isinstance(values, Tensor) and values.is_floating_point() else values
+
+
+class Batches(Protocol):
+    """Whatever yields batches of (X, y)."""
+
+    def batches(self) -> Iterator[tuple[Any, Any]]:
+        """A fresh pass."""
+        ...
+
+
+def blocks(feed: Batches, p: int) -> Iterator[tuple[Any, Tensor]]:
+    """All rows in float64, so many at a time that p derivatives of each take 16 MB."""
+    step = max(1, BLOCK // max(1, p))
+    for X, y in feed.batches():
+        for start in range(0, len(y), step):
+            yield double(X[start : start + step]), double(y[start : start + step])
 
 
 @contextmanager

@@ -143,3 +143,12 @@ def derivative_not_finite() -> FitError:
         "the weights are where the curve has no derivative (a root or logarithm of zero), or the numbers overflow",
         "start elsewhere, or scale the columns",
     )
+
+
+def too_many_for_tangents(name: str, number: int, most: int) -> OptionError:
+    """Refuse least squares on tangents with too many weights."""
+    return OptionError(
+        f"{name} decomposes a {number:,} × {number:,} matrix in every step.",
+        f"beyond {most:,} weights that takes minutes for one step",
+        'take "lbfgs" or "adam"',
+    )

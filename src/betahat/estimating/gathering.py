@@ -9,7 +9,7 @@ gradients take 16 MB. The memory does not depend on the number of rows.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,8 @@ from torch.func import grad, jacrev, vmap
 
 from betahat import errors
 from betahat.feed import Feed
-from betahat.functional import Functional, double
+from betahat.functional import Functional, blocks
 
-_BLOCK = 1 << 21  # numbers of per-row gradients that are held at a time
 _COLUMNS = 64  # of a Hessian, that are made at a time
 _ROUNDING = 1e-12  # an eigenvalue of a loss's curvature below this share of the largest is zero
 _LOOKED = 16  # rows on which a loss is tried out
@@ -97,7 +96,7 @@ def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Gr
     outer, A = theta.new_zeros(p, p), theta.new_zeros(p, p) if hessian else None
     scores = None if groups is None else theta.new_zeros(groups.number, p)
     multiple: float | None = None
-    for x, y in _blocks(feed, p):
+    for x, y in blocks(feed, p):
         if not rows:
             multiple = checked(f, x, y, loss)
         try:
@@ -130,14 +129,6 @@ def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Gr
         raise errors.derivative_not_finite()
     A = None if A is None else (A + A.T) / 2
     return Pieces(rows, numbers, value, gradient, outer, triangle, A, multiple)
-
-
-def _blocks(feed: Feed, p: int) -> Iterator[tuple[Any, Tensor]]:
-    """All rows, so many at a time that their gradients fit into memory."""
-    step = max(1, _BLOCK // max(1, p))
-    for X, y in feed.batches():
-        for start in range(0, len(y), step):
-            yield double(X[start : start + step]), double(y[start : start + step])
 
 
 def beside(yhat: Tensor, y: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from one singular value decomposition of R D⁻¹.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 from betahat import errors
-from betahat.functional import Functional, double, evaluating
+from betahat.functional import Functional, blocks, evaluating
 from betahat.modules import learned, restored
 from betahat.training.affine import squares
 from betahat.training.loop import Ended, Plan, alongside
@@ -32,7 +31,7 @@ from betahat.training.recorder import Recorder
 
 NAMES = ("levenberg-marquardt", "gauss-newton")
 _OFFSET = 1e-8  # of Bates and Watts: standard errors, or so, from the minimum
-_BLOCK = 1 << 21  # numbers of J that are held at a time
+_MOST = 5_000  # weights: the triangle is decomposed in every step
 _TRIALS = 60  # of one step: μ grows from 1 to infinity in fewer, since it grows faster each time
 _FIRST = 1e-3  # μ at the start, J's columns being of length one
 _ROUNDING = 1e-12  # changes of the squares below this share of them may be rounding
@@ -133,50 +132,32 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     if reduction is None:
         raise errors.only_squares(NAMES[not optimizer.damped])
     function = Functional.of(plan.module)
+    if len(function.theta) > _MOST:
+        raise errors.too_many_for_tangents(NAMES[not optimizer.damped], len(function.theta), _MOST)
     with evaluating(plan.module):
         return _walked(plan, recorder, function, reduction, optimizer.damped)
 
 
 def _walked(plan: Plan, recorder: Recorder, function: Functional, reduction: str, damped: bool) -> Ended:
-    theta, mu, grows = function.theta, _FIRST if damped else 0.0, 2.0
+    theta, mu = function.theta, _FIRST if damped else 0.0
     if not math.isfinite(value := _value(plan, function, theta)):
         raise errors.first_loss_not_finite(value)
     tangent = _tangent(plan, function, theta)
-    scale, ended, last = torch.zeros_like(theta), False, math.inf
+    scale, rounding, last = torch.zeros_like(theta), False, math.inf
     epoch = 0
     try:
         for epoch in range(1, plan.epochs + 1):
-            lengths = tangent.R.norm(dim=0)
-            scale = torch.maximum(scale, lengths)
+            scale = torch.maximum(scale, tangent.R.norm(dim=0))
             steps = Steps.of(tangent, torch.where(scale > 0, scale, torch.ones_like(scale)))
             offset = steps.offset(tangent)
-            if offset <= _OFFSET or (ended and offset >= last):
-                left = len(theta) - len(steps.d)
-                lost = (
-                    f", {errors.count(left, 'direction')} of the weights without effect on the output" if left else ""
-                )
-                return Ended(epoch - 1, f"arrived, relative offset {offset:.1e} (Bates and Watts){lost}")
-            last, length, found = offset, 1.0, None
-            for _ in range(_TRIALS):
-                step, promised = steps.at(mu)
-                to = theta + length * step
-                if bool((to == theta).all()):
-                    break
-                value = _value(plan, function, to)
-                fall = tangent.value - value
-                ended = promised <= _ROUNDING * tangent.value and abs(fall) <= _ROUNDING * tangent.value
-                if math.isfinite(value) and (fall > 0 or ended):
-                    found = to
-                    ratio = fall / promised if promised > 0 else 1.0
-                    mu, grows = mu * max(1 / 3, 1 - (2 * min(ratio, 1.5) - 1) ** 3), 2.0
-                    break
-                if damped:
-                    mu, grows = mu * grows, grows * 2
-                else:
-                    length /= 2
-            if found is None:
+            if offset <= _OFFSET or (rounding and offset >= last):
+                return Ended(epoch - 1, _arrived(offset, len(theta) - len(steps.d)))
+            tried = _tried(plan, function, theta, tangent.value, steps, mu, damped)
+            if tried is None:
                 return Ended(epoch - 1, f"no step makes the squares smaller any more, relative offset {offset:.1e}")
-            theta = _recorded(plan, recorder, tangent, reduction, theta, found, epoch)
+            last, mu, rounding = offset, tried.mu, tried.rounding
+            _recorded(plan, recorder, tangent, reduction, tried.theta, epoch)
+            theta = tried.theta
             tangent = _tangent(plan, function, theta)
             for looker in plan.onlookers:
                 looker.stepped(epoch, 1, tangent.numbers)
@@ -188,23 +169,52 @@ def _walked(plan: Plan, recorder: Recorder, function: Functional, reduction: str
     return Ended(plan.epochs)
 
 
-def _blocks(plan: Plan, function: Functional) -> Iterator[tuple[Any, Tensor]]:
-    """All rows, so many at a time that their derivatives fit into memory."""
-    step = max(1, _BLOCK // max(1, len(function.theta)))
-    rows = 0
-    for X, y in plan.feed.batches():
-        rows += len(y)
-        for start in range(0, len(y), step):
-            yield double(X[start : start + step]), double(y[start : start + step])
-    if not rows:
-        raise errors.nothing_fed(plan.feed.label)
+def _arrived(offset: float, lost: int) -> str:
+    """How it ended, in words; a curve may also arrive where some weights have no say any more."""
+    where = f", {errors.count(lost, 'direction')} of the weights without effect on the output" if lost else ""
+    return f"arrived, relative offset {offset:.1e} (Bates and Watts){where}"
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A step that was taken: the weights after it (p,), the next μ, and whether the squares moved by rounding only."""
+
+    theta: Tensor
+    mu: float
+    rounding: bool
+
+
+def _tried(
+    plan: Plan, function: Functional, theta: Tensor, value: float, steps: Steps, mu: float, damped: bool
+) -> Tried | None:
+    """Shorten the step until the squares fall; None where they do not before it is too short to be a step.
+
+    Near the minimum rounding decides whether they fall. There a step is taken all the same, as long as the offset,
+    which has more digits than the squares, becomes smaller.
+    """
+    grows, length = 2.0, 1.0
+    for _ in range(_TRIALS):
+        step, promised = steps.at(mu)
+        to = theta + length * step
+        if bool((to == theta).all()):
+            return None
+        fall = value - _value(plan, function, to)
+        rounding = promised <= _ROUNDING * value and abs(fall) <= _ROUNDING * value
+        if fall > 0 or rounding:  # a value that is no number is neither
+            ratio = fall / promised if promised > 0 else 1.0
+            return Tried(to, mu * max(1 / 3, 1 - (2 * min(ratio, 1.5) - 1) ** 3), rounding)
+        if damped:
+            mu, grows = mu * grows, grows * 2
+        else:
+            length /= 2
+    return None
 
 
 def _value(plan: Plan, function: Functional, theta: Tensor) -> float:
     """|r|² at these weights."""
     total = 0.0
     with torch.no_grad():
-        for X, y in _blocks(plan, function):
+        for X, y in blocks(plan.feed, len(function.theta)):
             yhat = function.whole(theta, X)
             total += float((yhat - alongside(yhat, y)).square().sum())
     return total
@@ -214,7 +224,7 @@ def _tangent(plan: Plan, function: Functional, theta: Tensor) -> Tangent:
     """The squares and their tangent; blocks of rows are folded into one triangle of [J r]."""
     p = len(theta)
     triangle, numbers, value = theta.new_zeros(0, p + 1), 0, 0.0
-    for X, y in _blocks(plan, function):
+    for X, y in blocks(plan.feed, len(function.theta)):
         yhat = function.whole(theta, X).detach()
         r = (yhat - alongside(yhat, y)).reshape(-1)  # (m k,)
         J = vmap(jacrev(function), (None, 0))(theta, X).reshape(-1, p)  # (m k, p)
@@ -222,14 +232,14 @@ def _tangent(plan: Plan, function: Functional, theta: Tensor) -> Tangent:
         numbers, value = numbers + len(r), value + float(r.square().sum())
     if not bool(triangle.isfinite().all()):
         raise errors.derivative_not_finite()
+    if not numbers:
+        raise errors.nothing_fed(plan.feed.label)
     if len(triangle) < p + 1:
         triangle = torch.cat([triangle, triangle.new_zeros(p + 1 - len(triangle), p + 1)])
     return Tangent(value, numbers, triangle[:p, :p], triangle[:p, p])
 
 
-def _recorded(
-    plan: Plan, recorder: Recorder, tangent: Tangent, reduction: str, theta: Tensor, found: Tensor, epoch: int
-) -> Tensor:
+def _recorded(plan: Plan, recorder: Recorder, tangent: Tangent, reduction: str, found: Tensor, epoch: int) -> None:
     """Put the weights into the module, and the step into the record: loss and gradient before it, weights after."""
     share = 1 / tangent.numbers if reduction == "mean" else 1.0
     parameters = list(learned(plan.module).values())
@@ -238,7 +248,6 @@ def _recorded(
         p.grad = part.reshape(p.shape).to(p)
     recorder.derived()
     restored(plan.module, found)
-    recorder.updated(epoch, 1, tangent.numbers, theta.new_tensor(share * tangent.value), math.nan)
+    recorder.updated(epoch, 1, tangent.numbers, found.new_tensor(share * tangent.value), math.nan)
     for p in parameters:
         p.grad = None
-    return found
