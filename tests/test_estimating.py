@@ -269,6 +269,32 @@ def test_frozen_parameters_are_taken_for_known_and_listed(line):
     assert "left out: bias" in str(found).replace("\n  ", " ")
 
 
+class Heads(nn.Module):
+    """A mean and a log standard deviation for each row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Linear(2, 1).double()
+        self.log_sd = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.mean(x), self.log_sd.expand(len(x), 1)], dim=1)
+
+
+def normal(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (out[:, 1] + 0.5 * ((y - out[:, 0]) / out[:, 1].exp()) ** 2).mean()
+
+
+def test_two_heads_and_a_likelihood_of_ones_own(line):
+    X, y, net = line
+    heads, fit = Heads(), bh.fit(X, y)
+    heads.mean.load_state_dict(net.state_dict())
+    heads.log_sd.data.fill_(0.5 * float(np.log(fit.rss / N)))
+    found = bh.infer(heads, X, y, loss=normal, kind="hessian")
+    np.testing.assert_allclose(found.bse[["mean.bias[0]"]], fit.bse.iloc[:1] * ((N - 3) / N) ** 0.5, rtol=1e-8)
+    assert found.bse["log_sd[0]"] == pytest.approx((2 * N) ** -0.5, rel=1e-8)  # the information is 2 n
+
+
 class Shared(nn.Module):
     """y = w x₁ + w x₂: one weight in two layers."""
 
@@ -379,6 +405,7 @@ def together(yhat, y):
         ({"loss": nn.MSELoss(reduction="none")}, "is one number"),
         ({"loss": lambda yhat, y: (y**2).mean() + 0 * yhat.detach().sum()}, "does not depend on the parameters"),
         ({"loss": lambda yhat, y: torch.tensor((yhat - y).square().mean().item())}, "row by row"),
+        ({"y": torch.zeros(N, 2)}, "has shape"),
         ({"kind": "bayes"}, "kind"),
         ({"kind": "fisher", "cluster": np.arange(N)}, "cluster= does not go"),
         ({"small_sample": "stata"}, "small_sample"),
@@ -391,7 +418,7 @@ def together(yhat, y):
 def test_what_is_refused(line, how, words):
     X, y, net = line
     with pytest.raises(bh.BetahatError, match=words):
-        bh.infer(net, X, y, **({"loss": nn.MSELoss()} | how))
+        bh.infer(net, X, **({"y": y, "loss": nn.MSELoss()} | how))
 
 
 def test_too_many_weights_and_too_few_rows():

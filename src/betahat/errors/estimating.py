@@ -150,3 +150,31 @@ def rows_incomplete(missing: int) -> FitError:
         "a module has no answer for a row that is not complete",
         "leave these rows out, or fill them",
     )
+
+
+def only_squares(name: str) -> OptionError:
+    """Refuse least squares for a loss that is none."""
+    return OptionError(
+        f"{name} is for squared losses, and this loss is none: asked with numbers, it does not answer with the mean "
+        "or the sum of their squared differences.",
+        "the method replaces the curve by its tangent and solves for least squares",
+        'take torch.nn.MSELoss(), or an optimizer for any loss: "lbfgs", "adam"',
+    )
+
+
+def derivative_not_finite() -> FitError:
+    """Refuse a curve whose derivative is no number."""
+    return FitError(
+        "The derivative of the module's output in its weights is not finite.",
+        "the weights are where the curve has no derivative (a root or logarithm of zero), or the numbers overflow",
+        "start elsewhere, or scale the columns",
+    )
+
+
+def too_many_for_tangents(name: str, number: int, most: int) -> OptionError:
+    """Refuse least squares on tangents with too many weights."""
+    return OptionError(
+        f"{name} decomposes a {number:,} × {number:,} matrix in every step.",
+        f"beyond {most:,} weights that takes minutes for one step",
+        'take "lbfgs" or "adam"',
+    )

@@ -163,7 +163,8 @@ def checked(f: Functional, X: Any, y: Tensor, loss: Loss) -> float | None:
     n = min(len(y), _LOOKED)
     X, y = X[:n], y[:n]
     yhat = f.whole(f.theta, X).detach()
-    if y.is_floating_point() and (yhat.shape[0] != n or yhat.numel() != y.numel()) and yhat.ndim <= 2:
+    own = isinstance(loss, nn.modules.loss._Loss)  # torch's would broadcast; a user's may take an output apart
+    if own and y.is_floating_point() and yhat.numel() != y.numel():
         raise errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
     each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
     whole = loss(yhat, beside(yhat, y)).double()
