@@ -16,10 +16,11 @@ ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
     "formula", "strips", "encoding", "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
     "doubled", "sums", "derive", "direct", "update", "epochs", "trace", "covariance", "questions", "outcome",
-    "modules", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing", "groups", "many",
-    "validation", "fitting", "feed", "training", "estimating", "revisit", "sandwich", "inference", "windows",
-    "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison",
-    "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
+    "groups", "many", "validation", "fitting", "feed", "training", "estimating", "revisit", "sandwich", "inference",
+    "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
+    "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
+    "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

@@ -9,7 +9,7 @@ questions for a module and a loss of the user's own; standard errors, where ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from betahat import errors
 from betahat.batch import Tally
 from betahat.covariance import Covariance
 from betahat.questions import Questions, room
@@ -93,6 +94,12 @@ class ModuleFit(Questions):
     dropped : dict
         A coefficient that is not identified → why.
     remarks : tuple of str
+    blind : Tensor (q, p) or None
+        Directions of which the data say nothing: a function whose gradient is not orthogonal to them is not identified.
+    columns : tuple of str or None
+        The names of X's columns, where they have any.
+    replay : Design or None
+        What encodes new rows of a table.
     """
 
     module: nn.Module
@@ -111,6 +118,9 @@ class ModuleFit(Questions):
     dropped: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     problem: Any = None
+    blind: Tensor | None = None
+    columns: tuple[str, ...] | None = None
+    replay: Any = None
 
     formula = None
     intercept = False
@@ -136,6 +146,69 @@ class ModuleFit(Questions):
     def tally(self) -> Tally:
         """Rows read and used."""
         return Tally(read=self.nobs)
+
+    def with_vcov(self, kind: Any = "classical", **how: Any) -> ModuleFit:
+        """Not here: `bh.infer` makes a covariance from the rows, and is asked for another one."""
+        raise errors.covariance_chosen_before(str(kind))
+
+    def delta(self, function: Callable[[nn.Module], Tensor], level: float = 0.95) -> pd.DataFrame:
+        """Estimate, standard error and interval of any differentiable function of the parameters: the delta method.
+
+        With G (k, p) the function's derivative at the weights and V their covariance, its own is G V G'.
+
+        Parameters
+        ----------
+        function : callable
+            From the module, whose attributes and calls work as ever, to a tensor.
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        DataFrame (k, 4)
+            A row for each number of the value; columns "estimate", "std_error", "lower", "upper".
+
+        Raises
+        ------
+        FitError
+            When the function is not differentiable, or does not depend on the parameters.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import betahat as bh
+        >>> x = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(-1, 1)
+        >>> net = torch.nn.Linear(1, 1).double()
+        >>> squares = torch.nn.MSELoss()
+        >>> y = 1 + 2 * x[:, 0] + torch.sin(50 * x[:, 0])
+        >>> _ = bh.train(net, x, y, loss=squares, optimizer="levenberg-marquardt", epochs=9)
+        >>> fit = bh.infer(net, x, y, loss=squares, kind="fisher")
+        >>> fit.delta(lambda m: -m.bias / m.weight[0]).round(4).iloc[0].to_list()
+        [-0.4565, 0.091, -0.6477, -0.2652]
+        """
+        return room("delta").delta(self, function, level)  # type: ignore[no-any-return]
+
+    def predict(  # type: ignore[override]
+        self, new: Any, *, interval: str | None = None, level: float = 0.95, batch_size: int | None = None
+    ) -> Any:
+        """Predict for new rows; the interval is that of the mean response, by the delta method.
+
+        Parameters
+        ----------
+        new : tensor, array or table
+            As at the fit.
+        interval : {None, "confidence"}
+        level : float
+            Between 0 and 1.
+        batch_size : int, optional
+            Rows that are looked at in one go.
+
+        Returns
+        -------
+        Series, array or tensor (n,), or a table with the columns "predicted", "lower", "upper"
+            In the kind that `new` is. Where the module has several outputs: (n, k), or columns "predicted[0]", …
+        """
+        return room("delta").predict(self, new, interval=interval, level=level, batch_size=batch_size)
 
     def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
         """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""

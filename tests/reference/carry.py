@@ -4,8 +4,9 @@
 
 PATH_TO_REFERENCE_FOLDER is the folder that holds `open/lm_*.json` and `open/data/*.csv` (see README.md here). Every
 `lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, what comes after the fit to
-`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), and the tables that the cases name are
-copied byte for byte to `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
+`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), NIST's nonlinear sets
+(`nist_nonlinear/*.json`) to `nist_nonlinear/NAME.json`, and the tables that the cases name are copied byte for byte to
+`data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
 float64 back, and the 25-digit values stay the texts that they are. Running it again changes nothing.
 """
 
@@ -37,6 +38,11 @@ LEFT = {"robust": ("sandwich", "vcovHC_se"), "vcovHC": ("const", "HC4m", "HC5"),
         "kernHAC": ("Truncated_bw4", "TukeyHanning_bw4")}  # fmt: skip
 #: the files that are carried whole
 WHOLE = ("hyp_mtcars_nested", "mlm_mtcars")
+#: of NIST's nonlinear sets
+NONLINEAR = (
+    "name", "level", "model_printed", "model_expr", "lhs", "n", "p", "df", "x_names", "x", "y", "start1", "start2",
+    "certified",
+)  # fmt: skip
 CHECKED = ("names", "coef", "se", "rss", "sigma", "r_squared", "loglik")
 
 
@@ -92,7 +98,19 @@ def carry(reference: Path, target: Path = HERE) -> list[str]:
     for name in WHOLE:
         whole = json.loads((reference / "open" / f"{name}.json").read_text(encoding="utf-8"))
         (target / "after" / f"{name}.json").write_text(written(whole), encoding="utf-8")
+    nonlinear(reference, target)
     return [path.stem for path in found]
+
+
+def nonlinear(reference: Path, target: Path) -> None:
+    """NIST's nonlinear sets: data, both starts, certified values, and what 60 digits say of them."""
+    folder = target / "nist_nonlinear"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted((reference / "nist_nonlinear").glob("[A-Z]*.json")):
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        precise = whole["mpmath_60digit"]
+        case = {key: whole[key] for key in NONLINEAR} | {"exact": {key: precise[key] for key in ("beta", "sd", "rss")}}
+        (folder / path.name).write_text(written(case), encoding="utf-8")
 
 
 if __name__ == "__main__":

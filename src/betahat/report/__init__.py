@@ -141,7 +141,11 @@ class Summary:
             numbers = [[number(v, digits) for v in values] for values in (coef, error, lower, upper)]
             cells = [*numbers[:2], ts, *df, ps, *numbers[2:]]
         by_term = {fit.terms[i]: [c[place] for c in cells] for place, i in enumerate(kept)}
-        return [(t, f"dropped: equals {fit.dropped[t]}" if t in fit.dropped else by_term[t]) for t in fit.terms]
+        return [(t, self.without(t) if t in fit.dropped else by_term[t]) for t in fit.terms]
+
+    def without(self, term: str) -> str:
+        """Why a term has no numbers, in its place in the table."""
+        return f"dropped: equals {self.fit.dropped[term]}"
 
     @property
     def notes(self) -> list[str]:

@@ -27,6 +27,7 @@ from betahat.modules import ModuleFit, flat, learned, names_of, restored
 from betahat.outcome import Fit
 from betahat.roads import gather
 from betahat.trace import Trace
+from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
 from betahat.training.ending import words
 from betahat.training.fast import WORTH, leap, slow
@@ -78,8 +79,9 @@ def train(
         The response; for a formula the table. Where the module's output is (n, 1), y may be (n,).
     loss : callable
         From (yhat, y) to a number: a loss of `torch.nn`, or any function.
-    optimizer : torch.optim.Optimizer, or {"sgd", "adam", "adamw", "lbfgs"}
-        Made over the module's parameters; or the name of one to be made.
+    optimizer : torch.optim.Optimizer, or {"sgd", "adam", "adamw", "lbfgs", "levenberg-marquardt", "gauss-newton"}
+        Made over the module's parameters; or the name of one to be made. The last two are for squared losses: each
+        epoch is one step of least squares on the tangent of all rows, and they end when they have arrived.
     lr : float or "auto", optional
         For an optimizer named by a string: its learning rate. "auto", and nothing for "sgd", is the best fixed rate for
         a linear module under a squared loss, and half the limit of divergence for any other; `fit.why` says which.
@@ -138,7 +140,13 @@ def train(
     like = next(iter(parameters.values()))
     feed = Feed.of(X, y, like, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator)
     chosen = ""
-    if isinstance(optimizer, str):
+    if isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES:
+        given = {
+            "batch_size": batch_size, "shuffle": shuffle, "scheduler": scheduler, "clip_norm": clip_norm,
+            "clip_value": clip_value, "accumulate": accumulate > 1, "zero_grad": not zero_grad,
+        }  # fmt: skip
+        optimizer = marquardt.made(optimizer.casefold(), module, lr, given)
+    elif isinstance(optimizer, str):
         optimizer, chosen = made(optimizer, lr, module, feed, loss)
     elif lr is not None:
         raise errors.option_not_for("lr=", "an optimizer that was made already", "give it the rate when you make it")
@@ -162,12 +170,18 @@ def train(
         return _line(plan, recorder, layer, reduction, fast, chosen)
     if fast:
         raise errors.not_fast("the module is not linear" if layer is None else "the loss is not squared")
-    ended = run(plan, recorder)
+    ended = _walked(plan, recorder)
     name, trace, told = type(optimizer).__name__, recorder.trace(), getattr(loss, "__name__", type(loss).__name__)
     return ModuleFit(
         module, recorder.terms, flat(module), feed.rows or trace.rows, told, recorder.last_loss(), name,
         _told(name, trace, ended, chosen), trace, feed.label, "torch", feed.response,
     )  # fmt: skip
+
+
+def _walked(plan: Plan, recorder: Recorder) -> Ended:
+    """The loop; that of least squares where it was asked for."""
+    walk = marquardt.run if isinstance(plan.optimizer, marquardt.Marquardt) else run
+    return walk(plan, recorder)
 
 
 def _line(plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast: bool | None, chosen: str) -> Fit:
@@ -189,7 +203,7 @@ def _line(plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast
         if path.diverged:
             restored(plan.module, begun)
     else:
-        ended = run(plan, recorder)
+        ended = _walked(plan, recorder)
         trace, road = recorder.trace(), "the loop was run on the rows, as it would have been by hand"
     bias = [] if layer.bias is None else [layer.bias.detach().double().cpu()]
     W = torch.cat([*bias, layer.weight.detach().double().cpu()[0]])

@@ -1,0 +1,180 @@
+"""Estimating: what stands between a trained module and its standard errors."""
+
+from __future__ import annotations
+
+from betahat.errors.letters import BatchError, FitError, OptionError, clipped, count, listing
+
+
+def no_row_derivatives(module: str, detail: str) -> FitError:
+    """Refuse a module or a loss of which no derivative for each row can be taken."""
+    return FitError(
+        f"torch.func cannot take the derivative of {module} and the loss row by row: "
+        f"{clipped(detail.strip().splitlines()[0] if detail.strip() else 'no reason given')}",
+        "a number was taken out of the graph (.item(), detach, numpy), an `if` depends on the data, something is "
+        "changed in place, or an operation has no second derivative or draws at random",
+        "write it with torch operations only, so that each row is computed by itself",
+    )
+
+
+def no_curvature(slope: float) -> FitError:
+    """Refuse a loss that has no curvature in the parameters."""
+    if slope == 0:
+        return FitError(
+            "The loss does not depend on the parameters of the module.",
+            "its value was detached, or made anew (.item(), torch.tensor(loss)), or every output is constant",
+            "compute the loss from the module's output with torch operations",
+        )
+    return FitError(
+        "The loss has no second derivative in the module's output.",
+        "absolute values and quantiles are flat but for a corner; the standard errors here rest on a curvature",
+        "take a smooth loss (Huber's has one), or the bootstrap",
+    )
+
+
+def loss_not_one_number(shape: tuple[int, ...]) -> BatchError:
+    """Refuse a loss that is a table."""
+    return BatchError(
+        f"The loss has shape {shape}, and a loss is one number.",
+        'it was made with reduction="none"',
+        'take reduction="mean" or "sum"',
+    )
+
+
+def cluster_labels(name: str, given: int, rows: int) -> FitError:
+    """Refuse cluster labels that are not one for each row."""
+    return FitError(
+        f"{name} has {count(given, 'label')}, and {count(rows, 'row')} were used.",
+        "labels stand beside the rows; rows with a missing value were left out by the formula",
+        "pass one label for each row, and leave out rows with missing values before",
+    )
+
+
+def cluster_label_missing(name: str, missing: int, row: int) -> FitError:
+    """Refuse labels that are missing."""
+    return FitError(
+        f"{name} is missing in {count(missing, 'row')}, first in row {row:,} (rows are counted from 0).",
+        "a row whose cluster is not known cannot be added to any",
+        "leave these rows out, or give each of them a cluster of its own",
+    )
+
+
+def one_cluster(name: str) -> FitError:
+    """Refuse a single cluster."""
+    return FitError(
+        f"All rows belong to one cluster of {name}.",
+        "the scores of the whole sample add up to zero, so one cluster says nothing of the weights' uncertainty",
+        "take a finer grouping, or leave cluster= out if rows are independent",
+    )
+
+
+def no_freedom_left(rows: int, weights: int) -> FitError:
+    """Refuse n/(n − p) where p is not below n."""
+    return FitError(
+        f'small_sample="R" divides by n − p, and there are {count(rows, "row")} and {count(weights, "weight")}.',
+        "so many weights can follow every row",
+        'take small_sample="none", fewer weights, or more rows',
+    )
+
+
+def covariance_first(what: str) -> OptionError:
+    """Refuse an interval of a module without a covariance."""
+    return OptionError(
+        f"{what} needs a covariance of the weights, and this fit has none.",
+        "training alone does not make one",
+        "ask bh.infer(module, X, y, loss=…), and its answer for this",
+    )
+
+
+def covariance_chosen_before(kind: str) -> OptionError:
+    """Refuse another covariance for a module's fit."""
+    return OptionError(
+        f"This fit of a module cannot go over to the covariance {kind!r}.",
+        "its covariance comes from a pass over the rows, which the fit does not keep",
+        'ask bh.infer(module, X, y, loss=…, kind="sandwich" | "fisher" | "hessian", cluster=…)',
+    )
+
+
+def function_not_differentiable(detail: str) -> FitError:
+    """Refuse a function of the parameters without a derivative."""
+    return FitError(
+        f"The function cannot be differentiated in the module's parameters: {clipped(detail)}",
+        "it returns something that is no floating-point tensor, or takes numbers out of the graph: .item(), detach, "
+        "numpy, no_grad",
+        "compute with the module's tensors, lambda m: m.a / m.b",
+    )
+
+
+def function_constant(places: int) -> FitError:
+    """Refuse a function that does not depend on the parameters."""
+    return FitError(
+        f"The function does not depend on the module's parameters, in {count(places, 'place')} of its value.",
+        "it reads something else, or a copy that was detached",
+        "take the tensors from the module that the function is given: lambda m: m.a / m.b",
+    )
+
+
+def answers_not_identified(places: int, of: int) -> str:
+    """Warn of answers that rest on what is not identified."""
+    return (
+        f"{places:,} of {of:,} answers have no standard error: they change along directions of the weights of which "
+        "the data say nothing, or in which the loss has no minimum."
+    )
+
+
+def not_identified(directions: int, terms: list[str]) -> str:
+    """Remark that the data say nothing of some directions."""
+    return (
+        f"{count(directions, 'direction')} of the weights {'is' if directions == 1 else 'are'} not identified: moving "
+        f"along {'it' if directions == 1 else 'them'} changes no output (a scale that one layer gives and the next "
+        f"takes back, units that are never active or do the same). No standard errors for {listing(terms, 6)}."
+    )
+
+
+def frozen_left_out(names: list[str]) -> str:
+    """Remark on parameters that were taken for known."""
+    return f"Frozen, taken for known and left out: {listing(names)}."
+
+
+def asked_in_evaluation(layers: list[str]) -> str:
+    """Remark that layers answer otherwise in training."""
+    return (
+        f"Asked in evaluation mode: {listing(layers)} {'answers' if len(layers) == 1 else 'answer'} otherwise in "
+        "training, so the weights need not be at the minimum of this loss."
+    )
+
+
+def rows_incomplete(missing: int) -> FitError:
+    """Refuse new rows with missing values."""
+    return FitError(
+        f"{count(missing, 'row')} of the new table {'has' if missing == 1 else 'have'} a missing value.",
+        "a module has no answer for a row that is not complete",
+        "leave these rows out, or fill them",
+    )
+
+
+def only_squares(name: str) -> OptionError:
+    """Refuse least squares for a loss that is none."""
+    return OptionError(
+        f"{name} is for squared losses, and this loss is none: asked with numbers, it does not answer with the mean "
+        "or the sum of their squared differences.",
+        "the method replaces the curve by its tangent and solves for least squares",
+        'take torch.nn.MSELoss(), or an optimizer for any loss: "lbfgs", "adam"',
+    )
+
+
+def derivative_not_finite() -> FitError:
+    """Refuse a curve whose derivative is no number."""
+    return FitError(
+        "The derivative of the module's output in its weights is not finite.",
+        "the weights are where the curve has no derivative (a root or logarithm of zero), or the numbers overflow",
+        "start elsewhere, or scale the columns",
+    )
+
+
+def too_many_for_tangents(name: str, number: int, most: int) -> OptionError:
+    """Refuse least squares on tangents with too many weights."""
+    return OptionError(
+        f"{name} decomposes a {number:,} × {number:,} matrix in every step.",
+        f"beyond {most:,} weights that takes minutes for one step",
+        'take "lbfgs" or "adam"',
+    )

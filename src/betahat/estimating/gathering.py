@@ -1,0 +1,185 @@
+"""Gathering: one pass over the rows, and the sums that it leaves of an M-estimator.
+
+    pieces = gathered(Functional.of(net), feed, loss, hessian=True, groups=None)
+
+Derivatives are taken row by row with `torch.func`, in float64 and in reverse mode, so many rows at a time that their
+gradients take 16 MB. The memory does not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, jacrev, vmap
+
+from betahat import errors
+from betahat.feed import Feed
+from betahat.functional import Functional, blocks
+
+_COLUMNS = 64  # of a Hessian, that are made at a time
+_ROUNDING = 1e-12  # an eigenvalue of a loss's curvature below this share of the largest is zero
+_LOOKED = 16  # rows on which a loss is tried out
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which cluster each row belongs to.
+
+    Attributes
+    ----------
+    codes : Tensor (n,), int64
+    number : int
+        How many clusters there are.
+    name : str
+    """
+
+    codes: Tensor
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """What one pass over the rows leaves of an M-estimator.
+
+    Attributes
+    ----------
+    rows, numbers : int
+        Rows; numbers of the response in them.
+    value : float
+        Σ ℓᵢ.
+    gradient : Tensor (p,)
+        Σ ∇ℓᵢ.
+    outer : Tensor (p, p)
+        Σ ∇ℓᵢ ∇ℓᵢ'; of clusters, whose gradients are added up first, the same sum over clusters.
+    triangle : Tensor (p, p)
+        R with R'R = Σ Jᵢ' Cᵢ Jᵢ, J the derivative of the output and C the loss's curvature in it: F, Gauss and Newton's
+        part of A. It is never made itself, so that R has all digits.
+    hessian : Tensor (p, p) or None
+        A = Σ ∇²ℓᵢ, where it was asked for.
+    multiple : float or None
+        Of what multiple of a squared residual the loss is; None for other losses.
+    """
+
+    rows: int
+    numbers: int
+    value: float
+    gradient: Tensor
+    outer: Tensor
+    triangle: Tensor
+    hessian: Tensor | None
+    multiple: float | None
+
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Groups | None) -> Pieces:
+    """Sums over all rows, in float64."""
+    loss = copy.deepcopy(loss).double() if isinstance(loss, nn.Module) else loss  # its weights, too, in float64
+    theta, p = f.theta, len(f.theta)
+
+    def row(theta: Tensor, x: Any, y: Tensor) -> Tensor:
+        return _one(loss, f(theta, x), y)
+
+    def whole(theta: Tensor, x: Any, y: Tensor) -> Tensor:
+        found: Tensor = vmap(row, (None, 0, 0))(theta, x, y).sum()
+        return found
+
+    rows = numbers = 0
+    value, gradient, triangle = 0.0, theta.new_zeros(p), theta.new_zeros(0, p)
+    outer, A = theta.new_zeros(p, p), theta.new_zeros(p, p) if hessian else None
+    scores = None if groups is None else theta.new_zeros(groups.number, p)
+    multiple: float | None = None
+    for x, y in blocks(feed, p):
+        if not rows:
+            multiple = checked(f, x, y, loss)
+        try:
+            slopes = vmap(grad(row), (None, 0, 0))(theta, x, y)  # (m, p)
+            bent = vmap(lambda x, y: _bent(f, loss, theta, x, y))(x, y).reshape(-1, p)  # (m k, p)
+            value += float(vmap(row, (None, 0, 0))(theta, x, y).sum())
+            if A is not None:
+                A += jacrev(grad(whole), chunk_size=_COLUMNS)(theta, x, y)
+        except (RuntimeError, NotImplementedError) as fault:
+            raise errors.no_row_derivatives(type(f.module).__name__, str(fault)) from fault
+        triangle = torch.linalg.qr(torch.cat([triangle, bent]), mode="r").R
+        gradient += slopes.sum(0)
+        if scores is None or groups is None:
+            outer += slopes.T @ slopes
+        else:
+            codes = groups.codes[rows : rows + len(y)].to(theta.device)
+            if len(codes) < len(y):
+                raise errors.cluster_labels(groups.name, len(groups.codes), feed.rows or rows + len(y))
+            scores.index_add_(0, codes, slopes)
+        rows, numbers = rows + len(y), numbers + y.numel()
+    if not rows:
+        raise errors.nothing_fed(feed.label)
+    if groups is not None and scores is not None:
+        if len(groups.codes) != rows:
+            raise errors.cluster_labels(groups.name, len(groups.codes), rows)
+        outer = scores.T @ scores
+    if len(triangle) < p:
+        triangle = torch.cat([triangle, triangle.new_zeros(p - len(triangle), p)])
+    if not all(bool(part.isfinite().all()) for part in (gradient, outer, triangle)):
+        raise errors.derivative_not_finite()
+    A = None if A is None else (A + A.T) / 2
+    return Pieces(rows, numbers, value, gradient, outer, triangle, A, multiple)
+
+
+def beside(yhat: Tensor, y: Tensor) -> Tensor:
+    """The response in the shape of the output, where the two hold as many numbers; class indices are left alone."""
+    fits = yhat.shape != y.shape and yhat.numel() == y.numel() and y.is_floating_point()
+    return y.reshape(yhat.shape) if fits else y
+
+
+def _one(loss: Loss, yhat: Tensor, y: Tensor) -> Tensor:
+    """The loss of one row, whose output is (1, …)."""
+    found: Tensor = loss(yhat, beside(yhat, y[None]))
+    return found
+
+
+def _bent(f: Functional, loss: Loss, theta: Tensor, x: Any, y: Tensor) -> Tensor:
+    """√|C| J of one row (k, p), with k the numbers of its output."""
+    yhat = f(theta, x)
+    k = yhat.numel()
+    J: Tensor = jacrev(f)(theta, x).reshape(k, -1)
+    C: Tensor = jacrev(jacrev(lambda o: _one(loss, o, y)))(yhat).reshape(k, k)
+    if k == 1:
+        return C.abs().sqrt() * J
+    values, vectors = torch.linalg.eigh(C)
+    size = values.abs()
+    size = torch.where(size > _ROUNDING * size.max(), size, 0.0)  # its root would be 1e-8, not zero
+    bent: Tensor = size.sqrt()[:, None] * (vectors.T @ J)
+    return bent
+
+
+def checked(f: Functional, X: Any, y: Tensor, loss: Loss) -> float | None:
+    """Refuse a loss that is no sum over rows; of what multiple of a squared residual it is, or None."""
+    n = min(len(y), _LOOKED)
+    X, y = X[:n], y[:n]
+    yhat = f.whole(f.theta, X).detach()
+    own = isinstance(loss, nn.modules.loss._Loss)  # torch's would broadcast; a user's may take an output apart
+    if own and y.is_floating_point() and yhat.numel() != y.numel():
+        raise errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
+    each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
+    whole = loss(yhat, beside(yhat, y)).double()
+    if each.ndim != 1 or whole.ndim:
+        raise errors.loss_not_one_number(tuple(whole.shape))
+    if not bool(whole.isfinite()):
+        raise errors.first_loss_not_finite(float(whole))
+    if not any(torch.isclose(whole, told, rtol=1e-6) for told in (each.mean(), each.sum())):
+        raise errors.loss_no_sum(float(whole), float(each.mean()), n)
+    if not y.is_floating_point() or yhat.numel() != y.numel():
+        return None
+    gaps = (yhat - beside(yhat, y)).square().reshape(n, -1).sum(1)  # (n,)
+    if not float(gaps.sum()) > 0:  # a perfect fit says nothing: ask beside it
+        yhat = yhat + 1
+        each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
+        gaps = (yhat - beside(yhat, y)).square().reshape(n, -1).sum(1)
+    multiple = float(each.sum() / gaps.sum())
+    return multiple if torch.allclose(each, multiple * gaps, rtol=1e-9, atol=0.0) else None
