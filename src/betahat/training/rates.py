@@ -23,7 +23,6 @@ from betahat.feed import Feed
 from betahat.modules import learned
 from betahat.roads import gather
 from betahat.training.affine import affine_layer, squares
-from betahat.training.loop import alongside
 
 NAMES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -83,7 +82,7 @@ def largest(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -
     module.eval()
     try:
         yhat = module(X)
-        value = loss(yhat, alongside(yhat, y))
+        value = loss(yhat, y)
         slopes = torch.autograd.grad(value, parameters, create_graph=True)
         generator = torch.Generator(device="cpu").manual_seed(0)
         v = [torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p) for p in parameters]
