@@ -176,8 +176,9 @@ def train(
         raise errors.not_fast("the module is not linear" if layer is None else "the loss is not squared")
     ended = run(plan, recorder)
     name, trace, told = type(optimizer).__name__, recorder.trace(), getattr(loss, "__name__", type(loss).__name__)
+    rows = feed.rows or feed.tally.used or _rows(trace)
     return ModuleFit(
-        module, recorder.terms, flat(module), feed.rows or feed.tally.used or _rows(trace), told, recorder.last_loss(), name,
+        module, recorder.terms, flat(module), rows, told, recorder.last_loss(), name,
         _told(name, trace, ended, chosen, feed.tally.missing), trace, feed.label, "torch", feed.response,
     )  # fmt: skip
 
