@@ -80,7 +80,7 @@ def _tensor(values: Any, name: str, like: Tensor, keep: bool) -> Tensor:
 
 def refuse_not_finite(values: Tensor, name: str, terms: tuple[str, ...] | None = None) -> None:
     """Refuse the first value that is not finite, by its place and its column's name."""
-    if not (values.is_floating_point() or values.is_complex()) or values.layout != torch.strided:
+    if not values.is_floating_point() or values.layout != torch.strided or values.is_meta:
         return
     values = values.detach()
     # a sum is finite only if every term is; one that overflows is looked at again

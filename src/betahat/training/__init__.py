@@ -75,9 +75,11 @@ def train(
     module : Module
         The user's own; it is trained in place.
     X : tensor, array or frame (n, …); formula; Dataset; DataLoader
-        What goes into the module. A formula's columns do, without the constant unless the first layer has room for it.
+        What goes into the module. A formula's columns do, without the constant unless the first layer has room for it;
+        rows with a missing value are left out and counted. A tensor is never converted, an array gets the module's dtype.
     y : tensor or array (n,), or a table
-        The response; for a formula the table. Where the module's output is (n, 1), y may be (n,).
+        The response; for a formula the table, or files, which are streamed where `batch_size` is given. Where the
+        module's output is (n, 1), y may be (n,).
     loss : callable
         From (yhat, y) to a number: a loss of `torch.nn`, or any function.
     optimizer : torch.optim.Optimizer, or {"sgd", "adam", "adamw", "lbfgs"}
@@ -90,7 +92,9 @@ def train(
     batch_size : int, optional
         Rows of a batch; all of them when left out.
     shuffle : bool, optional
-        Whether each epoch takes the rows in a new order, drawn by `generator`.
+        Whether each epoch takes the rows in a new order, drawn by `generator`. Rows in memory are permuted as by
+        `torch.randperm`. Those of files are mixed in a buffer of 262,144 rows, fewer when they are wide, the files taken
+        in drawn order: a row comes at most a buffer early, and half a buffer late on average.
     generator : torch.Generator, optional
         torch's own when left out.
     scheduler : learning-rate scheduler, optional

@@ -87,8 +87,7 @@ def apart(X: Any, y: Any, aside: tuple[Any, Any]) -> None:
     if is_loader(X) and is_loader(other):
         shared = common(X, other)
         if shared:
-            size = len(other.dataset) if hasattr(other, "dataset") else len(other)
-            raise errors.validates_on_rows(shared, max(shared, size))
+            raise errors.validates_on_rows(shared, len(getattr(other, "sampler", other)))
     ours, theirs = (tensors_of(data)[:1] if is_loader(data) else [data] for data in (X, other))
     if any(_shared(a, b) for a in ours for b in theirs):
         raise errors.validates_on_itself()
