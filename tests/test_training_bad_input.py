@@ -95,6 +95,9 @@ CASES = {
     "no loss": ({"loss": None}, OptionError, ["loss= is None"]),
     "a loss by name": ({"loss": "mse"}, OptionError, ["loss= is 'mse'"]),
     "NaN in the first loss": ({"loss": lambda f, y: (f[:, 0] - y).mean().log() * torch.nan}, BatchError, ["is nan"]),
+    "detached, at a computed rate": (
+        {"loss": lambda f, y: f.detach().sum(), "optimizer": "sgd", "lr": "auto"}, BatchError, ["does not depend"],
+    ),
     # the shapes
     "k outputs": ({"module": net(4)}, BatchError, ["(30, 4)", "(30,)", "gives 4 outputs"]),
     "k outputs, own loss": (
@@ -109,6 +112,10 @@ CASES = {
         {"X": "sold ~ price", "y": FRAME}, BatchError, ["takes 3 columns", "gives 1: price", "Linear(1, …)"],
     ),
     "rows": ({"y": Y[:7]}, BatchError, ["30", "7"]),
+    "None": ({"X": None}, BatchError, ["X has shape ()"]),
+    "rows to validate on of other columns": (
+        {"validation": (numbers(4, 2), numbers(4))}, BatchError, ["(4, 2)", "3 columns"],
+    ),
     "no rows": ({"X": X[:0], "y": Y[:0]}, BetahatError, ["no rows"]),
     # dtypes and devices
     "whole X": ({"X": X.long()}, BatchError, ["X is int64", "float32", "X.float()", "embedding"]),

@@ -38,7 +38,9 @@ def inputs_of(X: Any, y: Any, like: Tensor, *, keep: bool) -> tuple[Tensor, tupl
         matrix = torch.cat([batch.X.to(like.dtype) for batch, _ in found.replay(X)])
         return (matrix.long() if keep else matrix).to(like.device), found.names, "a frame"
     matrix = _tensor(X, "X", like, keep)
-    if matrix.ndim == 0 or matrix.shape[0] == 0:
+    if matrix.ndim == 0:
+        raise errors.wrong_shape("X", (), "(n, …)", "pass one row for each observation")
+    if matrix.shape[0] == 0:
         raise errors.no_rows("X")
     refuse_not_finite(matrix, "X")
     return matrix, None, "tensors" if isinstance(X, Tensor) else "arrays"

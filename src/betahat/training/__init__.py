@@ -76,7 +76,7 @@ def train(
         The user's own; it is trained in place.
     X : tensor, array or frame (n, …); formula; Dataset; DataLoader
         What goes into the module. A formula's columns do, without the constant unless the first layer has room for it;
-        rows with a missing value are left out and counted. A tensor is never converted, an array gets the module's dtype.
+        rows with a missing value are left out and counted. A tensor is never converted, an array gets the module's type.
     y : tensor or array (n,), or a table
         The response; for a formula the table, or files, which are streamed where `batch_size` is given. Where the
         module's output is (n, 1), y may be (n,).
@@ -93,8 +93,8 @@ def train(
         Rows of a batch; all of them when left out.
     shuffle : bool, optional
         Whether each epoch takes the rows in a new order, drawn by `generator`. Rows in memory are permuted as by
-        `torch.randperm`. Those of files are mixed in a buffer of 262,144 rows, fewer when they are wide, the files taken
-        in drawn order: a row comes at most a buffer early, and half a buffer late on average.
+        `torch.randperm`. Those of files are mixed in a buffer of 262,144 rows, fewer when they are wide, the
+        files taken in drawn order: a row comes at most a buffer early, and half a buffer late on average.
     generator : torch.Generator, optional
         torch's own when left out.
     scheduler : learning-rate scheduler, optional
@@ -164,6 +164,7 @@ def train(
     onlookers = []
     if validation is not None:
         aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole)
+        fitting(module, loss, aside)
         onlookers.append(Validation(module, aside, measured, recorder, patience))
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")

@@ -2,8 +2,8 @@
 
     ready(module, loss, optimizer)                     # are they what they should be?
     fitting(module, loss, feed)                        # can the layer take the data?
-    first(module, X, y, yhat, value)                   # between the first loss and the first update
-    raise explained(problem, module, X, y, yhat)       # what torch's own error means, in the user's words
+    value = derived(module, loss, X, y, terms)         # the first batch's loss and gradients, looked at
+    letter = explained(problem, module, X, y, yhat)    # what torch's own error means, in the user's words
 
 Nothing is looked at after the first batch.
 """
@@ -11,8 +11,11 @@ Nothing is looked at after the first batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -95,8 +98,6 @@ def apart(X: Any, y: Any, aside: tuple[Any, Any]) -> None:
 
 def _shared(a: Any, b: Any) -> bool:
     """Whether two arrays have a number in memory in common: X[:80] and X[80:] have none."""
-    import numpy as np
-
     a, b = (v.detach().numpy() if isinstance(v, Tensor) and v.device.type == "cpu" else v for v in (a, b))
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         ends = [(v.data_ptr(), v.data_ptr() + v.numel() * v.element_size()) for v in (a, b) if v.is_contiguous()]
@@ -155,26 +156,48 @@ def _name(dtype: torch.dtype) -> str:
 # ── the first batch ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def first(module: nn.Module, X: Any, y: Any, yhat: Any, value: Any, terms: tuple[str, ...] | None) -> None:
-    """Refuse a first loss that is no number, that nothing can be learned from, or that is not finite."""
+def scored(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None) -> tuple[Any, Tensor]:
+    """The module's output and its loss, which is refused when it is no number, or one from which nothing is learned."""
+    yhat: Any = None
+    with _explaining(module, X, y, lambda: yhat):
+        yhat = module(X)
+        value = loss(yhat, y)
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise errors.loss_no_number(value)
     if not value.requires_grad:
         outputs = yhat.values() if isinstance(yhat, dict) else yhat if isinstance(yhat, tuple | list) else [yhat]
-        raise errors.loss_cut_off(
-            float(value), any(isinstance(part, Tensor) and part.requires_grad for part in outputs)
-        )
+        whole = any(isinstance(part, Tensor) and part.requires_grad for part in outputs)
+        raise errors.loss_cut_off(float(value), whole)
     if not math.isfinite(float(value.detach())):
         for what, values in (("X", X), ("y", y)):
             if isinstance(values, Tensor):
                 refuse_not_finite(values, f"{what} of the first batch", terms if what == "X" else None)
         raise errors.first_loss_not_finite(float(value.detach()))
+    return yhat, value
 
 
-def derived(module: nn.Module, value: Tensor) -> None:
-    """Refuse a loss whose gradient reaches none of the parameters."""
+def derived(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, accumulate: int = 1) -> Tensor:
+    """Steps 1 to 3 as the loop does them, looked at in between; the loss."""
+    yhat, value = scored(module, loss, X, y, terms)
+    with _explaining(module, X, y, lambda: yhat):
+        (value if accumulate == 1 else value / accumulate).backward()  # type: ignore[no-untyped-call]
     if all(p.grad is None for p in learned(module).values()):
         raise errors.loss_cut_off(float(value.detach()), True)
+    return value
+
+
+@contextmanager
+def _explaining(module: nn.Module, X: Any, y: Any, yhat: Callable[[], Any]) -> Iterator[None]:
+    """Tell an error of torch that is about the data in the user's words; any other stays as it is."""
+    try:
+        yield
+    except errors.BetahatError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+        letter = explained(problem, module, X, y, yhat())
+        if letter is None:
+            raise
+        raise letter from problem
 
 
 def explained(problem: Exception, module: nn.Module, X: Any, y: Any, yhat: Any) -> errors.BetahatError | None:

@@ -120,21 +120,12 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
     for place, (X, y) in enumerate(plan.feed.batches(), 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
-            yhat = None
-            try:
-                yhat = module(X)  # step 1
-                value = plan.loss(yhat, y)  # step 2
-                if recorder.seen == 0:
-                    checking.first(module, X, y, yhat, value, plan.feed.terms)
-                (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
-            except (RuntimeError, TypeError, ValueError, IndexError) as problem:
-                letter = checking.explained(problem, module, X, y, yhat) if recorder.seen == 0 else None
-                if letter is None:
-                    raise
-                raise letter from problem
             if recorder.seen == 0:
-                checking.derived(module, value)
-            return value  # step 3 was backward()
+                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate)
+            yhat = module(X)  # step 1
+            value = plan.loss(yhat, y)  # step 2
+            (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+            return value  # step 3 was the line above
 
         def closure() -> Tensor:
             optimizer.zero_grad()
