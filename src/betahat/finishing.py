@@ -93,7 +93,7 @@ def asked(
 
 def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fit:
     """Learn from what was gathered, and make a Fit of the answer."""
-    _check(problem, gathered.sums, tally, how.collinear)
+    learnable(problem, gathered.sums, tally, how.collinear)
     start = _start(problem, how.start)
     answer = answered(problem, how.loss, how.update, gathered, how.epochs, start, how.collinear)
     if answer.solution.dropped and how.collinear == "raise":
@@ -105,14 +105,14 @@ def finished_at(
     W: Tensor, trace: Trace, problem: Problem, gathered: Gathered, tally: Tally, how: How, road: str
 ) -> Fit:
     """Make a Fit of weights (p,) that somebody else's loop arrived at, on a road in words."""
-    _check(problem, gathered.sums, tally, how.collinear)
+    learnable(problem, gathered.sums, tally, how.collinear)
     return _fit(problem, judged(W, trace, problem, how.update, gathered, road), tally, how)
 
 
 # ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
+def learnable(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
     """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
     design = problem.design
     sizes, center = (sums.size / sums.weight**0.5).tolist(), sums.center.tolist()  # (k + 2,)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.batch import Tally
 from betahat.feed import Feed
-from betahat.finishing import How, finished_at
+from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
 from betahat.outcome import Fit
@@ -29,6 +29,8 @@ from betahat.roads import gather
 from betahat.trace import Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
+from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready
+from betahat.training.comparing import Comparison
 from betahat.training.ending import words
 from betahat.training.fast import WORTH, leap, slow
 from betahat.training.loop import Ended, Plan, run
@@ -74,9 +76,11 @@ def train(
     module : Module
         The user's own; it is trained in place.
     X : tensor, array or frame (n, …); formula; Dataset; DataLoader
-        What goes into the module. A formula's columns do, without the constant unless the first layer has room for it.
+        What goes into the module. A formula's columns do, without the constant unless the first layer has room for it;
+        rows with a missing value are left out and counted. Tensors stay as they are; arrays get the module's type.
     y : tensor or array (n,), or a table
-        The response; for a formula the table. Where the module's output is (n, 1), y may be (n,).
+        The response; for a formula the table, or files, which are streamed where `batch_size` is given. Where the
+        module's output is (n, 1), y may be (n,).
     loss : callable
         From (yhat, y) to a number: a loss of `torch.nn`, or any function.
     optimizer : torch.optim.Optimizer, or {"sgd", "adam", "adamw", "lbfgs", "levenberg-marquardt", "gauss-newton"}
@@ -90,7 +94,9 @@ def train(
     batch_size : int, optional
         Rows of a batch; all of them when left out.
     shuffle : bool, optional
-        Whether each epoch takes the rows in a new order, drawn by `generator`.
+        Whether each epoch takes the rows in a new order, drawn by `generator`. Rows in memory are permuted as by
+        `torch.randperm`. Those of files are mixed in a buffer of 262,144 rows, fewer when they are wide, the
+        files taken in drawn order: a row comes at most a buffer early, and half a buffer late on average.
     generator : torch.Generator, optional
         torch's own when left out.
     scheduler : learning-rate scheduler, optional
@@ -132,13 +138,19 @@ def train(
     [1.0, 2.0]
     """
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
+    ready(module, loss, optimizer)
     parameters = learned(module)
-    if not parameters:
-        raise errors.nothing_to_train()
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     inputs = None if first is None else first.in_features
     like = next(iter(parameters.values()))
-    feed = Feed.of(X, y, like, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator)
+    whole = indices(module, loss)
+    if validation is not None:
+        apart(X, y, _pair(validation))
+    feed = Feed.of(
+        X, y, like, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator, whole_numbers=whole
+    )
+    fitting(module, loss, feed)
+    measured = Comparison.of(loss)
     chosen = ""
     if isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES:
         given = {
@@ -147,10 +159,11 @@ def train(
         }  # fmt: skip
         optimizer = marquardt.made(optimizer.casefold(), module, lr, given)
     elif isinstance(optimizer, str):
-        optimizer, chosen = made(optimizer, lr, module, feed, loss)
+        optimizer, chosen = made(optimizer, lr, module, feed, measured)
     elif lr is not None:
         raise errors.option_not_for("lr=", "an optimizer that was made already", "give it the rate when you make it")
-    _same(module, optimizer)
+    held_by(optimizer, module, loss)
+    chosen = "; ".join(part for part in (chosen, at_rest(module)) if part)
     layer = affine_layer(module)
     columns = feed.terms
     if columns is None and layer is not None:
@@ -158,23 +171,28 @@ def train(
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
     onlookers = []
     if validation is not None:
-        onlookers.append(Validation(module, _aside(validation, X, like, inputs), loss, recorder, patience))
+        aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole)
+        fitting(module, loss, aside)
+        onlookers.append(Validation(module, aside, measured, recorder, patience))
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
     plan = Plan(
-        module, feed, loss, optimizer, int(epochs), zero_grad, scheduler, every, clip_norm, clip_value, accumulate,
+        module, feed, measured, optimizer, int(epochs), zero_grad, scheduler, every, clip_norm, clip_value, accumulate,
         onlookers,
     )  # fmt: skip
     reduction = squares(loss) if layer is not None and feed.problem is not None else None
     if layer is not None and reduction is not None:
-        return _line(plan, recorder, layer, reduction, fast, chosen)
+        line = _line(plan, recorder, layer, reduction, fast, chosen)
+        if line is not None:
+            return line
     if fast:
         raise errors.not_fast("the module is not linear" if layer is None else "the loss is not squared")
     ended = _walked(plan, recorder)
     name, trace, told = type(optimizer).__name__, recorder.trace(), getattr(loss, "__name__", type(loss).__name__)
+    rows = feed.rows or feed.tally.used or _rows(trace)
     return ModuleFit(
-        module, recorder.terms, flat(module), feed.rows or trace.rows, told, recorder.last_loss(), name,
-        _told(name, trace, ended, chosen), trace, feed.label, "torch", feed.response,
+        module, recorder.terms, flat(module), rows, told, recorder.last_loss(), name,
+        _told(name, trace, ended, chosen, feed.tally.missing), trace, feed.label, "torch", feed.response,
     )  # fmt: skip
 
 
@@ -184,12 +202,23 @@ def _walked(plan: Plan, recorder: Recorder) -> Ended:
     return walk(plan, recorder)
 
 
-def _line(plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast: bool | None, chosen: str) -> Fit:
-    """Train a linear module under a squared loss, and tell how far from least squares it ended."""
+def _line(
+    plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast: bool | None, chosen: str
+) -> Fit | None:
+    """Train a linear module under a squared loss, and tell how far from least squares it ended.
+
+    None, and nothing done, where least squares has no answer to compare with: rows too few, two constants.
+    """
     feed, optimizer, begun = plan.feed, plan.optimizer, flat(plan.module)
     assert feed.problem is not None
     problem, tally = feed.problem(layer.bias is not None), Tally()
     gathered = gather(problem, tally, keep=False)
+    try:
+        learnable(problem, gathered.sums, tally, "raise")
+    except errors.BetahatError:
+        if fast:
+            raise
+        return None
     against = slow(plan)
     if fast and against:
         raise errors.not_fast(against)
@@ -225,31 +254,24 @@ def _numbers(epochs: Any, accumulate: Any, patience: Any, clip_norm: Any, clip_v
         raise errors.unknown_option("every", every, ["epoch", "batch"])
 
 
-def _aside(validation: Any, X: Any, like: Tensor, inputs: int | None) -> Feed:
-    """The rows that are not trained on."""
-    if validation is X:
-        raise errors.validates_on_itself()
-    pair = validation if isinstance(validation, tuple | list) else (validation, None)
+def _pair(validation: Any) -> tuple[Any, Any]:
+    """The rows that are not trained on, as X and y."""
+    pair = tuple(validation) if isinstance(validation, tuple | list) else (validation, None)
     if len(pair) != 2:
         raise errors.wrong_shape("validation", (len(pair),), "(X, y)", "pass the two as a pair")
-    if pair[0] is X and not isinstance(X, str):
-        raise errors.validates_on_itself()
-    return Feed.of(pair[0], pair[1], like, inputs=inputs)
+    return pair
 
 
-def _told(name: str, trace: Trace, ended: Ended, chosen: str) -> str:
+def _rows(trace: Trace) -> int:
+    """The rows of the last epoch, by its record: data that do not tell their length."""
+    if trace.log is None or not len(trace):
+        return trace.rows
+    return int(trace.log.rows[trace.log.epochs == trace.log.epochs[-1]].sum())
+
+
+def _told(name: str, trace: Trace, ended: Ended, chosen: str, missing: int = 0) -> str:
     """How it went, in words."""
+    gaps = f"{errors.count(missing, 'row')} with a missing value left out" if missing else ""
     epochs = f"{errors.count(len(trace), 'step')} in {errors.count(ended.epochs, 'epoch')}"
-    parts = [f"{name}: {epochs}" if name else epochs, chosen, words(trace, ended)]
+    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, words(trace, ended)]
     return "; ".join(part for part in parts if part)
-
-
-def _same(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Refuse an optimizer that is not over this module's parameters."""
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    missing = [name for name, p in learned(module).items() if id(p) not in held]
-    if missing:
-        raise errors.optimizer_lacks(missing)
-    foreign = held - {id(p) for p in module.parameters()}
-    if foreign:
-        raise errors.optimizer_foreign(len(foreign))

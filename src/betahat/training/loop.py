@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from betahat import errors
 from betahat.feed import Feed
+from betahat.training import checking
 from betahat.training.recorder import Recorder
 
 _GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
@@ -119,8 +120,10 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
     for place, (X, y) in enumerate(plan.feed.batches(), 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
+            if recorder.seen == 0:
+                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate)
             yhat = module(X)  # step 1
-            value = plan.loss(yhat, alongside(yhat, y))  # step 2
+            value = plan.loss(yhat, y)  # step 2
             (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
             return value  # step 3 was the line above
 
@@ -135,8 +138,6 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
             value = derived()
             looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
             if looked and not math.isfinite(float(value.detach())):
-                if recorder.seen == 0:
-                    raise errors.first_loss_not_finite(float(value.detach()))
                 return False
             waiting += 1
             if waiting < plan.accumulate:
@@ -148,13 +149,13 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
                 torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
             recorder.derived()
             optimizer.step()  # step 4
-        recorder.updated(epoch, place, len(y), value, float(optimizer.param_groups[0].get("lr", math.nan)))
+        recorder.updated(epoch, place, rows_of(y), value, float(optimizer.param_groups[0].get("lr", math.nan)))
         if plan.zero_grad and not closing:
             optimizer.zero_grad()
         if plan.scheduler is not None and plan.every == "batch":
             plan.scheduler.step()
         for looker in plan.onlookers:
-            looker.stepped(epoch, place, len(y))
+            looker.stepped(epoch, place, rows_of(y))
     if place == 0:
         raise errors.nothing_fed(plan.feed.label)
     return True
@@ -168,20 +169,8 @@ def _scheduled(scheduler: Any, recorder: Recorder) -> None:
         scheduler.step()
 
 
-def alongside(yhat: Any, y: Any) -> Any:
-    """Y in the shape of yhat where they differ by one dimension of length one; else as it is.
-
-    Raises
-    ------
-    BatchError
-        When the two would broadcast to a table.
-    """
-    if not isinstance(yhat, Tensor) or not isinstance(y, Tensor) or yhat.shape == y.shape:
-        return y
-    if yhat.shape == (*y.shape, 1):
-        return y.unsqueeze(-1)
-    if y.shape == (*yhat.shape, 1):
-        return y.squeeze(-1)
-    if yhat.is_floating_point() and y.is_floating_point():
-        raise errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
-    return y
+def rows_of(y: Any) -> int:
+    """How many rows a response has; one of several parts has as many as each."""
+    while not isinstance(y, Tensor) and isinstance(y, dict | tuple | list) and y:
+        y = next(iter(y.values() if isinstance(y, dict) else y))
+    return len(y)

@@ -26,7 +26,8 @@ from betahat import errors
 from betahat.functional import Functional, blocks, evaluating
 from betahat.modules import learned, restored
 from betahat.training.affine import squares
-from betahat.training.loop import Ended, Plan, alongside
+from betahat.training.comparing import alongside
+from betahat.training.loop import Ended, Plan
 from betahat.training.recorder import Recorder
 
 NAMES = ("levenberg-marquardt", "gauss-newton")

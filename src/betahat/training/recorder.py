@@ -100,7 +100,7 @@ class Recorder:
     def trace(self) -> Trace:
         """The record as a Trace."""
         t, p = len(self.numbers), len(self.terms)
-        losses = torch.stack([v.double() for v in self.losses]).cpu().numpy() if t else np.empty(0)
+        losses = torch.stack([v.double().reshape(()) for v in self.losses]).cpu().numpy() if t else np.empty(0)
         gradients, weights = (_stacked(v) for v in (self.gradients, self.weights))  # (t, p), or (t,)
         epochs, batches, rows, rates, seconds = (
             np.array(column) for column in (zip(*self.numbers, strict=True) if t else [()] * 5)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat.feed import Feed
-from betahat.training.loop import alongside
+from betahat.training.loop import rows_of
 from betahat.training.recorder import Recorder
 
 
@@ -56,8 +56,8 @@ class Validation:
             with torch.no_grad():
                 for X, y in self.feed.batches():
                     yhat = self.module(X)
-                    total += float(self.loss(yhat, alongside(yhat, y))) * len(y)
-                    rows += len(y)
+                    total += float(self.loss(yhat, y)) * rows_of(y)
+                    rows += rows_of(y)
         finally:
             for part, mode in modes:
                 part.training = mode

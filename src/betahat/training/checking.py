@@ -1,0 +1,221 @@
+"""Checking: what can be known to be wrong before the first step, and what the first batch shows.
+
+    ready(module, loss, optimizer)                     # are they what they should be?
+    fitting(module, loss, feed)                        # can the layer take the data?
+    value = derived(module, loss, X, y, terms)         # the first batch's loss and gradients, looked at
+    letter = explained(problem, module, X, y, yhat)    # what torch's own error means, in the user's words
+
+Nothing is looked at after the first batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from betahat import errors
+from betahat.feed import Feed
+from betahat.feed.given import refuse_not_finite
+from betahat.feed.loader import common, is_loader, tensors_of
+from betahat.modules import learned
+
+_REGRESSION = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
+_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_MODAL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that behave in two ways
+_MOST_EXACT = 10_000  # solutions that NumPy may try before it gives up telling whether two arrays share a number
+
+
+# ── before anything is read ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def ready(module: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse a module, a loss or an optimizer that is none."""
+    if not isinstance(module, nn.Module):
+        raise errors.not_a_module(module)
+    if isinstance(loss, type) or not callable(loss):
+        raise errors.not_a_loss(loss)
+    if not isinstance(optimizer, str | torch.optim.Optimizer):
+        raise errors.not_an_optimizer(optimizer)
+    lazy = [name for name, p in module.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]
+    if lazy:
+        raise errors.not_initialized(lazy)
+    if not learned(module):
+        raise errors.nothing_to_train()
+
+
+def held_by(optimizer: torch.optim.Optimizer, module: nn.Module, loss: Any) -> None:
+    """Refuse an optimizer that is not over this module's parameters, and those of its loss."""
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    parameters = learned(module)
+    missing = [name for name, p in parameters.items() if id(p) not in held]
+    if len(missing) == len(parameters):
+        raise errors.optimizer_holds_none(type(optimizer).__name__, len(parameters))
+    if missing:
+        raise errors.optimizer_lacks(missing)
+    known = {id(p) for part in (module, loss) if isinstance(part, nn.Module) for p in part.parameters()}
+    if held - known:
+        raise errors.optimizer_foreign(len(held - known))
+
+
+def indices(module: nn.Module, loss: Any) -> list[str]:
+    """Which of X and y are indices: X of an embedding, y of classes."""
+    first = next((part for part in module.modules() if list(part.parameters(recurse=False))), None)
+    found = ["X"] if isinstance(first, nn.Embedding | nn.EmbeddingBag) else []
+    name = getattr(loss, "__name__", "")
+    classes = isinstance(loss, _CLASSES) or name in ("cross_entropy", "nll_loss", "multi_margin_loss")
+    return [*found, "y"] if classes else found
+
+
+def at_rest(module: nn.Module) -> str:
+    """A remark on layers that are in evaluation mode; else ""."""
+    kinds = [type(part).__name__ for part in module.modules() if isinstance(part, _MODAL) and not part.training]
+    return "" if module.training or not kinds else errors.at_rest(list(dict.fromkeys(kinds)))
+
+
+def apart(X: Any, y: Any, aside: tuple[Any, Any]) -> None:
+    """Refuse rows to validate on that are trained on: the same objects, the same memory, or indices in common."""
+    other = aside[0]
+    if isinstance(X, str):
+        if y is aside[1] or (isinstance(y, str) and y == aside[1]):
+            raise errors.validates_on_itself()
+        return
+    if other is X:
+        raise errors.validates_on_itself()
+    if is_loader(X) and is_loader(other):
+        shared = common(X, other)
+        if shared:
+            raise errors.validates_on_rows(shared, len(getattr(other, "sampler", other)))
+    ours, theirs = (tensors_of(data)[:1] if is_loader(data) else [data] for data in (X, other))
+    if any(_shared(a, b) for a in ours for b in theirs):
+        raise errors.validates_on_itself()
+
+
+def _shared(a: Any, b: Any) -> bool:
+    """Whether two arrays have a number in memory in common: X[:80] and X[80:] have none."""
+    a, b = (v.detach().numpy() if isinstance(v, Tensor) and v.device.type == "cpu" else v for v in (a, b))
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        ends = [(v.data_ptr(), v.data_ptr() + v.numel() * v.element_size()) for v in (a, b) if v.is_contiguous()]
+        return len(ends) == 2 and ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=_MOST_EXACT)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return False
+
+
+# ── the data and the first layer ─────────────────────────────────────────────────────────────────────────────────
+
+
+def fitting(module: nn.Module, loss: Any, feed: Feed) -> None:
+    """Refuse data that the first layer cannot take, where both are known beforehand."""
+    layer = _entry(module)
+    if layer is None:
+        return
+    if feed.terms is not None and feed.formula and len(feed.terms) != layer.in_features:
+        raise errors.inputs_against_columns(layer.in_features, feed.terms, feed.formula)
+    if feed.held is None:
+        return
+    X, y = feed.held
+    like = next(iter(module.parameters()))
+    _alike("X", X, like)
+    if X.ndim < 2 or X.shape[-1] != layer.in_features:
+        raise errors.width_against_layer(tuple(X.shape), layer.in_features)
+    if isinstance(loss, _REGRESSION):
+        _alike("y", y, like)
+
+
+def _entry(module: nn.Module) -> nn.Linear | None:
+    """The linear layer that X goes into first; None where that cannot be told by type."""
+    while type(module) is nn.Sequential and len(module):
+        module = module[0]
+    hooked = bool(module._forward_pre_hooks)
+    return module if type(module) is nn.Linear and not hooked else None
+
+
+def _alike(what: str, values: Any, like: Tensor) -> None:
+    """Refuse a tensor on another device, or of another dtype, than a parameter's."""
+    if not isinstance(values, Tensor):
+        return
+    if values.device.type != like.device.type or values.device.index not in (like.device.index, None):
+        raise errors.other_device(what, str(values.device), str(like.device))
+    if values.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
+        raise errors.other_dtype(what, _name(values.dtype), _name(like.dtype))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+# ── the first batch ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scored(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None) -> tuple[Any, Tensor]:
+    """The module's output and its loss, which is refused when it is no number, or one from which nothing is learned."""
+    yhat: Any = None
+    with _explaining(module, X, y, lambda: yhat):
+        yhat = module(X)
+        value = loss(yhat, y)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise errors.loss_no_number(value)
+    if not value.requires_grad:
+        outputs = yhat.values() if isinstance(yhat, dict) else yhat if isinstance(yhat, tuple | list) else [yhat]
+        whole = any(isinstance(part, Tensor) and part.requires_grad for part in outputs)
+        raise errors.loss_cut_off(float(value), whole)
+    if not math.isfinite(float(value.detach())):
+        for what, values in (("X", X), ("y", y)):
+            if isinstance(values, Tensor):
+                refuse_not_finite(values, f"{what} of the first batch", terms if what == "X" else None)
+        raise errors.first_loss_not_finite(float(value.detach()))
+    return yhat, value
+
+
+def derived(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, accumulate: int = 1) -> Tensor:
+    """Steps 1 to 3 as the loop does them, looked at in between; the loss."""
+    yhat, value = scored(module, loss, X, y, terms)
+    with _explaining(module, X, y, lambda: yhat):
+        (value if accumulate == 1 else value / accumulate).backward()  # type: ignore[no-untyped-call]
+    if all(p.grad is None for p in learned(module).values()):
+        raise errors.loss_cut_off(float(value.detach()), True)
+    return value
+
+
+@contextmanager
+def _explaining(module: nn.Module, X: Any, y: Any, yhat: Callable[[], Any]) -> Iterator[None]:
+    """Tell an error of torch that is about the data in the user's words; any other stays as it is."""
+    try:
+        yield
+    except errors.BetahatError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError) as problem:
+        letter = explained(problem, module, X, y, yhat())
+        if letter is None:
+            raise
+        raise letter from problem
+
+
+def explained(problem: Exception, module: nn.Module, X: Any, y: Any, yhat: Any) -> errors.BetahatError | None:
+    """What an error of torch on the first batch means, in the user's words; None where it is not about the data."""
+    text = str(problem)
+    like = next(iter(learned(module).values()))
+    typed = any(word in text for word in ("dtype", "scalar type", "type Double", "type Float", "type Long", "device"))
+    values = (("X", X, like), ("y", y, yhat if isinstance(yhat, Tensor) else like))
+    try:
+        for what, given, other in values if typed else ():
+            if what == "X" or yhat is not None:
+                _alike(what, given, other)
+    except errors.BetahatError as letter:
+        return letter
+    layer = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
+    if "shapes cannot be multiplied" in text and layer is not None and yhat is None and isinstance(X, Tensor):
+        return errors.width_against_layer(tuple(X.shape), layer.in_features)
+    sizes = "must match the size" in text or "same size" in text or "Target size" in text
+    if sizes and isinstance(yhat, Tensor) and isinstance(y, Tensor) and yhat.shape != y.shape:
+        return errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
+    return None
