@@ -453,3 +453,18 @@ def test_a_network_without_standard_errors_is_told_by_layer():
     assert f"{net[0].weight.norm().item():.4f}"[:5] in text
     assert "–" not in text
     assert text.count("weight[") == 0
+
+
+def test_a_loss_that_is_square_near_zero_only_is_not_taken_for_squares():
+    """Huber's, whose outliers come late: what is said must not depend on the order of the rows."""
+    draw = torch.Generator().manual_seed(1)
+    X = torch.randn(200, 1, generator=draw, dtype=torch.float64)
+    y = X[:, 0] + 0.2 * torch.randn(200, generator=draw, dtype=torch.float64)
+    y[100:110] += 20
+    net = torch.nn.Linear(1, 1).double()
+    lbfgs = torch.optim.LBFGS(net.parameters(), line_search_fn="strong_wolfe")
+    bh.train(net, X, y, loss=torch.nn.HuberLoss(), optimizer=lbfgs, epochs=5)
+    order = torch.randperm(200, generator=draw)
+    one, other = (bh.infer(net, X[o], y[o], loss=torch.nn.HuberLoss(), kind="hessian") for o in (slice(None), order))
+    assert one.covariance.words == other.covariance.words
+    np.testing.assert_allclose(one.bse, other.bse, rtol=1e-9)

@@ -227,3 +227,48 @@ def test_a_long_record_is_thinned():
     assert 32 <= len(trace) <= 64
     assert np.array_equal(trace.losses, trace.log.epochs)
     assert np.array_equal(trace.after[:, 0], trace.log.epochs)
+
+
+@pytest.mark.parametrize("rows", [100, 75])
+def test_batches_that_are_left_over_are_not_lost(rows):
+    """Of three batches and two to an update, the third makes one by itself; of one batch, so does that."""
+    X, y = (v[:rows] for v in lecture())
+    ours, theirs = network(torch.float32), network(torch.float32)
+    opt = optimizer("SGD", theirs)
+    for _ in range(4):
+        for i, (a, b) in enumerate(zip(X.split(25), y.split(25), strict=True), 1):
+            (nn.functional.mse_loss(theirs(a), b[:, None]) / 2).backward()
+            if i % 2 == 0 or i == rows // 25:
+                opt.step()
+                opt.zero_grad()
+    fit = bh.train(ours, X, y, loss=mse(), optimizer=optimizer("SGD", ours), epochs=4, batch_size=25, accumulate=2)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert len(fit.trace) == 8
+
+
+def test_one_batch_to_an_epoch_is_an_update_whatever_is_accumulated():
+    X, y = lecture()
+    fit = bh.train(nn.Linear(2, 1, bias=False), X, y, loss=mse(), lr=0.1, epochs=5, accumulate=3)
+    assert len(fit.trace) == 5
+
+
+def test_lbfgs_takes_no_clipping_and_stops_where_a_loss_is_no_number():
+    X, y = lecture()
+    net = network(torch.float32)
+    with pytest.raises(bh.errors.OptionError, match="clip_norm="):
+        bh.train(net, X, y, loss=mse(), optimizer="lbfgs", epochs=2, clip_norm=1.0)
+    calls = []
+
+    def loss(yhat, y):
+        calls.append(1)
+        return nn.functional.mse_loss(yhat, y) * (torch.nan if len(calls) > 30 else 1.0)
+
+    fit = bh.train(net, X, y, loss=loss, optimizer="lbfgs", epochs=20)
+    assert "put back" in fit.why
+    assert bool(fit.coef.isfinite().all())
+
+
+def test_a_loss_without_a_minimum_has_no_rate():
+    X, y = lecture()
+    with pytest.raises(bh.errors.FitError, match="No learning rate"):
+        bh.train(network(torch.float32), X, y, loss=lambda a, b: -nn.functional.mse_loss(a, b), epochs=2)

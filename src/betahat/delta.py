@@ -21,8 +21,8 @@ from torch.func import functional_call, jacrev, vmap
 
 from betahat import errors, inference
 from betahat.batch import as_tensor
-from betahat.functional import BLOCK, Functional, double, evaluating
-from betahat.modules import ModuleFit, learned
+from betahat.functional import BLOCK, Functional, double
+from betahat.modules import ModuleFit, evaluating, learned
 from betahat.source import Source, hand_out, is_frame
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -11,7 +11,6 @@ except for its buffers and frozen parameters, which float64 needs as well.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,18 +93,6 @@ def blocks(feed: Batches, p: int) -> Iterator[tuple[Any, Tensor]]:
     for X, y in feed.batches():
         for start in range(0, len(y), step):
             yield double(X[start : start + step]), double(y[start : start + step])
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode, and every part of it as it was afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 def depends_on_mode(module: nn.Module) -> list[str]:

@@ -9,7 +9,8 @@ questions for a module and a loss of the user's own; standard errors, where ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,18 @@ def flat(module: nn.Module) -> Tensor:
     """Every number that is learned, (p,), float64, on the CPU."""
     parts = [p.detach().reshape(-1).to(device="cpu", dtype=torch.float64) for p in learned(module).values()]
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and every part of it as it was afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def restored(module: nn.Module, values: Tensor) -> None:

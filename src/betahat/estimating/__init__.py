@@ -25,8 +25,8 @@ from betahat.covariance import Covariance
 from betahat.estimating.gathering import Groups, Loss, Pieces, gathered
 from betahat.estimating.identified import Known
 from betahat.feed import Feed
-from betahat.functional import Functional, depends_on_mode, evaluating
-from betahat.modules import ModuleFit, flat, learned, names_of
+from betahat.functional import Functional, depends_on_mode
+from betahat.modules import ModuleFit, evaluating, flat, learned, names_of
 from betahat.source import Source
 from betahat.trace import Trace
 

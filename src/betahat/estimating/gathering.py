@@ -176,10 +176,11 @@ def checked(f: Functional, X: Any, y: Tensor, loss: Loss) -> float | None:
         raise errors.loss_no_sum(float(whole), float(each.mean()), n)
     if not y.is_floating_point() or yhat.numel() != y.numel():
         return None
+    # Residuals of many sizes and both signs: a loss may be square near zero only (Huber's), whatever these rows have.
+    far = torch.logspace(-2, 3, n, dtype=yhat.dtype, device=yhat.device)  # (n,)
+    far[::2] *= -1
+    yhat = beside(yhat, y).reshape(yhat.shape) + far.reshape(n, *[1] * (yhat.ndim - 1))
+    each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
     gaps = (yhat - beside(yhat, y)).square().reshape(n, -1).sum(1)  # (n,)
-    if not float(gaps.sum()) > 0:  # a perfect fit says nothing: ask beside it
-        yhat = yhat + 1
-        each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
-        gaps = (yhat - beside(yhat, y)).square().reshape(n, -1).sum(1)
     multiple = float(each.sum() / gaps.sum())
     return multiple if torch.allclose(each, multiple * gaps, rtol=1e-9, atol=0.0) else None

@@ -164,6 +164,15 @@ def train(
         raise errors.option_not_for("lr=", "an optimizer that was made already", "give it the rate when you make it")
     held_by(optimizer, module, loss)
     chosen = "; ".join(part for part in (chosen, at_rest(module)) if part)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        options = {
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "accumulate": accumulate > 1,
+            "zero_grad": not zero_grad,
+        }
+        for option in (name for name, value in options.items() if value):
+            raise errors.option_not_for(f"{option}=", "LBFGS, which asks for gradients by itself", "leave it out")
     layer = affine_layer(module)
     columns = feed.terms
     if columns is None and layer is not None:

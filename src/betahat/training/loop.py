@@ -116,7 +116,8 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
     module, optimizer = plan.module, plan.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     closing = isinstance(optimizer, torch.optim.LBFGS)
-    waiting = place = 0
+    waiting = place = rows = 0
+    value: Any = None
     for place, (X, y) in enumerate(plan.feed.batches(), 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
@@ -131,34 +132,42 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
             optimizer.zero_grad()
             return derived()
 
-        value: Any
-        if closing:
-            value = optimizer.step(closure)  # type: ignore[arg-type]  # step 4, which asks for the others itself
-        else:
-            value = derived()
-            looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
-            if looked and not math.isfinite(float(value.detach())):
-                return False
-            waiting += 1
-            if waiting < plan.accumulate:
-                continue
-            waiting = 0
-            if plan.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-            if plan.clip_value is not None:
-                torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
-            recorder.derived()
-            optimizer.step()  # step 4
-        recorder.updated(epoch, place, rows_of(y), value, float(optimizer.param_groups[0].get("lr", math.nan)))
-        if plan.zero_grad and not closing:
-            optimizer.zero_grad()
-        if plan.scheduler is not None and plan.every == "batch":
-            plan.scheduler.step()
-        for looker in plan.onlookers:
-            looker.stepped(epoch, place, rows_of(y))
+        waiting, rows = waiting + 1, rows + rows_of(y)
+        # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
+        value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
+        looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
+        if looked and not math.isfinite(float(value.detach())):
+            return False
+        if waiting < plan.accumulate:
+            continue
+        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        waiting = rows = 0
+    if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
+        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
     if place == 0:
         raise errors.nothing_fed(plan.feed.label)
     return True
+
+
+def _update(
+    plan: Plan, recorder: Recorder, parameters: list[Any], closing: bool, epoch: int, place: int, rows: int, value: Any
+) -> None:
+    """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
+    optimizer = plan.optimizer
+    if not closing:
+        if plan.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+        if plan.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+        recorder.derived()
+        optimizer.step()  # step 4
+    recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
+    if plan.zero_grad and not closing:
+        optimizer.zero_grad()
+    if plan.scheduler is not None and plan.every == "batch":
+        plan.scheduler.step()
+    for looker in plan.onlookers:
+        looker.stepped(epoch, place, rows)
 
 
 def _scheduled(scheduler: Any, recorder: Recorder) -> None:

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 from betahat import errors
-from betahat.functional import Functional, blocks, evaluating
-from betahat.modules import learned, restored
+from betahat.functional import Functional, blocks
+from betahat.modules import evaluating, learned, restored
 from betahat.training.affine import squares
 from betahat.training.comparing import alongside
 from betahat.training.loop import Ended, Plan

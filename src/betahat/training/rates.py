@@ -20,7 +20,7 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.epochs import Bowl
 from betahat.feed import Feed
-from betahat.modules import learned
+from betahat.modules import evaluating, learned
 from betahat.roads import gather
 from betahat.training import checking
 from betahat.training.affine import affine_layer, squares
@@ -31,8 +31,8 @@ NAMES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "lbfgs": torch.optim.LBFGS,
 }
-_ROUNDS = 50  # of power iteration
-_SETTLED = 1e-3  # relative change of the eigenvalue at which it is known well enough
+_ROUNDS = 200  # of power iteration
+_SETTLED = 1e-5  # relative change of the eigenvalue at which it is known well enough
 _SAFETY = 1.05  # power iteration comes from below
 _ROWS = 16_384  # rows that are looked at for the eigenvalue
 
@@ -75,13 +75,11 @@ def best(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -> t
 
 
 def largest(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -> float:
-    """The largest eigenvalue in size of the loss's Hessian on the first batch, by power iteration."""
+    """The eigenvalue, largest in size, of the loss's Hessian on the first batch, by power iteration; with its sign."""
     parameters = list(learned(module).values())
     X, y = next(iter(feed.batches()))
     X, y = X[:_ROWS], y[:_ROWS]
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
+    with evaluating(module):
         _, value = checking.scored(module, loss, X, y, feed.terms)
         slopes = torch.autograd.grad(value, parameters, create_graph=True)
         generator = torch.Generator(device="cpu").manual_seed(0)
@@ -90,14 +88,13 @@ def largest(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -
         for _ in range(_ROUNDS):
             length = _norm(v)
             v = [part / length for part in v]
+            held = v
             dot = sum((s * part).sum() for s, part in zip(slopes, v, strict=True))
             v = list(torch.autograd.grad(dot, parameters, retain_graph=True, materialize_grads=True))  # type: ignore[arg-type]
-            before, found = found, float(_norm(v))
-            if found == 0 or abs(found - before) <= _SETTLED * found:
+            along = sum((part * was).sum() for part, was in zip(v, held, strict=True))  # v'Hv, v of length one
+            before, found = found, float(along)
+            if found == 0 or abs(found - before) <= _SETTLED * abs(found):
                 break
-    finally:
-        for part, mode in modes:
-            part.training = mode
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat.feed import Feed
+from betahat.modules import evaluating
 from betahat.training.loop import rows_of
 from betahat.training.recorder import Recorder
 
@@ -49,18 +50,12 @@ class Validation:
 
     def epoch_ended(self, epoch: int) -> str:
         """Compute the loss; the reason to stop, if there is one."""
-        modes = [(part, part.training) for part in self.module.modules()]
-        self.module.eval()
         total = rows = 0.0
-        try:
-            with torch.no_grad():
-                for X, y in self.feed.batches():
-                    yhat = self.module(X)
-                    total += float(self.loss(yhat, y)) * rows_of(y)
-                    rows += rows_of(y)
-        finally:
-            for part, mode in modes:
-                part.training = mode
+        with evaluating(self.module), torch.no_grad():
+            for X, y in self.feed.batches():
+                yhat = self.module(X)
+                total += float(self.loss(yhat, y)) * rows_of(y)
+                rows += rows_of(y)
         value = total / max(1.0, rows)
         self.recorder.validation.append((epoch, value))
         if self.patience is None:
