@@ -163,13 +163,13 @@ class TestRoads:
         monkeypatch.setattr("betahat.roads.SMALL", 10)
         fit = bh.fit(X, y, weights=w, offset=offset, intercept=intercept)
         assert "promised only" in fit.why
-        assert "read again, factorised (QR) and their roundings corrected in doubled precision" in fit.why
+        assert "read again, factorized (QR) and their roundings corrected in doubled precision" in fit.why
         assert fit.digits > 15
         np.testing.assert_allclose(fit.params, careful.params, rtol=2e-15)
         np.testing.assert_allclose(fit.rss, careful.rss, rtol=1e-13)
         np.testing.assert_allclose(fit.bse, careful.bse, rtol=1e-9)
 
-    def test_what_can_be_read_once_is_factorised_as_it_comes(self, monkeypatch):
+    def test_what_can_be_read_once_is_factorized_as_it_comes(self, monkeypatch):
         X, y = far_from_well_conditioned()
         table = pa.table({"y": y, **{f"x{j}": X[:, j] for j in range(4)}})
         careful = bh.fit("y ~ x0 + x1 + x2 + x3", table)

@@ -88,7 +88,7 @@ def test_moments_agree_with_the_formula(problem):
     W, batch = start(problem), problem.batch()
     total = derive.sums(batch, intercept=problem.intercept)
     got = by_moments(W, total, intercept=problem.intercept)
-    # in norms instead of sums of absolute values, hence √n; and a factorisation's constant of some ten
+    # in norms instead of sums of absolute values, hence √n; and a factorization's constant of some ten
     assert_alike(got, by_formula(W, batch, LOSS, curvature=True), W, batch, roundings=10 * len(batch.y) ** 0.5)
     assert got.sums is total
 

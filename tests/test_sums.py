@@ -112,7 +112,7 @@ def test_merged_sums_against_fractions(name, sizes, factor):
     merged = of(first, factor=factor)
     for part in others:
         merged += of(part, factor=factor)
-    assert_exact(merged, Z, digits=1e-13)  # each of eleven merges is a factorisation more
+    assert_exact(merged, Z, digits=1e-13)  # each of eleven merges is a factorization more
 
 
 @pytest.mark.parametrize("j", [0, 1, 2])

@@ -95,7 +95,7 @@ def _cut(values: Array, large: Array) -> tuple[Array, Array]:
 
 
 def _fast(a: Any, b: Any) -> tuple[Any, Any]:
-    """The sum of a large and a small number, renormalised (Dekker 1971)."""
+    """The sum of a large and a small number, renormalized (Dekker 1971)."""
     s = a + b
     return s, b - (s - a)
 

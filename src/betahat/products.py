@@ -36,7 +36,7 @@ _FEW = 12  # columns up to which rows are quicker laid out column by column
 _LINE = 256  # numbers from which on a line is long enough for NumPy
 _SAMPLE = 64  # one row in so many, or more, is looked at for the guess
 _ENOUGH = 1 << 10  # rows of a sample, roughly: it is off the mean by a thirtieth of the spread
-_HOUSEHOLDER = 1 << 12  # numbers of a block that is factorised at a time: too little for LAPACK to wake threads
+_HOUSEHOLDER = 1 << 12  # numbers of a block that is factorized at a time: too little for LAPACK to wake threads
 _PANELS = 32  # columns that LAPACK takes together
 _DESK = local()  # each thread's chunk, kept from stripe to stripe: new memory costs more than the sums
 

@@ -34,8 +34,8 @@ R = TypeVar("R")
 _BLOCK = 1 << 17  # numbers of rows in a block: 1 MB, within the caches
 _ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
 _WIDE = 48  # columns from which on BLAS uses its threads better than we do
-_TAME = 300.0  # condition up to which (X'WX)⁻¹ keeps eleven digits of a leverage; beyond, the rows are factorised
-_FAIR = 1e5  # the same where there are no rows to factorise: six digits must do
+_TAME = 300.0  # condition up to which (X'WX)⁻¹ keeps eleven digits of a leverage; beyond, the rows are factorized
+_FAIR = 1e5  # the same where there are no rows to factorize: six digits must do
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
 
 

@@ -3,9 +3,9 @@
     gathered = gather(problem, tally)             # one pass: sums of cache-sized chunks, on all cores
     solution, why = solved(problem, gathered)     # from the sums, if their digits suffice; else from the rows again
 
-The fast road is one pass of cross-products. The careful road is a QR factorisation of the rows and a correction of its
+The fast road is one pass of cross-products. The careful road is a QR factorization of the rows and a correction of its
 roundings in doubled precision: for small problems always, for large ones when the fast road promises too few digits or
-would drop a term, by reading again. What can be read only once is factorised as it comes.
+would drop a term, by reading again. What can be read only once is factorized as it comes.
 """
 
 from __future__ import annotations
@@ -103,13 +103,13 @@ def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
     if gathered.kept is not None:
         refined = refine(solution, sums, gathered.kept, intercept=intercept)
         if not refined.refined:
-            return solution, sums, "the rows were factorised (QR)"
+            return solution, sums, "the rows were factorized (QR)"
         return refined, sums, "roundings were then corrected from the rows, in doubled precision"
     if problem.gone:
         _still_sharp(problem, sums, solution)
         return solution, sums, "from moments alone: their rows are gone"
     if sums.factor is not None:
-        return solution, sums, "the stream can be read only once, so its rows were factorised as they came (QR)"
+        return solution, sums, "the stream can be read only once, so its rows were factorized as they came (QR)"
     promised = solution.sharp
     if promised >= ENOUGH and not solution.dropped:
         return solution, sums, "one pass of cross-products promised digits enough"
@@ -126,7 +126,7 @@ def solved(problem: Problem, gathered: Gathered) -> tuple[Solution, Sums, str]:
     solution = solve(again, names=names, intercept=intercept)
     solution = polish(solution, again, lambda: problem.batches(Tally()), intercept=intercept)
     corrected = " and their roundings corrected in doubled precision" if solution.refined else ""
-    return solution, again, f"{reason}, so the rows were read again, factorised (QR){corrected}"
+    return solution, again, f"{reason}, so the rows were read again, factorized (QR){corrected}"
 
 
 def _still_sharp(problem: Problem, sums: Sums, solution: Solution) -> None:

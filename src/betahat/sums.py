@@ -4,9 +4,9 @@
     s = s + Sums.of(more, [...])         # the same as the sums of all rows together, in any order
     s.mean, s.cross                      # (q,) and the centered cross-products (q, q)
 
-This is the fast road. Rows are taken in chunks that stay in the cache; each is centered about a mean guessed from a
-sample, so that a mean of 1e9 with a spread of 1 cancels nothing, and multiplied by itself by BLAS `syrk`; no other copy
-of the data is made. Chunks of one panel share their guess, panels merge (Chan, Golub and LeVeque 1979).
+This is the fast road. Rows are centered about a mean guessed from a sample, so that a mean of 1e9 with a spread of 1
+cancels nothing, and multiplied chunk by chunk (`products`); no other copy of the data is made. Sums of some rows merge
+with those of others (Chan, Golub and LeVeque 1979).
 
 With `factor=True` the sums also keep the triangular factor R of the centered columns, from Householder reflections of
 blocks and of their factors in turn (TSQR; Demmel, Grigori, Hoemmen and Langou 2012): R'R are the cross-products, and R
@@ -32,7 +32,7 @@ from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-_PANEL = 1 << 16  # rows that are factorised at a time: they are copied
+_PANEL = 1 << 16  # rows that are factorized at a time: they are copied
 _EPS = 2.0**-52
 
 

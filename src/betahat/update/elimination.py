@@ -21,7 +21,7 @@ from scipy.linalg import lapack
 Array = npt.NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
-_ROUNDING = 8.0  # backward error of the blocked factorisation in ε; 1 is exceeded in 2 of 100 random problems
+_ROUNDING = 8.0  # backward error of the blocked factorization in ε; 1 is exceeded in 2 of 100 random problems
 _STORED = 16.0  # roundings of a stored column that its remainder must exceed to count as information
 _SUMMED = 4.0  # likewise, in roundings of the cross-products' square roots
 _UNLUCKY = 2.5  # times the mean of squares that the error of cross-products exceeds in less than 1 of 100 problems
@@ -111,7 +111,7 @@ def from_factor(R: Array, *, size: Array) -> Elimination:
 
 
 def from_products(C: Array, *, noise: Array, size: Array) -> Elimination:
-    """Eliminate by Cholesky's factorisation of cross-products: quick, and 16 − 2 log10 κ digits are kept.
+    """Eliminate by Cholesky's factorization of cross-products: quick, and 16 − 2 log10 κ digits are kept.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def digits(error: float, value: float) -> float:
 
 
 def _one_by_one(C: Array, blur: Array, size: Array) -> tuple[list[int], list[tuple[int, list[int], Array]], Array]:
-    """Cholesky's factorisation, column by column, leaving out those that add nothing."""
+    """Cholesky's factorization, column by column, leaving out those that add nothing."""
     k = C.shape[0] - 1
     kept: list[int] = []
     dropped = []

@@ -3,7 +3,7 @@
     solution = solve(sums, names=("wt", "hp"), intercept=True)
     solution.coef, solution.unscaled, solution.rss, solution.condition, solution.digits
 
-Two roads lead here. Cross-products are factorised by Cholesky on the correlation scale: quick, and good to
+Two roads lead here. Cross-products are factorized by Cholesky on the correlation scale: quick, and good to
 16 − 2 log10 κ digits. Where the sums hold a triangular factor of the rows, nothing is squared and 16 − log10 κ digits
 are kept. Either way the solution says how many of its digits are to be trusted, and `fit` decides by that whether to
 look closer.
