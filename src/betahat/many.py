@@ -193,7 +193,7 @@ def by_group(problem: Problem, keys: Keys, how: How) -> Fits:
         try:
             sums = merged(derive.sums(batch, intercept=intercept, factor=True) for batch in rows or [])
             gathered = Gathered(sums or found.sums[place], rows)
-            fits[key] = finished(one, gathered, Tally(found.rows[place]), how)
+            fits[key] = replace(finished(one, gathered, Tally(found.rows[place]), how), problem=None)
         except errors.BetahatError as reason:
             reasons[key] = reason.what
     return Fits(keys.by, fits, reasons, problem.kind, found.without)

@@ -29,6 +29,7 @@ from betahat.functional import Functional, depends_on_mode
 from betahat.modules import ModuleFit, evaluating, flat, learned, names_of
 from betahat.source import Source
 from betahat.trace import Trace
+from betahat.training.checking import looked_at, ready
 
 KINDS = ("sandwich", "fisher", "hessian")
 PRESETS = ("none", "R")
@@ -94,6 +95,7 @@ def infer(
     >>> bh.fit(x, y).bse.round(4).to_list()
     [0.1594, 0.2626]
     """
+    ready(module, loss, "")
     if kind not in KINDS:
         raise errors.unknown_option("kind", kind, KINDS)
     if small_sample not in PRESETS:
@@ -102,8 +104,6 @@ def infer(
         what = "cluster=" if cluster is not None else "small_sample="
         raise errors.option_not_for(what, f'kind="{kind}"', 'take kind="sandwich"')
     parameters = learned(module)
-    if not parameters:
-        raise errors.nothing_to_train()
     p = sum(v.numel() for v in parameters.values())
     if p > _MOST:
         raise errors.too_many_weights(p, _MOST)
@@ -111,8 +111,14 @@ def infer(
     like = next(iter(parameters.values()))
     feed = Feed.of(X, y, like, inputs=None if first is None else first.in_features, batch_size=batch_size)
     groups = None if cluster is None else _groups(cluster, X, y)
-    with evaluating(module):
-        pieces = gathered(Functional.of(module), feed, loss, hessian=kind != "fisher", groups=groups)
+    try:
+        with evaluating(module):
+            pieces = gathered(Functional.of(module), feed, loss, hessian=kind != "fisher", groups=groups)
+    except errors.BetahatError:
+        raise
+    except (RuntimeError, TypeError, AttributeError):  # torch's own words: the plain forward pass says it better
+        looked_at(module, loss, *next(feed.batches()), feed.terms)
+        raise
     terms = names_of(module, feed.terms)
     return estimated(module, feed, terms, pieces, kind, small_sample, groups, _named(loss))
 

@@ -142,12 +142,12 @@ def _checked(lags: Any, bandwidth: Any, kernel: str, n: int) -> float | str:
         if bandwidth not in AUTOMATIC:
             raise errors.unknown_option("bandwidth", bandwidth, tuple(AUTOMATIC))
         return bandwidth
-    if (
-        not isinstance(bandwidth, int | float | np.number)
-        or isinstance(bandwidth, bool)
-        or not 0 < bandwidth < float("inf")
-    ):
-        raise errors.bad_number("bandwidth", bandwidth, "positive, or one of " + errors.listing(AUTOMATIC))
+    if not isinstance(bandwidth, int | float | np.number) or isinstance(bandwidth, bool) or not 0 < bandwidth <= n:
+        raise errors.bad_number(
+            "bandwidth",
+            bandwidth,
+            f"positive and at most {n:,}, the number of rows, or one of " + errors.listing(AUTOMATIC),
+        )
     return float(bandwidth)
 
 

@@ -138,6 +138,7 @@ def train(
     [1.0, 2.0]
     """
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
+    _truths(zero_grad=zero_grad, fast=fast)
     ready(module, loss, optimizer)
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
@@ -254,13 +255,22 @@ def _line(
 def _numbers(epochs: Any, accumulate: Any, patience: Any, clip_norm: Any, clip_value: Any, every: Any) -> None:
     """Refuse options that are no numbers of their kind."""
     for what, given in (("epochs", epochs), ("accumulate", accumulate), ("patience", patience)):
-        if given is not None and (not isinstance(given, Integral) or isinstance(given, bool) or given < 1):
+        if (given is not None or what == "epochs") and (
+            not isinstance(given, Integral) or isinstance(given, bool) or given < 1
+        ):
             raise errors.bad_number(what, given, "a whole number, one or more")
     for what, given in (("clip_norm", clip_norm), ("clip_value", clip_value)):
         if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not given > 0):
             raise errors.bad_number(what, given, "a positive number")
     if every not in ("epoch", "batch"):
         raise errors.unknown_option("every", every, ["epoch", "batch"])
+
+
+def _truths(**given: Any) -> None:
+    """Refuse options that are neither true nor false: the text "no" would count as true."""
+    for what, value in given.items():
+        if not isinstance(value, bool) and not (what == "fast" and value is None):
+            raise errors.unknown_option(what, value, ["True", "False"])
 
 
 def _pair(validation: Any) -> tuple[Any, Any]:

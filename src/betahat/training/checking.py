@@ -23,7 +23,8 @@ from betahat import errors
 from betahat.feed import Feed
 from betahat.feed.given import refuse_not_finite
 from betahat.feed.loader import common, is_loader, tensors_of
-from betahat.modules import learned
+from betahat.modules import evaluating, learned
+from betahat.training.comparing import Comparison
 
 _REGRESSION = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
 _CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -174,6 +175,19 @@ def scored(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] 
                 refuse_not_finite(values, f"{what} of the first batch", terms if what == "X" else None)
         raise errors.first_loss_not_finite(float(value.detach()))
     return yhat, value
+
+
+def looked_at(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, most: int = 16) -> None:
+    """Look at some rows of a module that is not to be trained; nothing of it changes."""
+    like = next(iter(learned(module).values()))
+
+    def few(values: Any) -> Any:
+        if not isinstance(values, Tensor):
+            return values
+        return values[:most].to(like.dtype) if values.is_floating_point() else values[:most]
+
+    with evaluating(module), torch.enable_grad():
+        scored(module, Comparison.of(loss), few(X), few(y), terms)
 
 
 def derived(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, accumulate: int = 1) -> Tensor:

@@ -49,7 +49,7 @@ def made(
             return maker(parameters), ""
         rate, words = best(module, feed, loss)
         return maker(parameters, lr=rate), words
-    if not isinstance(lr, int | float) or isinstance(lr, bool) or not lr > 0:
+    if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < float("inf"):
         raise errors.bad_number("lr", lr, "a positive number, or 'auto'")
     return maker(parameters, lr=float(lr)), ""
 
