@@ -289,3 +289,21 @@ def test_a_mistake_in_the_users_own_module_is_shown_as_it_is():
 
     with pytest.raises(KeyError, match="my own"):
         bh.train(Wrong(3, 1), X, Y, loss=MSE, optimizer="adam", epochs=1)
+
+
+def test_an_output_of_several_things_under_one_of_torchs_losses():
+    X, y = torch.randn(30, 2), torch.randn(30)
+    for ask in (bh.infer, lambda *given, **how: bh.train(*given, **how, epochs=1, lr=0.1)):
+        with pytest.raises(bh.errors.BatchError, match="output is a tuple"):
+            ask(torch.nn.LSTM(2, 1), X, y, loss=torch.nn.MSELoss())
+
+
+def test_a_rate_cannot_be_computed_from_no_batch():
+    with pytest.raises(bh.errors.BatchError, match="gave no batch"):
+        bh.train(torch.nn.Linear(2, 1), torch.utils.data.DataLoader([]), loss=torch.nn.MSELoss(), epochs=1)
+
+
+def test_no_is_neither_true_nor_false():
+    X, y = torch.randn(30, 2), torch.randn(30)
+    with pytest.raises(bh.errors.OptionError, match="zero_grad"):
+        bh.train(torch.nn.Linear(2, 1), X, y, loss=torch.nn.MSELoss(), epochs=1, zero_grad="no")

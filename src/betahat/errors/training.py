@@ -322,3 +322,12 @@ def no_rate(top: float) -> FitError:
         "the loss has no curvature there, or does not depend on the parameters",
         "pass lr=, or an optimizer of your own",
     )
+
+
+def output_no_tensor(kind: str) -> BatchError:
+    """Refuse a module whose output one of torch's losses cannot take."""
+    return BatchError(
+        f"The module's output is a {kind}, and this loss compares one tensor with y.",
+        "recurrent layers and modules with several heads give several things at once",
+        "pass a loss of your own that picks its part: lambda out, y: torch.nn.functional.mse_loss(out[0], y)",
+    )

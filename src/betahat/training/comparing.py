@@ -47,6 +47,8 @@ class Comparison:
 
     def __call__(self, yhat: Any, y: Any) -> Any:
         """The loss."""
+        if self.plain and not isinstance(yhat, Tensor):
+            raise errors.output_no_tensor(type(yhat).__name__)
         if isinstance(yhat, Tensor) and isinstance(y, Tensor) and yhat.shape != y.shape and not self.as_given:
             y = alongside(yhat, y, strict=self.plain)
         return self.loss(yhat, y)

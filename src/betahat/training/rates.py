@@ -77,7 +77,10 @@ def best(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -> t
 def largest(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -> float:
     """The eigenvalue, largest in size, of the loss's Hessian on the first batch, by power iteration; with its sign."""
     parameters = list(learned(module).values())
-    X, y = next(iter(feed.batches()))
+    first = next(iter(feed.batches()), None)
+    if first is None:
+        raise errors.nothing_fed(feed.label)
+    X, y = first
     X, y = X[:_ROWS], y[:_ROWS]
     with evaluating(module):
         _, value = checking.scored(module, loss, X, y, feed.terms)
