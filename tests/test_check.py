@@ -185,6 +185,14 @@ def test_hardly_any_rows_are_no_crash(rows):
     assert fit.check()["few-rows"].level == "warning"
 
 
+def test_coefficients_of_zero_are_not_told_as_collinear():
+    """Zero has no digits relative to itself, and the condition is 1."""
+    x, y = np.tile([-1.0, 1, -1, 1], 10), np.tile([0.7, 0.7, -0.7, -0.7], 10)
+    fit = replace(bh.fit("y ~ x", {"x": x, "y": y}), digits=0.0)  # as sums of a stream would leave it
+    assert fit.condition == pytest.approx(1)
+    assert "few-digits" not in fit.check()
+
+
 def test_rows_must_be_there(tmp_path):
     bh.fit("y ~ x", well()).save(tmp_path / "m.betahat")
     with pytest.raises(bh.errors.FitError, match="with_rows"):

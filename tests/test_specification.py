@@ -272,3 +272,57 @@ def test_the_table_prints_and_is_plain(table):
     assert all(len(line) <= 80 for line in str(found).splitlines())
     assert found["reset"].words in str(found)
     assert "<pre>" in found._repr_html_()
+
+
+# ── residuals that say nothing ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("small", [0.0, 0.1])
+@pytest.mark.parametrize(("high", "low"), [(1.0, -1.0), (3.3, 1.1)])
+def test_residuals_of_one_size_have_no_variance_that_goes_with_anything(high, low, small):
+    """Each e² is the same number in exact arithmetic, so the statistic is 0 / 0 in floats: rounding over rounding."""
+    x = np.tile([0.0, 0, 1, 1], 6)
+    y = np.tile([high, low, high, low], 6) + small * x
+    fit = bh.fit("y ~ x", {"x": x, "y": y})
+    for test, how in (("breusch-pagan", {}), ("breusch-pagan", {"studentize": False}), ("white", {})):
+        one = fit.diagnose(test, **how)
+        assert (one.statistic, one.p) == (0.0, 1.0)
+        assert "same size but for rounding" in one.notes[-1]
+    assert "breusch-pagan" in fit.diagnose()
+    assert "unequal-variances" not in fit.check()
+
+
+def test_residuals_that_are_all_the_same_have_no_moments():
+    fit = bh.fit("y ~ 0 + x", {"x": np.tile([1.0, -1], 6), "y": np.ones(12)})
+    one = fit.diagnose("jarque-bera")
+    assert (one.statistic, one.p) == (0.0, 1.0)
+    assert "no skewness and no kurtosis" in one.notes[-1]
+
+
+def test_small_differences_of_size_are_not_taken_for_rounding():
+    """Sizes 1 and 1.001 by x: koenker's n R² is n exactly, for e² is a function of x."""
+    x = np.tile([0.0, 0, 1, 1], 6)
+    fit = bh.fit("y ~ x", {"x": x, "y": 1e3 + np.tile([1, -1, 1.001, -1.001], 6)})
+    assert fit.diagnose("breusch-pagan").statistic == pytest.approx(24, rel=1e-6)  # 1e3 ulp over 1e-3: 1e-10, squared
+
+
+def test_one_definition_of_a_perfect_fit():
+    """The level of the response counts: its rounding is what is left. One word for remark, check, test and anova."""
+    x = np.arange(12.0)
+    fit = bh.fit("y ~ x", {"x": x, "y": 1e6 + 0.1 * x})
+    assert fit.perfect
+    assert "essentially perfect" in fit.remarks[-1]
+    assert "perfect-fit" in fit.check()
+    with pytest.raises(bh.errors.FitError, match="the fit is perfect"):
+        fit.diagnose("reset")
+    assert fit.test("x = 0").value == np.inf
+    noisy = bh.fit("y ~ x", {"x": x, "y": 1e6 + 0.1 * x + 1e-6 * np.cos(x)})
+    assert not noisy.perfect
+
+
+def test_a_name_that_is_not_there_and_an_order_of_numpy(table):
+    fit = bh.fit("y ~ x + z + g", table)
+    with pytest.raises(KeyError, match=r"(?s)no test 'wite'.*'white'"):
+        fit.diagnose()["wite"]
+    assert fit.diagnose("breusch-godfrey", order=np.int64(2)) == fit.diagnose("breusch-godfrey", order=2)
+    assert fit.diagnose("reset", powers=np.array([2, 3])) == fit.diagnose("reset", powers=(2, 3))

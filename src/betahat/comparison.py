@@ -23,7 +23,7 @@ import torch
 from betahat import errors, inference
 from betahat.batch import Batch, Tally
 from betahat.design import Design
-from betahat.hypotheses import STATISTICS, certain, wald
+from betahat.hypotheses import STATISTICS, wald
 from betahat.outcome import Fit
 from betahat.revisit import at_hand
 from betahat.roads import merged
@@ -95,7 +95,7 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
         raise errors.option_not_for("vcov= or statistic=", f"test={test!r}", "write test='wald'")
     if len(fits) == 1:
         return fits[0].anova(1 if not robust and not asked else 2, vcov, **how)
-    if min(fit.df_resid for fit in fits) <= 0 or any(map(certain, fits)):
+    if min(fit.df_resid for fit in fits) <= 0 or any(fit.perfect for fit in fits):
         raise errors.nothing_unexplained()
     across = [_nested(fits, i, i + 1) for i in range(len(fits) - 1)]
     for (a, b), (place, L, right) in zip(pairwise(range(len(fits))), across, strict=True):

@@ -164,9 +164,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         remarks.append(errors.stopped_early(len(trace), answer.distance))
     if sums.rows == solution.rank:
         remarks.append(errors.no_freedom(sums.rows))
-    elif solution.rss <= 1e-30 * (solution.mss + solution.rss):  # as R's summary.lm
-        remarks.append(errors.perfect_fit())
-    return Fit(
+    fit = Fit(
         design=problem.design,
         coef=answer.W,
         unscaled=solution.unscaled,
@@ -198,6 +196,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         null=solution.null,
         problem=problem,
     )
+    return replace(fit, remarks=(*remarks, errors.perfect_fit())) if fit.df_resid > 0 and fit.perfect else fit
 
 
 def shared_digits(W: Tensor, solution: Tensor) -> float:

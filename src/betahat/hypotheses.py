@@ -130,7 +130,7 @@ def wald(fit: Fit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float
         raise errors.no_freedom_for("A test", fit.nobs, fit.rank)
     found: Covariance = fit.covariance
     spread = L @ found.matrix.numpy() @ L.T  # (m, m)
-    if certain(fit):
+    if fit.perfect:
         coef = fit.coef.numpy()
         if (np.abs(L @ coef - right) <= _ROUNDED * (np.abs(L) @ np.abs(coef))).any():
             raise errors.nothing_unexplained()
@@ -139,11 +139,6 @@ def wald(fit: Fit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float
         enough_directions(found, spread)
     value, p, df1 = inference.wald(fit, L, right)
     return value, df1, found.joint, p, spread
-
-
-def certain(fit: Fit) -> bool:
-    """Whether the residuals are nothing but rounding, so that no test has anything to judge by (R's summary.lm)."""
-    return fit.rss <= 1e-30 * (fit.mss + fit.rss)
 
 
 def enough_directions(found: Covariance, spread: Array) -> None:

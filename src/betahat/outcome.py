@@ -24,6 +24,8 @@ from betahat.trace import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
+_ROUNDING = 1e-28  # of squares: each residual is some 50 ulp of its response
+
 
 @lru_cache(maxsize=64)
 def _index(terms: tuple[str, ...]) -> pd.Index[str]:
@@ -193,6 +195,21 @@ class Fit(Questions):
         if self.df_resid <= 0:
             return float("nan")
         return 1 - (1 - self.rsquared) * (self.nobs - self.intercept) / self.df_resid
+
+    @property
+    def square_sum(self) -> float:
+        """Σ w y², about zero: what the rounding of the rows is reckoned by."""
+        first = int(self.intercept)
+        mean = float(self.coef[:first].sum() + self.center @ self.coef[first:])
+        return self.rss + abs(self.mss) + self.weight * mean**2
+
+    @property
+    def perfect(self) -> bool:
+        """Whether the residuals are only rounding: their squares are 1e-28 of the response's or less, about zero.
+
+        Then no test has anything to judge by. R's summary.lm asks the same of 1e-30.
+        """
+        return self.rss <= _ROUNDING * self.square_sum
 
     # ── the learning rate ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,7 +24,7 @@ from scipy import linalg
 from betahat import errors, inference
 from betahat.arrays import Columns
 from betahat.covariance import Covariance
-from betahat.hypotheses import certain, enough_directions
+from betahat.hypotheses import enough_directions
 from betahat.outcome import Fit
 from betahat.revisit import Basis
 from betahat.tabular import Table
@@ -159,7 +159,7 @@ def analysis(fit: Fit, type_: Any) -> Table:
         raise errors.no_freedom_for("An analysis of variance", fit.nobs, fit.rank)
     found = fit.covariance
     robust = found.kind != "classical"
-    if robust and certain(fit):
+    if robust and fit.perfect:
         raise errors.nothing_unexplained()
     if robust and kind in (1, _DELETIONS):
         raise (errors.type_one_under if kind == 1 else errors.deletions_under)(found.words)

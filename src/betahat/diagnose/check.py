@@ -24,6 +24,8 @@ from betahat.numerals import number, p_value
 from betahat.outcome import Fit
 from betahat.sandwich.heteroskedastic import ONE
 
+_COLLINEAR = 1e5  # a condition below this costs sums of products ten of sixteen digits at most
+
 
 def check(fit: Fit) -> Findings:
     """Everything that should be said of a fit; see `Fit.check`."""
@@ -41,7 +43,7 @@ def check(fit: Fit) -> Findings:
 
 def _perfect(case: Case) -> Iterator[Finding]:
     fit = case.fit
-    if fit.df_resid > 0 and specification.perfect(fit):
+    if fit.df_resid > 0 and fit.perfect:
         yield Finding(
             "perfect-fit", "warning",
             f"The terms explain {fit.response} exactly: what is left is rounding (R² {fit.rsquared:.12g}).",
@@ -81,7 +83,8 @@ def _dropped(case: Case) -> Iterator[Finding]:
 
 def _digits(case: Case) -> Iterator[Finding]:
     fit = case.fit
-    if fit.digits < 6 and not specification.perfect(fit):
+    # Coefficients that are zero have no digits either, however well their columns are determined.
+    if fit.digits < 6 and fit.condition > _COLLINEAR and not fit.perfect:
         yield Finding(
             "few-digits", "warning" if fit.digits < 3 else "note",
             f"Condition {number(fit.condition, 3)}: about {max(0, int(fit.digits))} digits of the coefficients hold.",
@@ -170,7 +173,7 @@ def _neighbors(case: Case) -> Iterator[Finding]:
 
 def _form(case: Case) -> Iterator[Finding]:
     fit = case.fit
-    if specification.perfect(fit) or fit.df_resid < 5:
+    if fit.perfect or fit.df_resid < 5:
         return
     one = case.asked(specification.reset)
     found = bends(fit)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from betahat import errors
 from betahat.numerals import number, p_value, pad, wrap
 
 WIDTH = 80
@@ -106,7 +107,10 @@ class Diagnoses:
         return any(one.name == name for one in self.found)
 
     def __getitem__(self, name: str) -> Diagnosis:
-        return next(one for one in self.found if one.name == name)
+        for one in self.found:
+            if one.name == name:
+                return one
+        raise errors.no_such_row("test", name, [one.name for one in self.found])
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each test: statistic, law, df, p, null."""

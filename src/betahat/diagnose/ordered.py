@@ -8,7 +8,9 @@ held for the next; another order than the data's holds the ranks of the rows (an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from scipy import special
 from betahat import errors
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.quadratic import below
-from betahat.diagnose.specification import chi_tail, explained_by, testable
+from betahat.diagnose.specification import explained_by, testable
 from betahat.inference import upper_tail
 from betahat.outcome import Fit
 from betahat.revisit import Basis, Seen, revisit
@@ -167,8 +169,9 @@ def breusch_godfrey(fit: Fit, *, order: int = 1, f: bool = False, order_by: Any 
     n R² of the regression of e on X and on e of the `order` rows before, zero before the first (Breusch 1978; Godfrey
     1978), chi-squared on `order`; or F of these `order` columns.
     """
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+    if isinstance(order, bool) or not isinstance(order, Integral) or order < 1:
         raise errors.bad_number("order", order, "a whole number from 1 on")
+    order = int(order)
     checked(fit, "breusch-godfrey", order)
     basis = Basis.of(fit)
     ranks = ranks_of(fit, basis, order_by)
@@ -185,7 +188,7 @@ def breusch_godfrey(fit: Fit, *, order: int = 1, f: bool = False, order_by: Any 
     title, source = "Breusch–Godfrey test", "Breusch (1978), Godfrey (1978)"
     if not f:
         statistic = fit.nobs * gain / fit.rss
-        p = chi_tail(statistic, order)
+        p = float(upper_tail(statistic / order, order, math.inf))
         return Diagnosis("breusch-godfrey", title, statistic, "chi-squared", (order,), p, null, source)
     df2 = fit.df_resid - order
     statistic = gain / order / ((fit.rss - gain) / df2)

@@ -30,7 +30,7 @@ def alone(case: Case) -> Iterator[Finding]:
 def influential(case: Case) -> Iterator[Finding]:
     """Rows that the coefficients hang on."""
     found, fit = case.influence, case.fit
-    if fit.df_resid < 2 or specification.perfect(fit):
+    if fit.df_resid < 2 or fit.perfect:
         return
     cooks = np.nan_to_num(found.cooks)
     common = MOVES[0] + 10 / fit.nobs  # with few rows a distance of one is nothing rare
@@ -56,7 +56,7 @@ def influential(case: Case) -> Iterator[Finding]:
 def outlying(case: Case) -> Iterator[Finding]:
     """Rows far from all others, where they matter and are not influential besides."""
     found, fit = case.influence, case.fit
-    if fit.df_resid < 2 or specification.perfect(fit):
+    if fit.df_resid < 2 or fit.perfect:
         return
     there = np.flatnonzero(case.outlying < NOTE)
     there = there[np.nan_to_num(found.cooks[there]) <= MOVES[0] / 2]  # the others are told of as influential

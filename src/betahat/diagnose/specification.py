@@ -11,12 +11,13 @@ taken in: residuals are √w (y − yhat), and what is added to X is added to �
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from betahat import errors
 from betahat.diagnose.diagnosis import Diagnosis
@@ -26,7 +27,8 @@ from betahat.revisit import Basis, Seen, revisit
 
 Array = npt.NDArray[np.float64]
 
-_PERFECT = 1e-26  # rss over mss + rss: what rounding alone leaves
+_ROUNDED = 32 * float(np.finfo(np.float64).eps)  # of a response: what rounding does to its residual
+_EQUAL = ("Every residual has the same size but for rounding: there is no variance that could go with anything.",)
 _FLAT = 1e-9  # what is left of a column beside X, over its length, is nothing below this
 _MOST_PRODUCTS = 1_500  # columns of White's regression: their cross-products are a table of 18 MB
 _SINGULAR = 1e-11  # relative: eigenvalues of cross-products, scaled to a unit diagonal, below this are zero
@@ -56,12 +58,14 @@ def breusch_pagan(fit: Fit, *, studentize: bool = True) -> Diagnosis:
     for b, s, g in revisit(fit, look):
         along, squares, gram = along + b, squares + s, gram + g
     explained, _ = explained_by(gram, along)
-    statistic = fit.nobs * explained / squares if studentize else explained / (2 * sigma2**2)
+    equal = _all_equal(fit, squares)
+    statistic = 0.0 if equal else fit.nobs * explained / squares if studentize else explained / (2 * sigma2**2)
+    p = _chi_tail(statistic, fit.rank - 1)
     source = "Koenker (1981)" if studentize else "Breusch and Pagan (1979), which needs normal errors"
     title = "Breusch–Pagan test" + (", studentized" if studentize else "")
     return Diagnosis(
-        "breusch-pagan", title, statistic, "chi-squared", (fit.rank - 1,), chi_tail(statistic, fit.rank - 1),
-        "the variance of the errors does not go with the terms", source,
+        "breusch-pagan", title, statistic, "chi-squared", (fit.rank - 1,), p,
+        "the variance of the errors does not go with the terms", source, _EQUAL if equal else (),
     )  # fmt: skip
 
 
@@ -95,10 +99,11 @@ def white(fit: Fit) -> Diagnosis:
     explained, rank = explained_by(gram, along)
     if fit.nobs <= rank:
         raise errors.untestable_needs_rows("white", fit.nobs, rank + 1, f"its regression has {rank:,} columns")
-    statistic = fit.nobs * explained / squares
+    equal = _all_equal(fit, squares)
+    statistic = 0.0 if equal else fit.nobs * explained / squares
     null = "the variance of the errors goes neither with the terms nor with their squares and products"
-    p = chi_tail(statistic, rank - 1)
-    return Diagnosis("white", "White's test", statistic, "chi-squared", (rank - 1,), p, null, "White (1980)")
+    p, notes = _chi_tail(statistic, rank - 1), _EQUAL if equal else ()
+    return Diagnosis("white", "White's test", statistic, "chi-squared", (rank - 1,), p, null, "White (1980)", notes)
 
 
 def jarque_bera(fit: Fit) -> Diagnosis:
@@ -109,19 +114,20 @@ def jarque_bera(fit: Fit) -> Diagnosis:
     """
     testable(fit, "jarque-bera", more=0)
     skewness, kurtosis = moments(fit)
-    n = fit.nobs
-    statistic = n / 6 * (skewness**2 + (kurtosis - 3) ** 2 / 4)
+    n, flat = fit.nobs, np.isnan(skewness)
+    statistic = 0.0 if flat else n / 6 * (skewness**2 + (kurtosis - 3) ** 2 / 4)
     few = n < 100
-    notes = (f"With {n:,} rows chi-squared is rough: the test rejects too seldom.",) if few else ()
+    notes: tuple[str, ...] = (f"With {n:,} rows chi-squared is rough: the test rejects too seldom.",) if few else ()
+    notes += ("Every residual is the same but for rounding: they have no skewness and no kurtosis.",) if flat else ()
     return Diagnosis(
-        "jarque-bera", "Jarque–Bera test", statistic, "chi-squared", (2,), chi_tail(statistic, 2),
+        "jarque-bera", "Jarque–Bera test", statistic, "chi-squared", (2,), _chi_tail(statistic, 2),
         "the errors are normal",
         f"Jarque and Bera (1980); skewness {skewness:.4g}, kurtosis {kurtosis:.4g}", notes,
     )  # fmt: skip
 
 
 def moments(fit: Fit) -> tuple[float, float]:
-    """Skewness and kurtosis of the residuals √w (y − yhat)."""
+    """Skewness and kurtosis of the residuals √w (y − yhat); NaN where these are all the same, but for rounding."""
     unit = np.sqrt(fit.rss / fit.nobs)
 
     def look(seen: Seen) -> Array:
@@ -130,6 +136,8 @@ def moments(fit: Fit) -> tuple[float, float]:
 
     a, b, c, d = sum(revisit(fit, look), np.zeros(4)) / fit.nobs
     variance = b - a * a
+    if variance <= _ROUNDED + _rounding(fit) ** 2:
+        return math.nan, math.nan
     third, fourth = c - 3 * a * b + 2 * a**3, d - 4 * a * c + 6 * a * a * b - 3 * a**4
     return float(third / variance**1.5), float(fourth / variance**2)
 
@@ -140,7 +148,11 @@ def reset(fit: Fit, *, powers: Sequence[int] = (2, 3)) -> Diagnosis:
     F of the powers of yhat beside X (Ramsey 1969; of yhat about its mean where there is an intercept, as in lmtest).
     """
     powers = tuple(powers)
-    if not powers or any(not isinstance(power, int) or power < 2 for power in powers) or len({*powers}) < len(powers):
+    if (
+        not powers
+        or any(not isinstance(power, Integral) or power < 2 for power in powers)
+        or len({*powers}) < len(powers)
+    ):
         raise errors.bad_number("powers", powers, "whole numbers from 2 on, such as (2, 3)")
     q = len(powers)
     testable(fit, "reset", more=q)
@@ -148,7 +160,7 @@ def reset(fit: Fit, *, powers: Sequence[int] = (2, 3)) -> Diagnosis:
         raise errors.untestable_needs_terms("reset", fit.rank)
     basis = Basis.of(fit)
     middle = basis.level if fit.intercept else 0.0
-    unit = np.sqrt(fit.mss / fit.weight)
+    unit = np.sqrt(fit.mss / fit.weight) or 1.0  # fitted values that are all the same have no powers
 
     def extra(seen: Seen) -> Array:
         t = (seen.fitted - middle) / unit
@@ -168,23 +180,27 @@ def reset(fit: Fit, *, powers: Sequence[int] = (2, 3)) -> Diagnosis:
     return Diagnosis("reset", "RESET test", statistic, "F", (rank, df2), p, null, source, notes)
 
 
+def _chi_tail(statistic: float, df: int) -> float:
+    return float(upper_tail(statistic / df, df, math.inf)) if df else 1.0
+
+
 def testable(fit: Fit, name: str, *, more: int) -> None:
     """Refuse a fit that leaves nothing to test; so many more coefficients are to be estimated besides."""
     if fit.nobs <= fit.rank + more:
         because = f"there are {fit.rank:,} coefficients" + (f" and {more:,} more in its regression" if more else "")
         raise errors.untestable_needs_rows(name, fit.nobs, fit.rank + more + 1, because)
-    if perfect(fit):
+    if fit.perfect:
         raise errors.untestable_of_nothing(name)
 
 
-def perfect(fit: Fit) -> bool:
-    """Whether what the terms leave is no more than rounding."""
-    return fit.rss <= _PERFECT * (fit.rss + abs(fit.mss))
+def _rounding(fit: Fit) -> float:
+    """How far rounding may move a residual, over √(rss / n)."""
+    return float(_ROUNDED * (1 + (fit.square_sum / fit.rss) ** 0.5))
 
 
-def chi_tail(statistic: float, df: int) -> float:
-    """P(χ² > statistic)."""
-    return float(special.chdtrc(df, statistic))
+def _all_equal(fit: Fit, squares: float) -> bool:
+    """Whether Σ (e² − σ̂²)² is no more than rounding: then e² has no variance that could go with anything."""
+    return bool(squares <= fit.nobs * (2 * _rounding(fit) * fit.rss / fit.nobs) ** 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,18 +90,11 @@ def measures(fit: Fit, seen: Seen) -> Influence:
     return Influence(fit, seen.rows, seen.fitted, seen.residual, root, counts(seen), np.minimum(seen.leverage, 1.0))
 
 
-def perfect(fit: Fit) -> bool:
-    """Whether the residuals are nothing but rounding: their squares are 1e-28 of those of the response, or less."""
-    first = int(fit.intercept)
-    mean = float(fit.coef[:first].sum() + fit.center @ fit.coef[first:])
-    return fit.rss <= 1e-28 * (fit.mss + fit.weight * mean**2)
-
-
 def _undefined(axes: Axes, fit: Fit) -> bool:
     """Whether no residual can be standardized, which is then said."""
     if fit.df_resid <= 0:
         instead(axes, "as many coefficients as rows:\nevery residual is zero")
-    elif perfect(fit):
+    elif fit.perfect:
         instead(axes, "the fit is perfect:\nits residuals are rounding errors")
     else:
         return False
@@ -115,7 +108,7 @@ def _residuals(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
     caption(axes, "Residuals vs fitted", "Fitted values", "Residuals")
     level(axes)
     scatter(axes, cloud)
-    if perfect(fit):
+    if fit.perfect:
         tell(axes, "the fit is perfect: these are rounding errors")
         roomy(axes)
         return NOTHING
