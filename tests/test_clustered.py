@@ -286,3 +286,30 @@ def test_a_coefficient_of_one_cluster_alone_is_said(table):
     fit = bh.fit("y ~ x + C(h)", table).with_vcov("CR2", cluster="h")
     assert any("6 clusters alone determine a coefficient" in note for note in fit.covariance.notes)
     assert fit.bse.notna().all()
+
+
+# ── lists: of columns, or of labels ──────────────────────────────────────────────────────────────────────────────
+
+
+def some_table() -> dict:
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(60)
+    return {"x": x, "y": x + rng.standard_normal(60), "g": np.repeat(list("abcdef"), 10)}
+
+
+@pytest.mark.parametrize("given", [list, lambda g: [[one] for one in g], lambda g: g[:, None]])
+def test_labels_may_be_a_list_of_text_or_of_rows(given):
+    table = some_table()
+    fit = bh.fit("y ~ x", table)
+    assert fit.vcov("CR1", cluster=given(table["g"])).equals(fit.vcov("CR1", cluster="g"))
+
+
+def test_more_ways_than_can_be_crossed_are_refused_before_anything_is_read():
+    fit = bh.fit("y ~ x", some_table())
+    with pytest.raises(bh.errors.OptionError, match="18 ways of clustering, whose crossings are 262,143"):
+        fit.with_vcov("CR1", cluster=np.ones((60, 18)))
+
+
+def test_a_label_for_each_row_that_is_all_its_own_is_no_column():
+    fit = bh.fit("y ~ x", some_table())
+    assert "60" in fit.with_vcov("CR0", cluster=[f"id{i}" for i in range(60)]).covariance.notes[0]

@@ -128,3 +128,12 @@ def too_large(what: str, needed: int, most: int, remedy: str) -> FitError:
     return FitError(
         f"{what} would take {needed / 2**20:,.0f} MB of memory.", f"at most {most / 2**20:,.0f} MB are taken", remedy
     )
+
+
+def too_many_ways(ways: int, most: int) -> OptionError:
+    """Refuse clusters in more ways than their crossings can be counted."""
+    return OptionError(
+        f"cluster= gives {ways:,} ways of clustering, whose crossings are {2**ways - 1:,}; {most} ways are the most.",
+        "every column of a frame, and every column of an array (n, ways), is a way of its own",
+        "pass the columns that errors hang together by: cluster=['firm', 'year'], or frame[['firm', 'year']]",
+    )

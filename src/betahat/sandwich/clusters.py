@@ -31,6 +31,7 @@ Grouping = Keys | Labels
 
 MOST = 2 << 30  # bytes that the sums of all clusters of one grouping may take
 
+_WAYS = 6  # of clustering at once: each crossing of some of them has clusters of its own, 2⁶ − 1 in all
 _HELD = 3 << 21  # numbers of rows that are held back until they are added: 50 MB
 _SPARSE = 4  # so many times as many clusters as rows that are added, and only those that occur are gone through
 
@@ -38,10 +39,16 @@ _SPARSE = 4  # so many times as many clusters as rows that are added, and only t
 def groupings(cluster: Any) -> tuple[Grouping, ...]:
     """One grouping for each way of clustering."""
     a_list = isinstance(cluster, list | tuple)
+    if a_list and len(cluster) > _WAYS:  # as long as the rows, not as many as the ways
+        cluster, a_list = np.asarray(cluster), False
+    elif a_list and all(isinstance(one, str) for one in cluster) and len(set(cluster)) == 1 < len(cluster):
+        raise errors.cluster_twice([cluster[0]])
     several = a_list and all(isinstance(one, str) or is_frame(one) or np.ndim(one) > 0 for one in cluster)
     found = [one for part in (cluster if several else [cluster]) for one in _of(part)]
     if not found:
         raise errors.wrong_shape("cluster", (0,), "a column's name, or (n,), a label for each row")
+    if len(found) > _WAYS:
+        raise errors.too_many_ways(len(found), _WAYS)
     names = [one.by[0] for one in found if isinstance(one, Keys)]
     if len(set(names)) < len(names):
         raise errors.cluster_twice(sorted({name for name in names if names.count(name) > 1}))
