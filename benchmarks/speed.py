@@ -240,7 +240,7 @@ def descent() -> Outcome:
     bars = []
     for rival in (loop, hand):
         faster = contest.ratio(rival, "betahat")
-        bars.append(Bar(contest.title, f"100 × as fast as a {rival}", f"{faster:.2g} × as fast", faster >= 100))
+        bars.append(Bar(contest.title, f"100 × as fast as a {rival}", f"{faster:.0f} × as fast", faster >= 100))
     return contest, bars
 
 
