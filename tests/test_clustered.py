@@ -288,6 +288,18 @@ def test_a_coefficient_of_one_cluster_alone_is_said(table):
     assert fit.bse.notna().all()
 
 
+def test_labels_may_be_a_list_of_strings(table):
+    fit = bh.fit("y ~ x + z", table)
+    texts = [str(value) for value in table["g"]]
+    one = fit.vcov("CR1", cluster="g")
+    assert fit.vcov("CR1", cluster=texts).equals(one)
+    assert fit.vcov("CR1", cluster=tuple(texts)).equals(one)
+    own = [f"row {i}" for i in range(len(texts))]
+    np.testing.assert_allclose(fit.vcov("CR0", cluster=own), fit.vcov("HC0"), rtol=1e-12)
+    with pytest.raises(bh.errors.OptionError, match=r"149 strings .* each of the 150 rows"):
+        fit.vcov("CR1", cluster=texts[1:])
+
+
 # ── lists: of columns, or of labels ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -179,3 +179,8 @@ def test_letters_of_options(fits):
     letter(lambda: bh.anova(*fits, test="Chisq"), OptionError, ["test='Chisq'", "F, lr, wald"])
     letter(lambda: bh.anova(*fits, test="lr", vcov="HC3"), OptionError, ["test='wald'"])
     letter(lambda: bh.anova(*fits, statistic="chi"), OptionError, ["statistic='chi'"])
+
+
+@pytest.mark.parametrize("how", [{"test": "lr"}, {"test": "wald"}, {"test": "F"}, {"statistic": "chi2"}])
+def test_one_fit_takes_no_options_of_a_comparison(fits, how):
+    letter(lambda: bh.anova(fits[0], **how), OptionError, ["one fit", "fit.anova(type=2)"])

@@ -164,3 +164,12 @@ def test_the_module_is_as_before(curve):
     assert fit.module.V is before
     assert before.grad is None
     assert isinstance(fit.summary().to_dict()["coefficients"][0]["std_error"], float)
+
+
+def test_a_module_at_a_glance(curve):
+    fit, _ = curve
+    row = fit.glance().iloc[0]
+    assert [row["nobs"], row["df_residual"], row["value"]] == [N, N - 2, fit.value]
+    assert (row["loss"], row["vcov_words"]) == (fit.loss, fit.covariance.words)
+    bare = bh.train(Curve(), X[:, :1].abs(), Y, loss=nn.L1Loss(), optimizer="adam", lr=0.01, epochs=2)
+    assert bare.glance()["vcov"].item() == "none"

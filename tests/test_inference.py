@@ -326,3 +326,13 @@ def test_an_offset_for_a_model_without_one_is_refused():
     fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
     with pytest.raises(bh.BetahatError, match="learned without one"):
         fit.predict({"x": [1.0], "o": [3.0]}, offset="o")
+
+
+def test_a_covariance_that_is_made_already_takes_no_options_and_fits_its_terms():
+    data = {"x": [1.0, 2.0, 3.0, 4.0, 6.0], "z": [1.0, 0.0, 2.0, 1.0, 0.0], "y": [2.0, 4.5, 5.5, 8.0, 9.0]}
+    fit, other = bh.fit("y ~ x", data), bh.fit("y ~ x + z", data)
+    made = fit.with_vcov("HC1").covariance
+    assert fit.with_vcov(made).bse.equals(fit.with_vcov("HC1").bse)
+    letter(lambda: fit.with_vcov(made, cluster="z"), OptionError, ["cluster=", "made already"])
+    letter(lambda: other.with_vcov(made), BatchError, ["(2, 2)", "(3, 3)", "Intercept, x, z"])
+    letter(lambda: fit.with_vcov("classical", foo=3), OptionError, ["classical", "'foo'"])

@@ -49,9 +49,9 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
     test : {"F", "lr", "wald"}, optional
         F: on the residual sums of squares, with the variance of the largest model, as R's anova. lr: likelihood
         ratio, as lmtest::lrtest. wald: under the covariance of the larger of each two, as lmtest::waldtest. When left
-        out F, or wald where a covariance is asked for.
+        out F, or wald where a covariance is asked for. Not for a single fit.
     statistic : {"F", "chi2"}
-        Of a Wald test.
+        Of a Wald test between fits.
     vcov, **how
         For a Wald test: as for `Fit.with_vcov`; the larger fit's own covariance when left out.
 
@@ -86,7 +86,7 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
         raise errors.not_fits(())
     robust = any(fit.covariance.kind != "classical" for fit in fits)
     asked = vcov is not None or bool(how) or statistic != "F"
-    test = ("wald" if robust or asked else "F") if test is None else test
+    given, test = test, ("wald" if robust or asked else "F") if test is None else test
     if test not in TESTS:
         raise errors.unknown_option("test", test, TESTS)
     if statistic not in STATISTICS:
@@ -94,6 +94,8 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
     if asked and test != "wald":
         raise errors.option_not_for("vcov= or statistic=", f"test={test!r}", "write test='wald'")
     if len(fits) == 1:
+        if given is not None or statistic != "F":
+            raise errors.option_not_for("test= or statistic=", "one fit", "compare two, or ask fit.anova(type=2)")
         return fits[0].anova(1 if not robust and not asked else 2, vcov, **how)
     if min(fit.df_resid for fit in fits) <= 0 or any(fit.perfect for fit in fits):
         raise errors.nothing_unexplained()

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,8 @@ class Covariance:
         What it is, for the head of a report.
     notes : tuple of str
         What a reader should know of it: factors, clusters, repairs.
+    parts : tuple of arrays (p, r), (r, r), or None
+        U and M with matrix = U M U', M where the design is orthonormal: collinear terms blur the product, not these.
     """
 
     kind: str
@@ -37,3 +43,4 @@ class Covariance:
     joint: float
     words: str
     notes: tuple[str, ...] = ()
+    parts: tuple[Array, Array] | None = None

@@ -135,19 +135,31 @@ def wald(fit: Fit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float
         if (np.abs(L @ coef - right) <= _ROUNDED * (np.abs(L) @ np.abs(coef))).any():
             raise errors.nothing_unexplained()
         return math.inf, len(L), found.joint, 0.0, spread
-    if found.kind != "classical":
-        enough_directions(found, spread)
-    value, p, df1 = inference.wald(fit, L, right)
-    return value, df1, found.joint, p, spread
+    plain = L @ fit.unscaled.numpy() @ L.T
+    gap, judged = inference.judged(fit, L, right)
+    enough_directions(found, judged, plain, fit.condition)
+    value = inference.f_of(gap, judged)
+    return value, len(L), found.joint, float(inference.upper_tail(value, len(L), found.joint)), spread
 
 
-def enough_directions(found: Covariance, spread: Array) -> None:
-    """Refuse a covariance (m, m) of hypotheses that is singular."""
+def enough_directions(found: Covariance, spread: Array, plain: Array, condition: float) -> None:
+    """Refuse a covariance (m, m) of hypotheses that is singular.
+
+    `plain` is L (X'WX)⁻¹ L': where it is singular, too, the terms are collinear, and no cluster is to blame.
+    """
+    rank = _rank(spread)
+    if rank == len(spread):
+        return
+    if _rank(plain) < len(plain):
+        raise errors.hypotheses_blurred(found.words, len(plain), condition)
+    raise errors.covariance_too_thin(found.words, len(spread), rank)
+
+
+def _rank(spread: Array) -> int:
+    """How many directions of a covariance (m, m) have variance."""
     d = np.sqrt(np.clip(spread.diagonal(), 0.0, None))
     safe = np.where(d > 0, d, 1.0)
-    rank = int((np.linalg.eigvalsh(spread / np.outer(safe, safe)) > _FLAT).sum())
-    if rank < len(spread):
-        raise errors.covariance_too_thin(found.words, len(spread), rank)
+    return int((np.linalg.eigvalsh(spread / np.outer(safe, safe)) > _FLAT).sum())
 
 
 def _estimable(fit: Fit, row: Array) -> bool:

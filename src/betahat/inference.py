@@ -17,18 +17,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy import special
+from scipy import linalg, special
 from torch import Tensor
 
 from betahat import errors, sandwich
 from betahat.covariance import Covariance
 from betahat.outcome import Fit
 from betahat.problem import of_arrays, of_formula
+from betahat.revisit import Basis, at_hand
 from betahat.source import Source, hand_out, is_frame
 
 SIMULTANEOUS = ("bonferroni", "scheffe")
 INTERVALS = ("confidence", "prediction")
 _FLAT = 1e-13  # an eigenvalue of a correlation matrix that is zero but for rounding
+_BLUR = 1e-8  # the same where eight digits are left: below, digits are sought where they were not lost
+FAIR = 1e5  # condition up to which X'WX, which squares it, keeps six digits
+_LOST = 1e-13  # a column of L U that differs from the others by no more is one of them
 _ODD = 0.2  # a level that is more often meant as its complement
 
 
@@ -45,7 +49,15 @@ def covariance(fit: Fit) -> Covariance:
 
 def under(fit: Fit, kind: Any, how: dict[str, Any]) -> Fit:
     """The same fit under another covariance; see `Fit.with_vcov`."""
-    return replace(fit, chosen=kind if isinstance(kind, Covariance) else sandwich.chosen(fit, kind, **how))
+    if not isinstance(kind, Covariance):
+        return replace(fit, chosen=sandwich.chosen(fit, kind, **how))
+    if how:
+        given = errors.listing([f"{name}=" for name in how])
+        raise errors.option_not_for(given, "a covariance that is made already", "name a kind")
+    p, shape = len(fit.terms), tuple(kind.matrix.shape)
+    if shape != (p, p):
+        raise errors.wrong_shape("the covariance", shape, f"({p}, {p}), for {errors.listing(fit.terms)}")
+    return replace(fit, chosen=kind)
 
 
 def with_rows(fit: Fit, data: Any, y: Any, weights: Any, offset: Any, freq: Any) -> Fit:
@@ -191,17 +203,56 @@ def wald(fit: Fit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, fl
     F = (L W − right)' (L V L')⁻¹ (L W − right) / m, V the fit's covariance (Wald 1943). L V L' is brought to a unit
     diagonal first, so that no unit matters. Rows of L must be independent of each other. NaN where V does not reach.
     """
+    value = f_of(*judged(fit, L, right))
+    return value, float(upper_tail(value, len(L), covariance(fit).joint)), len(L)
+
+
+def f_of(gap: np.ndarray[Any, Any], spread: np.ndarray[Any, Any]) -> float:
+    """The form g' S⁻¹ g / m of a gap (m,) and its covariance (m, m); NaN where that is singular."""
+    m, d = len(gap), np.sqrt(spread.diagonal().clip(min=0.0))
+    if not (d > 0).all():
+        return math.nan
+    values, vectors = np.linalg.eigh(spread / np.outer(d, d))
+    if values[0] <= _FLAT * m:
+        return math.nan  # fewer clusters than hypotheses, or the like: the notes say so
+    return float(((vectors.T @ (gap / d)) ** 2 / values).sum()) / m
+
+
+def judged(fit: Fit, L: np.ndarray[Any, Any], right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """L W − right (m,) and its covariance (m, m); where terms are collinear, in coordinates that keep their digits.
+
+    With V = U M U' and (L U)' = Q T, the hypotheses are T'⁻¹ (L W − right) = 0 and have the covariance Q' M Q. L V L'
+    would square the condition of T; M knows nothing of it.
+    """
     found = covariance(fit)
     gap = L @ fit.coef.numpy() - right  # (m,)
     spread = L @ found.matrix.numpy() @ L.T  # (m, m)
-    d = np.sqrt(spread.diagonal())
-    if not (d > 0).all():
-        return math.nan, math.nan, len(L)
-    values, vectors = np.linalg.eigh(spread / np.outer(d, d))
-    if values[0] <= _FLAT * len(L):
-        return math.nan, math.nan, len(L)  # fewer clusters than hypotheses, or the like: the covariance's notes say so
-    value = float(((vectors.T @ (gap / d)) ** 2 / values).sum()) / len(L)
-    return value, float(upper_tail(value, len(L), found.joint)), len(L)
+    parts = _parts(fit, found) if len(L) > 1 and (fit.condition > FAIR or _blurred(spread)) else None
+    if parts is None:
+        return gap, spread
+    U, M = parts
+    K = L @ U  # (m, r)
+    size = np.linalg.norm(K, axis=1)
+    Q, T = np.linalg.qr((K / np.where(size > 0, size, 1.0)[:, None]).T)
+    if np.abs(T.diagonal()).min() <= _LOST:
+        return gap, spread
+    return linalg.solve_triangular(T, gap / size, trans="T"), Q.T @ M @ Q
+
+
+def _blurred(spread: np.ndarray[Any, Any]) -> bool:
+    """Whether a covariance (m, m) is so nearly singular that rounding shows."""
+    d = np.sqrt(spread.diagonal().clip(min=0.0))
+    return bool((d > 0).all() and np.linalg.eigvalsh(spread / np.outer(d, d))[0] <= _BLUR)
+
+
+def _parts(fit: Fit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    """U and M of V = U M U'; None where neither the covariance nor the rows tell."""
+    if found.parts is not None or found.kind != "classical":
+        return found.parts
+    if not (at_hand(fit) or fit.condition <= FAIR):
+        return None
+    U = Basis.of(fit).full
+    return U, fit.scale * np.eye(U.shape[1])
 
 
 def log_likelihood(fit: Fit) -> float:

@@ -227,6 +227,25 @@ class ModuleFit(Questions):
         """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
         return room("report.modules").ModuleSummary.of(self._under(vcov, how), level)
 
+    def glance(self, vcov: Any = None, **how: Any) -> Any:
+        """One row for the whole fit, in the kind of frame that came in: what a module has of broom's columns, and loss.
+
+        Returns
+        -------
+        table
+            `loss` (its name), `value` (the mean loss), `df_residual`, `nobs`, `vcov` and `vcov_words`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import betahat as bh
+        >>> x, y = torch.linspace(-1, 1, 20)[:, None], torch.linspace(0, 3, 20)
+        >>> fit = bh.train(torch.nn.Linear(1, 1), x, y, loss=torch.nn.L1Loss(), optimizer="adam", lr=0.01, epochs=2)
+        >>> fit.glance()[["nobs", "df_residual"]].to_dict("records")
+        [{'nobs': 20, 'df_residual': 18}]
+        """
+        return room("report.frames").glance_module(self._under(vcov, how))
+
     def __repr__(self) -> str:
         what = type(self.module).__name__
         return f"<ModuleFit {what}: {self.nobs:,} rows, {len(self.terms):,} weights, loss {self.value:.6g}; print it>"

@@ -219,17 +219,17 @@ def _part(fit: Fit, found: Covariance, here: Places, after: Places, R: Array | N
     V, coef = (found.matrix if robust else fit.unscaled).numpy(), fit.coef.numpy()
     asked, skip = np.concatenate([after, here]), len(after)
     if R is None or not _aliased(fit, R)[asked].any():
-        estimate, spread = coef[asked], V[np.ix_(asked, asked)]
+        L = np.eye(len(coef))[asked]
     else:
         others = np.setdiff1d(np.arange(len(fit.terms)), np.concatenate([here, after]))
         _, mine, rest = entered(fit, R, [others, here, after])
         L, skip = np.hstack([rest, mine]).T @ R, rest.shape[1]
-        estimate, spread = L @ coef, L @ V @ L.T
+    estimate, spread = L @ coef, L @ V @ L.T
     m = len(estimate) - skip
     if m == 0:
         return 0, math.nan
     if robust:
-        enough_directions(found, spread)
+        enough_directions(found, spread, L @ fit.unscaled.numpy() @ L.T, fit.condition)
     return m, explained(estimate, spread, skip)
 
 

@@ -109,9 +109,13 @@ def cluster_alone(what: str) -> FitError:
     )
 
 
-def cluster_twice(names: Sequence[str]) -> OptionError:
-    """Refuse a column that is given twice."""
-    return OptionError(f"cluster= names {listing([repr(name) for name in names])} twice.", remedy="name it once")
+def cluster_twice(names: Sequence[str], given: int, rows: int) -> OptionError:
+    """Refuse a column that is given twice, or labels that are not one for each row."""
+    return OptionError(
+        f"cluster= names {listing([repr(name) for name in names])} twice.",
+        f"{given:,} strings are taken for names of columns where they are not one for each of the {rows:,} rows",
+        "name each column once, or give a label for each row",
+    )
 
 
 def cluster_rows(what: str, given: int, read: int) -> FitError:

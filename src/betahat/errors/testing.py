@@ -89,6 +89,16 @@ def covariance_too_thin(words: str, hypotheses: int, rank: int) -> FitError:
     )
 
 
+def hypotheses_blurred(words: str, hypotheses: int, condition: float) -> FitError:
+    """Refuse to test together what collinear terms leave no digit of."""
+    return FitError(
+        f"{hypotheses} hypotheses cannot be tested together under this covariance ({words}): the terms are collinear "
+        f"(condition {condition:.2g}), and no digit is left of some combination of them.",
+        "a covariance squares the condition; the rows, or a covariance made from them just now, do not",
+        "give the rows back, fit.with_rows(data), and ask with vcov=; or center the columns, or test fewer at a time",
+    )
+
+
 # ── analysis of variance ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

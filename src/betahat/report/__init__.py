@@ -161,6 +161,11 @@ class Summary:
             notes.append("Without an intercept R² and F are about zero, not about the mean.")
         if fit.dropped:
             notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: earlier terms say the same.")
+        robust = fit.covariance.kind != "classical"
+        if robust and fit.condition > inference.FAIR and fit.covariance.parts is None and math.isnan(fit.fvalue):
+            notes.append(
+                f"No F of all: the terms are collinear (condition {fit.condition:.2g}), and the rows are not at hand."
+            )
         notes.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
         return [*notes, *fit.covariance.notes, *fit.remarks]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from betahat import inference
+from betahat.modules import ModuleFit
 from betahat.outcome import Fit
 from betahat.source import hand_out
 
@@ -111,6 +112,19 @@ def glance(fit: Fit) -> Any:
         "df_residual": fit.df_resid,
         "nobs": fit.nobs,
         "df_denominator": fit.covariance.joint,
+        "vcov": fit.covariance.kind,
+        "vcov_words": fit.covariance.words,
+    }
+    return hand_out({name: [value] for name, value in values.items()}, fit.kind)
+
+
+def glance_module(fit: ModuleFit) -> Any:
+    """One row for a module that was learned: it has a loss instead of sums of squares."""
+    values: dict[str, float | str] = {
+        "loss": fit.loss,
+        "value": fit.value,
+        "df_residual": fit.df_resid,
+        "nobs": fit.nobs,
         "vcov": fit.covariance.kind,
         "vcov_words": fit.covariance.words,
     }

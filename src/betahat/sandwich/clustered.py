@@ -51,15 +51,16 @@ def covariance(fit: Fit, kind: str, *, cluster: Any = None, small_sample: str = 
         raise errors.cluster_needed(kind)
     if n <= r:
         raise errors.no_freedom_for(kind, n, r)
-    ways, basis = groupings(cluster), Basis.of(fit)
+    ways, basis = groupings(cluster, fit.tally.read), Basis.of(fit)
     own_df = kind == "CR2" or small_sample == "clubSandwich"  # Satterthwaite's, which is for one way only
     own_df &= len(ways) == 1
     sets = gathered(fit, kind, ways, basis, squares=own_df or kind in _POWER)
     clusters = [one.clusters for one in sets]
     rule = of_clusters(kind, small_sample, n=n, k=r, groups=clusters, ways=len(ways))
     parts = [_middle(one, _POWER.get(kind, 0.0), basis.full if own_df else None) for one in sets]
-    meat = sum(one.sign * factor * part.meat for one, factor, part in zip(sets, rule.factors, parts, strict=True))
-    matrix, repaired = _repaired(basis, np.asarray(meat), len(ways))
+    terms = zip(sets, rule.factors, parts, strict=True)
+    meat = np.asarray(sum(one.sign * factor * part.meat for one, factor, part in terms))
+    matrix, repaired = _repaired(basis, meat, len(ways))
     fewest, df, joint = min(clusters[: len(ways)]), np.full(len(fit.terms), rule.df), rule.df
     if (own := parts[0].df) is not None:
         df, joint = np.where(np.isnan(own), rule.df, own), fewest - 1.0
@@ -91,7 +92,8 @@ def covariance(fit: Fit, kind: str, *, cluster: Any = None, small_sample: str = 
             "(Cameron, Gelbach and Miller 2011)."
         )
     words = f"{kind} by {' and '.join(names)}, {'t on own df' if own_df else reach(rule.df)}"
-    return Covariance(kind, torch.from_numpy(matrix), torch.from_numpy(df), joint, words, tuple(notes))
+    behind = None if repaired else (basis.full, meat)
+    return Covariance(kind, torch.from_numpy(matrix), torch.from_numpy(df), joint, words, tuple(notes), behind)
 
 
 # ── from sums to the middle ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 """Clusters: what the user says rows are grouped by, and the sums that each cluster's rows leave behind.
 
-    ways = groupings(["firm", "year"])                       # or a name, labels (n,), a frame
+    ways = groupings(["firm", "year"], rows)                 # or a name, labels (n,), a frame
     firm, year, both = gathered(fit, "CR1", ways, basis, squares=False)
     firm.scores, firm.clusters                               # (G, r), G
 
@@ -31,19 +31,25 @@ Grouping = Keys | Labels
 
 MOST = 2 << 30  # bytes that the sums of all clusters of one grouping may take
 
-_WAYS = 6  # of clustering at once: each crossing of some of them has clusters of its own, 2⁶ − 1 in all
 _HELD = 3 << 21  # numbers of rows that are held back until they are added: 50 MB
+_WAYS = 8  # of clustering at once: each crossing of some of them has clusters of its own, 2⁸ − 1 in all
 _SPARSE = 4  # so many times as many clusters as rows that are added, and only those that occur are gone through
 
 
-def groupings(cluster: Any) -> tuple[Grouping, ...]:
-    """One grouping for each way of clustering."""
+def groupings(cluster: Any, rows: int) -> tuple[Grouping, ...]:
+    """One grouping for each way of clustering.
+
+    A list of as many strings as the data have rows holds labels where it says one twice, which no list of columns may,
+    or where it is longer than any list of ways (all their crossings are summed up, 2^ways).
+    """
     a_list = isinstance(cluster, list | tuple)
-    if a_list and len(cluster) > _WAYS:  # as long as the rows, not as many as the ways
+    texts = a_list and all(isinstance(one, str) for one in cluster)
+    labels = texts and len(cluster) == rows and (len(set(cluster)) < rows or rows > _WAYS)
+    if a_list and not texts and len(cluster) == rows > _WAYS:  # labels, or one-element rows of them
         cluster, a_list = np.asarray(cluster), False
-    elif a_list and all(isinstance(one, str) for one in cluster) and len(set(cluster)) == 1 < len(cluster):
-        raise errors.cluster_twice([cluster[0]])
-    several = a_list and all(isinstance(one, str) or is_frame(one) or np.ndim(one) > 0 for one in cluster)
+    several = (
+        a_list and not labels and all(isinstance(one, str) or is_frame(one) or np.ndim(one) > 0 for one in cluster)
+    )
     found = [one for part in (cluster if several else [cluster]) for one in _of(part)]
     if not found:
         raise errors.wrong_shape("cluster", (0,), "a column's name, or (n,), a label for each row")
@@ -51,7 +57,7 @@ def groupings(cluster: Any) -> tuple[Grouping, ...]:
         raise errors.too_many_ways(len(found), _WAYS)
     names = [one.by[0] for one in found if isinstance(one, Keys)]
     if len(set(names)) < len(names):
-        raise errors.cluster_twice(sorted({name for name in names if names.count(name) > 1}))
+        raise errors.cluster_twice(sorted({name for name in names if names.count(name) > 1}), len(names), rows)
     return tuple(found)
 
 

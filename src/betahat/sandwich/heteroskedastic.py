@@ -43,9 +43,10 @@ def covariance(fit: Fit, kind: str, *, small_sample: str = "R") -> Covariance:
     meat = np.zeros((p, p))
     for part in revisit(fit, middle, basis=basis):
         meat += part
-    matrix = torch.from_numpy(basis.covariance(meat * rule.factors[0]))
+    meat *= rule.factors[0]
+    matrix = torch.from_numpy(basis.covariance(meat))
     every = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
-    return Covariance(kind, matrix, every, rule.df, f"{kind}, {reach(rule.df)}")
+    return Covariance(kind, matrix, every, rule.df, f"{kind}, {reach(rule.df)}", parts=(basis.full, meat))
 
 
 def _scaled(seen: Seen, kind: str, n: int, p: int) -> Array:

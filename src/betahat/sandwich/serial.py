@@ -109,7 +109,7 @@ def covariance(
     if given == "newey-west" and kernel == "bartlett":
         b = np.floor(b) + 1  # its lags are a whole number
     weights = _weights(shape, b, len(scores))
-    meat = after @ _long_run(scores, weights) @ after.T
+    meat = after @ _long_run(scores, weights) @ after.T * rule.factors[0]
     every = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
     reached = f"{len(weights) - 1:,} lags" if kernel != "qs" else f"bandwidth {b:.4g}"
     notes = [
@@ -121,9 +121,9 @@ def covariance(
     ]
     if rule.said:
         notes.append(f"Small-sample factor ({small_sample}): {rule.said}.")
-    matrix = torch.from_numpy(basis.covariance(meat * rule.factors[0]))
+    matrix = torch.from_numpy(basis.covariance(meat))
     words = f"HAC {shape.name}, {reached}, {reach(rule.df)}"
-    return Covariance(kind, matrix, every, rule.df, words, tuple(notes))
+    return Covariance(kind, matrix, every, rule.df, words, tuple(notes), (basis.full, meat))
 
 
 def _checked(lags: Any, bandwidth: Any, kernel: str, n: int) -> float | str:
