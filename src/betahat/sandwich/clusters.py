@@ -53,11 +53,11 @@ def groupings(cluster: Any, rows: int) -> tuple[Grouping, ...]:
     found = [one for part in (cluster if several else [cluster]) for one in _of(part)]
     if not found:
         raise errors.wrong_shape("cluster", (0,), "a column's name, or (n,), a label for each row")
-    if len(found) > _WAYS:
-        raise errors.too_many_ways(len(found), _WAYS)
     names = [one.by[0] for one in found if isinstance(one, Keys)]
     if len(set(names)) < len(names):
         raise errors.cluster_twice(sorted({name for name in names if names.count(name) > 1}), len(names), rows)
+    if len(found) > _WAYS:
+        raise errors.too_many_ways(len(found), _WAYS)
     return tuple(found)
 
 
