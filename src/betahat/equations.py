@@ -93,6 +93,10 @@ class Hypotheses:
                 room[len(kept)] = rest / left
                 kept.append(i)
                 continue
+            if (
+                not row.any() and self.right[i] == 0
+            ):  # "x = 1,000" is two equations, and the other is no more than 0 = 0
+                raise errors.says_nothing([self.texts[i]])
             parts = np.linalg.lstsq(scaled[kept].T, row, rcond=None)[0] if kept else np.zeros(0)
             implied = parts * self.right[kept]
             if abs(self.right[i] - implied.sum()) > _SAME * (abs(self.right[i]) + np.abs(implied).sum()):
@@ -120,10 +124,7 @@ def _of_numbers(given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
         columns, rows = [str(name) for name in given.index], given.to_numpy()[None]
     else:
         rows = given
-    try:
-        matrix = np.atleast_2d(np.asarray(rows, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise errors.no_hypothesis(given) from None
+    matrix = np.atleast_2d(_real(rows, given))
     p = len(terms)
     if matrix.size == 0:
         raise errors.no_hypothesis(given)
@@ -137,12 +138,24 @@ def _of_numbers(given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
     if matrix.ndim != 2 or matrix.shape[1] != p:
         wanted = f"(m, {p}), a column for each of {errors.listing(terms)}"
         raise errors.wrong_shape("The matrix of hypotheses", matrix.shape, wanted)
-    values = np.zeros(1) if right is None else np.asarray(right, dtype=np.float64).reshape(-1)
+    values = np.zeros(1) if right is None else _real(right, right).reshape(-1)
     if len(values) not in (1, len(matrix)):
         raise errors.wrong_shape("right", values.shape, f"({len(matrix)},), a value for each hypothesis")
     values = np.broadcast_to(values, len(matrix)).copy()
     texts = names or [_written(row, value, terms) for row, value in zip(matrix, values, strict=True)]
     return Hypotheses(matrix, values, tuple(texts))
+
+
+def _real(values: Any, given: Any) -> Array:
+    """Real numbers as float64; anything else holds no hypothesis."""
+    values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
+    try:
+        numbers = np.asarray(values)
+        if np.iscomplexobj(numbers):
+            raise TypeError(f"{numbers.dtype} numbers have no order")
+        return numbers.astype(np.float64)
+    except (TypeError, ValueError):
+        raise errors.no_hypothesis(given) from None
 
 
 def _written(row: Array, value: float, terms: Sequence[str]) -> str:

@@ -168,6 +168,13 @@ def wide_quantile(level: float, df: Any, joint: float, simultaneous: str, many: 
     return math.sqrt(joint * (1 - u) / u)
 
 
+def level_of(alpha: Any) -> float:
+    """The level of intervals that miss in a share alpha of samples."""
+    if not isinstance(alpha, Real) or isinstance(alpha, bool) or not 0 < alpha < 1:
+        raise errors.bad_number("alpha", alpha, "a number between 0 and 1, such as 0.05 for the level 0.95")
+    return 1 - float(alpha)
+
+
 def conf_int(fit: Fit, level: float = 0.95, simultaneous: str | None = None) -> pd.DataFrame:
     """Coefficient ± quantile · standard error, by term."""
     found = covariance(fit)

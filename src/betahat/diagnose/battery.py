@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from betahat import errors
@@ -36,12 +37,16 @@ def diagnose(fit: Fit, test: str | None = None, **how: Any) -> Diagnosis | Diagn
             raise errors.option_not_for(given, "all tests at once", 'name the test: fit.diagnose("reset", …)')
         return _all(fit)
     name = test.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(test, str) else test
-    if name not in TESTS:
+    if not isinstance(name, str) or name not in TESTS:
         raise errors.unknown_option("test", test, tuple(TESTS))
-    known = [name for name in inspect.signature(TESTS[name]).parameters if name != "fit"]
-    for option in how:
+    known = {option: p.default for option, p in inspect.signature(TESTS[name]).parameters.items() if option != "fit"}
+    for option, value in how.items():
         if option not in known:
-            raise errors.unknown_test_option(name, option, known)
+            raise errors.unknown_test_option(name, option, list(known))
+        if isinstance(known[option], bool) and not isinstance(value, bool):  # the text "no" would count as true
+            raise errors.unknown_option(option, value, ["True", "False"])
+        if isinstance(known[option], float) and (not isinstance(value, Real) or isinstance(value, bool)):
+            raise errors.bad_number(option, value, "a number")
     return TESTS[name](fit, **how)
 
 

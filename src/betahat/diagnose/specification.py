@@ -142,12 +142,12 @@ def moments(fit: Fit) -> tuple[float, float]:
     return float(third / variance**1.5), float(fourth / variance**2)
 
 
-def reset(fit: Fit, *, powers: Sequence[int] = (2, 3)) -> Diagnosis:
+def reset(fit: Fit, *, powers: int | Sequence[int] = (2, 3)) -> Diagnosis:
     """Ramsey's regression specification error test: do powers of the fitted values explain what is left?
 
     F of the powers of yhat beside X (Ramsey 1969; of yhat about its mean where there is an intercept, as in lmtest).
     """
-    powers = tuple(powers)
+    powers = tuple(powers) if isinstance(powers, Sequence) else (powers,)
     if (
         not powers
         or any(not isinstance(power, Integral) or power < 2 for power in powers)

@@ -10,7 +10,7 @@ and dropped terms. Stars are there for those who must have them.
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -258,6 +258,8 @@ def _mapping(what: str, given: Any) -> Mapping[Any, Any]:
 
 
 def _names(what: str, given: Any) -> list[str]:
+    if given is not None and not isinstance(given, Iterable):
+        raise errors.bad_number(what, given, "a text, or a sequence of texts")
     names = [given] if isinstance(given, str) else list(given or ())
     if not all(isinstance(name, str) for name in names):
         raise errors.bad_number(what, given, "a text, or a sequence of texts")

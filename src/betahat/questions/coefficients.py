@@ -120,7 +120,8 @@ class Coefficients(Asked):
         vcov, **how
             As for `with_vcov`; the fit's own covariance when left out.
         """
-        level = level if alpha is None else 1 - alpha
+        if alpha is not None:
+            level = room("inference").level_of(alpha)
         return room("inference").conf_int(self._under(vcov, how), level, simultaneous)  # type: ignore[no-any-return]
 
     def predict(

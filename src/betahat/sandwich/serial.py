@@ -89,6 +89,8 @@ def covariance(
         raise errors.unknown_option("kernel", kernel, tuple(KERNELS))
     shape = KERNELS[kernel]
     given = _checked(lags, bandwidth, kernel, n)
+    if not isinstance(prewhite, bool):  # the text "no" would count as true
+        raise errors.unknown_option("prewhite", prewhite, ["True", "False"])
     if fit.counted:
         raise errors.option_not_for("HAC", "frequencies", "rows that follow one another in time are given one by one")
     if n <= r:
