@@ -28,7 +28,8 @@ _MAP: dict[str, str | None] = {
     "derive": None,
     "update": None,
     "Trace": "trace",
-    "Fit": "outcome",
+    "Fit": "questions",
+    "LinearFit": "outcome",
     "fit": "fitting",
     "train": "training",
     "infer": "estimating",
@@ -61,8 +62,9 @@ if TYPE_CHECKING:
     from betahat.modelfile import load as load
     from betahat.modules import ModuleFit as ModuleFit
     from betahat.moments import Moments as Moments
-    from betahat.outcome import Fit as Fit
+    from betahat.outcome import LinearFit as LinearFit
     from betahat.papers import table as table
+    from betahat.questions import Fit as Fit
     from betahat.source import Source as Source
     from betahat.trace import Trace as Trace
     from betahat.training import train as train

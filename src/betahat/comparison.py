@@ -24,7 +24,7 @@ from betahat import errors, inference
 from betahat.batch import Batch, Tally
 from betahat.design import Design
 from betahat.hypotheses import STATISTICS, wald
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import at_hand
 from betahat.roads import merged
 from betahat.squares import coordinates, explained
@@ -39,7 +39,7 @@ _BLIND = 0.1
 _STORED = 64 * float(np.finfo(np.float64).eps)
 
 
-def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any = None, **how: Any) -> Table:
+def anova(*fits: LinearFit, test: str | None = None, statistic: str = "F", vcov: Any = None, **how: Any) -> Table:
     """Compare nested fits of the same rows, each with the one before it.
 
     Parameters
@@ -80,7 +80,7 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
     (0.25, 0.6667)
     """
     for fit in fits:
-        if not isinstance(fit, Fit):
+        if not isinstance(fit, LinearFit):
             raise errors.not_fits(fit)
     if not fits:
         raise errors.not_fits(())
@@ -108,14 +108,14 @@ def anova(*fits: Fit, test: str | None = None, statistic: str = "F", vcov: Any =
     return _by_squares(fits, notes) if test == "F" else _by_likelihood(fits, notes)
 
 
-def _named(fit: Fit) -> str:
+def _named(fit: LinearFit) -> str:
     return f"{fit.response} on {errors.listing(fit.terms)}"
 
 
 # ── the three tests ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _by_squares(fits: tuple[Fit, ...], notes: tuple[str, ...]) -> Table:
+def _by_squares(fits: tuple[LinearFit, ...], notes: tuple[str, ...]) -> Table:
     largest = min(fits, key=lambda fit: fit.df_resid)
     df = [float(a.df_resid - b.df_resid) for a, b in pairwise(fits)]
     squares = [a.rss - b.rss for a, b in pairwise(fits)]
@@ -126,7 +126,7 @@ def _by_squares(fits: tuple[Fit, ...], notes: tuple[str, ...]) -> Table:
     return _table("Analysis of variance, nested models", fits, first, rest, notes)
 
 
-def _by_likelihood(fits: tuple[Fit, ...], notes: tuple[str, ...]) -> Table:
+def _by_likelihood(fits: tuple[LinearFit, ...], notes: tuple[str, ...]) -> Table:
     df = [float(b.rank - a.rank) for a, b in pairwise(fits)]
     # n log(rss / rss) rather than a difference of two large likelihoods
     value = [abs(a.nobs * math.log(a.rss / b.rss)) for a, b in pairwise(fits)]
@@ -137,7 +137,7 @@ def _by_likelihood(fits: tuple[Fit, ...], notes: tuple[str, ...]) -> Table:
 
 
 def _by_wald(
-    fits: tuple[Fit, ...], across: list[tuple[int, Array, Array]], statistic: str, vcov: Any, how: Any, notes: Any
+    fits: tuple[LinearFit, ...], across: list[tuple[int, Array, Array]], statistic: str, vcov: Any, how: Any, notes: Any
 ) -> Table:
     values, ps, df = [], [], [float(a.df_resid - b.df_resid) for a, b in pairwise(fits)]
     under = dict.fromkeys(place for place, _, _ in across)
@@ -157,7 +157,7 @@ def _by_wald(
 
 def _table(
     title: str,
-    fits: tuple[Fit, ...],
+    fits: tuple[LinearFit, ...],
     first: dict[str, list[float]],
     rest: dict[str, list[float]],
     notes: tuple[str, ...],
@@ -170,7 +170,7 @@ def _table(
 # ── nested? ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _nested(fits: tuple[Fit, ...], i: int, j: int) -> tuple[int, Array, Array]:
+def _nested(fits: tuple[LinearFit, ...], i: int, j: int) -> tuple[int, Array, Array]:
     """Which of two fits is the larger, and the hypotheses L W = right that make it the smaller; or refuse."""
     if fits[i].rank == fits[j].rank:
         raise errors.same_size(i + 1, j + 1, fits[i].rank)
@@ -196,7 +196,7 @@ def _nested(fits: tuple[Fit, ...], i: int, j: int) -> tuple[int, Array, Array]:
     return b, L, L @ shift
 
 
-def _consistent(small: Fit, large: Fit, L: Array, right: Array, models: tuple[int, int]) -> None:
+def _consistent(small: LinearFit, large: LinearFit, L: Array, right: Array, models: tuple[int, int]) -> None:
     """Refuse fits whose residual sums differ by something else than the larger one says the hypotheses cost.
 
     For the same rows both are one number. Namesakes with other values, or in another order, show here.
@@ -209,7 +209,7 @@ def _consistent(small: Fit, large: Fit, L: Array, right: Array, models: tuple[in
         raise errors.other_values(*models)
 
 
-def _comparable(small: Fit, large: Fit, models: tuple[int, int]) -> None:
+def _comparable(small: LinearFit, large: LinearFit, models: tuple[int, int]) -> None:
     """Refuse fits whose sums show that they did not see the same response, rows and weights."""
     if small.response != large.response:
         raise errors.not_comparable("the response", repr(small.response), repr(large.response), models)
@@ -231,17 +231,17 @@ def _comparable(small: Fit, large: Fit, models: tuple[int, int]) -> None:
             raise errors.not_comparable("the total sum of squares", f"{a:.9g}", f"{b:.9g}", models)
 
 
-def _offsets(fit: Fit) -> tuple[str, ...]:
+def _offsets(fit: LinearFit) -> tuple[str, ...]:
     inside = fit.design.parsed.offsets if isinstance(fit.design, Design) else ()
     return (*inside, *([] if fit.offset_given is None else [fit.offset_given]))
 
 
-def _level(fit: Fit) -> float:
+def _level(fit: LinearFit) -> float:
     """Σ w ȳ², which the sums of squares of a fit with an intercept leave out."""
     return fit.weight * float(fit.coef[0] + fit.center @ fit.coef[1:]) ** 2 if fit.intercept else 0.0
 
 
-def _namesakes(small: Fit, large: Fit, kept: list[str]) -> bool:
+def _namesakes(small: LinearFit, large: LinearFit, kept: list[str]) -> bool:
     """Whether the larger fit has a column of the same name, and the same mean, for each that the smaller kept.
 
     x0, x1, … are places, not names: as long as there are rows, these are asked instead.
@@ -262,7 +262,7 @@ def _namesakes(small: Fit, large: Fit, kept: list[str]) -> bool:
     return True
 
 
-def _combinations(small: Fit, large: Fit, kept: list[str], models: tuple[int, int]) -> tuple[Array, Array]:
+def _combinations(small: LinearFit, large: LinearFit, kept: list[str], models: tuple[int, int]) -> tuple[Array, Array]:
     """The smaller's columns as combinations (p, m) of the larger's, and what the offsets differ by (p,); or refuse."""
     first, p, m = int(large.intercept), len(large.terms), len(kept)
     picked = [small.terms.index(term) for term in kept if not (first and small.intercept and term == small.terms[0])]
@@ -303,7 +303,7 @@ def _shift(a: Batch, b: Batch) -> torch.Tensor:
     return (none if a.offset is None else a.offset) - (none if b.offset is None else b.offset)
 
 
-def _side_by_side(small: Fit, large: Fit, models: tuple[int, int]) -> Iterator[tuple[Batch, Batch]]:
+def _side_by_side(small: LinearFit, large: LinearFit, models: tuple[int, int]) -> Iterator[tuple[Batch, Batch]]:
     """The rows of two fits, the same ones at a time; refused where they are not the same."""
     streams = [fit.problem.batches(Tally()) for fit in (small, large)]
     a, b = (next(stream, None) for stream in streams)

@@ -93,9 +93,7 @@ class Hypotheses:
                 room[len(kept)] = rest / left
                 kept.append(i)
                 continue
-            if (
-                not row.any() and self.right[i] == 0
-            ):  # "x = 1,000" is two equations, and the other is no more than 0 = 0
+            if not row.any() and self.right[i] == 0:  # "x = 1,000" is two equations, and the other says 0 = 0
                 raise errors.says_nothing([self.texts[i]])
             parts = np.linalg.lstsq(scaled[kept].T, row, rcond=None)[0] if kept else np.zeros(0)
             implied = parts * self.right[kept]

@@ -20,7 +20,7 @@ from betahat.batch import Tally, as_column, check_finite
 from betahat.epochs import stands_still
 from betahat.learning import CLOSE, Answer, answered, judged
 from betahat.loss import Loss, named
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.problem import Problem
 from betahat.roads import Gathered
 from betahat.sums import Sums
@@ -91,7 +91,7 @@ def asked(
     return How(chosen, method, reason, epochs, start, collinear)
 
 
-def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fit:
+def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> LinearFit:
     """Learn from what was gathered, and make a Fit of the answer."""
     learnable(problem, gathered.sums, tally, how.collinear)
     start = _start(problem, how.start)
@@ -103,7 +103,7 @@ def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Fi
 
 def finished_at(
     W: Tensor, trace: Trace, problem: Problem, gathered: Gathered, tally: Tally, how: How, road: str
-) -> Fit:
+) -> LinearFit:
     """Make a Fit of weights (p,) that somebody else's loop arrived at, on a road in words."""
     learnable(problem, gathered.sums, tally, how.collinear)
     return _fit(problem, judged(W, trace, problem, how.update, gathered, road), tally, how)
@@ -144,7 +144,7 @@ def _start(problem: Problem, start: Any) -> Tensor:
     return W
 
 
-def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
+def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> LinearFit:
     solution, update, sums = answer.solution, answer.update, answer.sums
     remarks, dropped = [], solution.dropped
     name = "momentum" if getattr(update, "momentum", 0) else update.name
@@ -164,7 +164,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> Fit:
         remarks.append(errors.stopped_early(len(trace), answer.distance))
     if sums.rows == solution.rank:
         remarks.append(errors.no_freedom(sums.rows))
-    fit = Fit(
+    fit = LinearFit(
         design=problem.design,
         coef=answer.W,
         unscaled=solution.unscaled,

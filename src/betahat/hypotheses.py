@@ -18,7 +18,7 @@ from betahat import errors, inference
 from betahat.covariance import Covariance
 from betahat.equations import Hypotheses
 from betahat.numerals import number, p_value
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.tabular import Table, plain
 
 Array = npt.NDArray[np.float64]
@@ -100,7 +100,7 @@ class WaldTest:
         return self.table.to_html()
 
 
-def tested(fit: Fit, given: Any, right: Any, statistic: str) -> WaldTest:
+def tested(fit: LinearFit, given: Any, right: Any, statistic: str) -> WaldTest:
     """The Wald test of hypotheses under the fit's covariance; see `Fit.test`."""
     if statistic not in STATISTICS:
         raise errors.unknown_option("statistic", statistic, STATISTICS)
@@ -121,7 +121,7 @@ def tested(fit: Fit, given: Any, right: Any, statistic: str) -> WaldTest:
     )  # fmt: skip
 
 
-def wald(fit: Fit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float, Array]:
+def wald(fit: LinearFit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float, Array]:
     """F of L W = right under the fit's covariance, its degrees of freedom, its p-value, and L V L' (m, m).
 
     Refused where there is no residual to judge by, or where the covariance has fewer directions than hypotheses.
@@ -162,7 +162,7 @@ def _rank(spread: Array) -> int:
     return int((np.linalg.eigvalsh(spread / np.outer(safe, safe)) > _FLAT).sum())
 
 
-def _estimable(fit: Fit, row: Array) -> bool:
+def _estimable(fit: LinearFit, row: Array) -> bool:
     """Whether a combination (p,) of the coefficients is the same for all that predict the same."""
     if fit.null is None:
         return True

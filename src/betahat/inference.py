@@ -22,7 +22,7 @@ from torch import Tensor
 
 from betahat import errors, sandwich
 from betahat.covariance import Covariance
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.problem import of_arrays, of_formula
 from betahat.revisit import Basis, at_hand
 from betahat.source import Source, hand_out, is_frame
@@ -39,7 +39,7 @@ _ODD = 0.2  # a level that is more often meant as its complement
 # ── coefficients ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def covariance(fit: Fit) -> Covariance:
+def covariance(fit: LinearFit) -> Covariance:
     """The covariance that the fit's questions rest on; NaN where there is none."""
     if fit.chosen is None and not hasattr(fit, "unscaled"):
         p = len(fit.terms)
@@ -47,7 +47,7 @@ def covariance(fit: Fit) -> Covariance:
     return sandwich.classical(fit) if fit.chosen is None else fit.chosen
 
 
-def under(fit: Fit, kind: Any, how: dict[str, Any]) -> Fit:
+def under(fit: LinearFit, kind: Any, how: dict[str, Any]) -> LinearFit:
     """The same fit under another covariance; see `Fit.with_vcov`."""
     if not isinstance(kind, Covariance):
         return replace(fit, chosen=sandwich.chosen(fit, kind, **how))
@@ -60,7 +60,7 @@ def under(fit: Fit, kind: Any, how: dict[str, Any]) -> Fit:
     return replace(fit, chosen=kind)
 
 
-def with_rows(fit: Fit, data: Any, y: Any, weights: Any, offset: Any, freq: Any) -> Fit:
+def with_rows(fit: LinearFit, data: Any, y: Any, weights: Any, offset: Any, freq: Any) -> LinearFit:
     """The same fit with its rows at hand; see `Fit.with_rows`."""
     if (weights is not None) != fit.weighted or (freq is not None) != fit.counted:
         raise errors.rows_weighted_otherwise(fit.weighted, fit.counted)
@@ -72,34 +72,34 @@ def with_rows(fit: Fit, data: Any, y: Any, weights: Any, offset: Any, freq: Any)
     return replace(fit, problem=replace(problem, design=fit.design))
 
 
-def _series(fit: Fit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
+def _series(fit: LinearFit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:
     array = (values.numpy() if isinstance(values, Tensor) else values).astype(np.float64)  # a copy
     if fit.dropped:
         array[[term in fit.dropped for term in fit.terms]] = np.nan
     return pd.Series(array, index=fit.index.copy(), name=name)  # a caller may name its index
 
 
-def params(fit: Fit) -> pd.Series[float]:
+def params(fit: LinearFit) -> pd.Series[float]:
     """Coefficients by term."""
     return _series(fit, fit.coef, "coef")
 
 
-def standard_errors(fit: Fit) -> pd.Series[float]:
+def standard_errors(fit: LinearFit) -> pd.Series[float]:
     """Square roots of the covariance's diagonal, by term."""
     return _series(fit, covariance(fit).matrix.diagonal().sqrt(), "std_error")
 
 
-def t_values(fit: Fit) -> pd.Series[float]:
+def t_values(fit: LinearFit) -> pd.Series[float]:
     """Coefficient over standard error, by term; infinite when the residuals are exactly zero."""
     return _series(fit, _t(fit), "t")
 
 
-def _t(fit: Fit) -> np.ndarray[Any, Any]:
+def _t(fit: LinearFit) -> np.ndarray[Any, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(fit.coef.numpy() / covariance(fit).matrix.diagonal().sqrt().numpy())  # (p,)
 
 
-def p_values(fit: Fit) -> pd.Series[float]:
+def p_values(fit: LinearFit) -> pd.Series[float]:
     """Two-sided, from Student's t, by term."""
     return _series(fit, two_sided(_t(fit), covariance(fit).df.numpy()), "p")
 
@@ -126,7 +126,7 @@ def upper_tail(f: Any, df1: Any, df2: Any) -> np.ndarray[Any, Any]:
     return np.where(df2 > 0, tail, np.nan)
 
 
-def vcov(fit: Fit) -> pd.DataFrame:
+def vcov(fit: LinearFit) -> pd.DataFrame:
     """The covariance of the coefficients as a table, by term."""
     matrix = covariance(fit).matrix.numpy().copy()
     gone = np.array([term in fit.dropped for term in fit.terms])
@@ -170,12 +170,12 @@ def wide_quantile(level: float, df: Any, joint: float, simultaneous: str, many: 
 
 def level_of(alpha: Any) -> float:
     """The level of intervals that miss in a share alpha of samples."""
-    if not isinstance(alpha, Real) or isinstance(alpha, bool) or not 0 < alpha < 1:
+    if not isinstance(alpha, Real) or isinstance(alpha, bool) or not 0 < float(alpha) < 1:
         raise errors.bad_number("alpha", alpha, "a number between 0 and 1, such as 0.05 for the level 0.95")
     return 1 - float(alpha)
 
 
-def conf_int(fit: Fit, level: float = 0.95, simultaneous: str | None = None) -> pd.DataFrame:
+def conf_int(fit: LinearFit, level: float = 0.95, simultaneous: str | None = None) -> pd.DataFrame:
     """Coefficient ± quantile · standard error, by term."""
     found = covariance(fit)
     df = found.df.numpy()
@@ -191,7 +191,7 @@ def conf_int(fit: Fit, level: float = 0.95, simultaneous: str | None = None) -> 
 # ── the whole model ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def f_test(fit: Fit) -> tuple[float, float]:
+def f_test(fit: LinearFit) -> tuple[float, float]:
     """F of all terms but the intercept, and its p-value; NaN where there is no such term or no residual freedom."""
     if fit.df_model <= 0 or fit.df_resid <= 0 or fit.mss < 0:
         return math.nan, math.nan
@@ -204,7 +204,7 @@ def f_test(fit: Fit) -> tuple[float, float]:
     return value, float(upper_tail(value, fit.df_model, fit.df_resid))
 
 
-def wald(fit: Fit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, float, int]:
+def wald(fit: LinearFit, L: np.ndarray[Any, Any], right: Any = 0.0) -> tuple[float, float, int]:
     """F of the hypothesis L W = right, L (m, p), its p-value, and its numerator's degrees of freedom.
 
     F = (L W − right)' (L V L')⁻¹ (L W − right) / m, V the fit's covariance (Wald 1943). L V L' is brought to a unit
@@ -225,7 +225,7 @@ def f_of(gap: np.ndarray[Any, Any], spread: np.ndarray[Any, Any]) -> float:
     return float(((vectors.T @ (gap / d)) ** 2 / values).sum()) / m
 
 
-def judged(fit: Fit, L: np.ndarray[Any, Any], right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def judged(fit: LinearFit, L: np.ndarray[Any, Any], right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """L W − right (m,) and its covariance (m, m); where terms are collinear, in coordinates that keep their digits.
 
     With V = U M U' and (L U)' = Q T, the hypotheses are T'⁻¹ (L W − right) = 0 and have the covariance Q' M Q. L V L'
@@ -252,7 +252,7 @@ def _blurred(spread: np.ndarray[Any, Any]) -> bool:
     return bool((d > 0).all() and np.linalg.eigvalsh(spread / np.outer(d, d))[0] <= _BLUR)
 
 
-def _parts(fit: Fit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+def _parts(fit: LinearFit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
     """U and M of V = U M U'; None where neither the covariance nor the rows tell."""
     if found.parts is not None or found.kind != "classical":
         return found.parts
@@ -262,7 +262,7 @@ def _parts(fit: Fit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.ndarra
     return U, fit.scale * np.eye(U.shape[1])
 
 
-def log_likelihood(fit: Fit) -> float:
+def log_likelihood(fit: LinearFit) -> float:
     """−n/2 (log(2π rss/n) + 1) + ½ Σ log w: normal errors, the variance at its maximum-likelihood value rss / n."""
     n = fit.nobs
     if fit.rss == 0:
@@ -270,7 +270,7 @@ def log_likelihood(fit: Fit) -> float:
     return -n / 2 * (math.log(2 * math.pi * fit.rss / n) + 1) + fit.log_weight / 2
 
 
-def bic(fit: Fit) -> float:
+def bic(fit: LinearFit) -> float:
     """−2 log-likelihood + rank · log n."""
     return -2 * log_likelihood(fit) + fit.rank * math.log(fit.nobs)
 
@@ -278,7 +278,7 @@ def bic(fit: Fit) -> float:
 COUNTINGS = ("statsmodels", "R", "extractAIC")
 
 
-def information(fit: Fit, counting: str) -> dict[str, float]:
+def information(fit: LinearFit, counting: str) -> dict[str, float]:
     """AIC and BIC by another program's count; see `Fit.information`."""
     if counting not in COUNTINGS:
         raise errors.unknown_option("counting", counting, COUNTINGS)
@@ -298,7 +298,7 @@ def short_aic(n: int, rss: float, rank: int) -> float:
 
 
 def predict(
-    fit: Fit, new: Any, *, interval: str | None, level: float, offset: Any, simultaneous: str | None = None
+    fit: LinearFit, new: Any, *, interval: str | None, level: float, offset: Any, simultaneous: str | None = None
 ) -> Any:
     """Predictions for new rows, in the kind that they came in; see `Fit.predict`."""
     if interval is not None and interval not in INTERVALS:
@@ -339,7 +339,7 @@ def predict(
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
 
 
-def _factor(fit: Fit, interval: str, level: float, simultaneous: str | None, rows: int) -> Any:
+def _factor(fit: LinearFit, interval: str, level: float, simultaneous: str | None, rows: int) -> Any:
     """The factor of an interval for each of so many rows; for all together, if wanted.
 
     Scheffé's for the mean holds for any rows at all, √(r F(r, df)) with r the rank (Working and Hotelling 1929); for
@@ -352,7 +352,7 @@ def _factor(fit: Fit, interval: str, level: float, simultaneous: str | None, row
     return wide_quantile(level, joint, joint, simultaneous, many)
 
 
-def _variance(fit: Fit, X: Tensor) -> Tensor:
+def _variance(fit: LinearFit, X: Tensor) -> Tensor:
     """X'Vx for new rows, (n,)."""
     found = covariance(fit)
     if found.kind == "classical":
@@ -360,7 +360,7 @@ def _variance(fit: Fit, X: Tensor) -> Tensor:
     return ((X @ found.matrix) * X).sum(1).clamp(min=0.0)
 
 
-def _leverage(fit: Fit, X: Tensor) -> Tensor:
+def _leverage(fit: LinearFit, X: Tensor) -> Tensor:
     """x'(X'WX)⁻¹x for new rows, (n,): reckoned from the means, since about zero it may cancel to nothing."""
     k = len(fit.center)
     apart = X[:, fit.intercept :] - fit.center  # (n, k)

@@ -25,7 +25,7 @@ from betahat.finishing import How, finished
 from betahat.formula import parse
 from betahat.groups import Grouped, grouped
 from betahat.keys import Keys
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
 from betahat.roads import ENOUGH, Gathered, few_numbers, gather, merged
@@ -45,7 +45,7 @@ _AGAIN = 20_000_000  # numbers of X of the doubtful groups up to which their row
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fits(Mapping[Any, Fit]):
+class Fits(Mapping[Any, LinearFit]):
     """Fits by their keys, and the reasons of those that there are not.
 
     Attributes
@@ -63,12 +63,12 @@ class Fits(Mapping[Any, Fit]):
     """
 
     by: tuple[str, ...]
-    fits: dict[Any, Fit]
+    fits: dict[Any, LinearFit]
     reasons: dict[Any, str]
     kind: str
     without: int = field(default=0)
 
-    def __getitem__(self, key: Any) -> Fit:
+    def __getitem__(self, key: Any) -> LinearFit:
         if key not in self.fits:
             raise errors.no_such_fit(key, self.reasons.get(key), list(self.fits))
         return self.fits[key]
@@ -161,7 +161,7 @@ class Fits(Mapping[Any, Fit]):
         return hand_out(out, self.kind)
 
 
-def _columns(report: Any, fit: Fit, *more: Any) -> dict[str, list[Any]]:
+def _columns(report: Any, fit: LinearFit, *more: Any) -> dict[str, list[Any]]:
     frame = report(replace(fit, kind="arrow"), *more)
     return {name: frame[name].to_pylist() for name in frame.column_names}
 

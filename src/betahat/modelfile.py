@@ -30,7 +30,7 @@ from betahat.keeping import (
     unpacked,
     write_whole,
 )  # fmt: skip
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.trace import Trace
 
 #: what a model file says of a fit besides its tensors: name → the kinds that it may be of
@@ -42,7 +42,7 @@ _ENTRIES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def save(fit: Fit, path: str | Path) -> None:
+def save(fit: LinearFit, path: str | Path) -> None:
     """Write a model file, whole or not at all."""
     meta = {
         "format": FORMAT,
@@ -92,7 +92,7 @@ def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], p: int) -> C
     return Covariance(kind, matrix, df, joint, words, tuple(strings(stated["notes"], list)))
 
 
-def load(path: str | Path) -> Fit:
+def load(path: str | Path) -> LinearFit:
     """Read a model that `Fit.save` wrote.
 
     Raises
@@ -114,7 +114,7 @@ def load(path: str | Path) -> Fit:
         raise damaged(path, problem) from None
 
 
-def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
+def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
     """Make the Fit again, with every entry checked to be of its kind."""
     design = design_in(meta["design"])
     p, k = len(design.names), len(design.names) - design.intercept
@@ -146,7 +146,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fit:
     extremes = meta.get("spectrum")
     if extremes is not None and (len(extremes) != 2 or any(type(v) is not float for v in extremes)):
         raise ValueError(f"its spectrum is {extremes!r}")
-    return Fit(
+    return LinearFit(
         design=design,
         spectrum=None if extremes is None else (extremes[0], extremes[1]),
         coef=tensors["coef"],

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.batch import Tally
 from betahat.covariance import Covariance
-from betahat.questions import Questions, room
+from betahat.questions import Fit, room
 from betahat.trace import Trace
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def restored(module: nn.Module, values: Tensor) -> None:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModuleFit(Questions):
+class ModuleFit(Fit):
     """A module, learned.
 
     Attributes

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import linalg
 
 from betahat import errors, inference
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import revisit
 from betahat.squares import RESIDUALS, coordinates, entered, terms
 from betahat.tabular import Table
@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float64]
 STATISTICS = ("Pillai", "Wilks", "Hotelling-Lawley", "Roy")
 
 
-def together(fits: Any) -> list[Fit]:
+def together(fits: Any) -> list[LinearFit]:
     """The fits of one design's responses; refused where some are missing or are not of one design."""
     if fits.by != ("response",):
         raise errors.not_of_responses(fits.by)
@@ -121,6 +121,6 @@ def _approximation(statistic: str, roots: Array, q: int, df: int) -> tuple[float
     return value, value * (df - a + q) / a, float(a), float(df - a + q)
 
 
-def params(fits: Mapping[Any, Fit]) -> pd.DataFrame:
+def params(fits: Mapping[Any, LinearFit]) -> pd.DataFrame:
     """Coefficients, a column for each key."""
     return pd.DataFrame({key: fit.params for key, fit in fits.items()})

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from betahat.batch import Tally
 from betahat.covariance import Covariance
-from betahat.questions import Questions, room
+from betahat.questions import Fit, room
 from betahat.trace import Trace
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _index(terms: tuple[str, ...]) -> pd.Index[str]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Questions):
+class LinearFit(Fit):
     """A regression, learned.
 
     Attributes

@@ -21,7 +21,7 @@ from scipy import linalg
 from betahat import errors
 from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.problem import Problem
 from betahat.products import desk
 from betahat.progress import watched
@@ -64,7 +64,7 @@ class Basis:
     root: float
 
     @classmethod
-    def of(cls, fit: Fit) -> Basis:
+    def of(cls, fit: LinearFit) -> Basis:
         """The coordinates of a fit, from its own (X'WX)⁻¹ or, when that has too few digits, from its rows."""
         first = int(fit.intercept)
         center, coef = fit.center.numpy(), fit.coef.numpy()
@@ -118,7 +118,7 @@ def _root_of_rank(spread: Array, rank: int) -> Array:
     return d[:, None] * top
 
 
-def _from_rows(fit: Fit, kept: npt.NDArray[np.intp]) -> Array:
+def _from_rows(fit: LinearFit, kept: npt.NDArray[np.intp]) -> Array:
     """R⁻¹, with R the triangular factor of the rows: it has twice the digits of (X'WX)⁻¹."""
     problem = _problem(fit)
     sums = merged(problem.sums(Tally(), factor=True))
@@ -188,7 +188,7 @@ class Seen:
 
 
 def revisit(
-    fit: Fit, work: Callable[[Seen], R], *, groupings: tuple[Any, ...] = (), basis: Basis | None = None
+    fit: LinearFit, work: Callable[[Seen], R], *, groupings: tuple[Any, ...] = (), basis: Basis | None = None
 ) -> Iterator[R]:
     """The results of `work` on every block of the fit's rows, in order.
 
@@ -238,12 +238,12 @@ def revisit(
         raise errors.rows_changed(problem.label, tally.used, fit.tally.used, squares, fit.rss)
 
 
-def at_hand(fit: Fit) -> bool:
+def at_hand(fit: LinearFit) -> bool:
     """Whether the rows can be read again."""
     return fit.problem is not None and not fit.problem.gone and fit.problem.rereadable
 
 
-def _problem(fit: Fit) -> Problem:
+def _problem(fit: LinearFit) -> Problem:
     problem: Problem | None = fit.problem
     if problem is None or problem.gone:
         raise errors.rows_not_here(fit.label)

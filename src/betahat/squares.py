@@ -25,7 +25,7 @@ from betahat import errors, inference
 from betahat.arrays import Columns
 from betahat.covariance import Covariance
 from betahat.hypotheses import enough_directions
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis
 from betahat.tabular import Table
 
@@ -66,7 +66,7 @@ class Term:
         return self.factors < other.factors
 
 
-def terms(fit: Fit) -> list[Term]:
+def terms(fit: LinearFit) -> list[Term]:
     """The terms of a fit in the order of its columns, the constant left out."""
     design = fit.design
     if isinstance(design, Columns):
@@ -87,7 +87,7 @@ def terms(fit: Fit) -> list[Term]:
 # ── the equivalent regression ────────────────────────────────────────────────────────────────────────────────────
 
 
-def coordinates(fit: Fit) -> Array:
+def coordinates(fit: LinearFit) -> Array:
     """R (r, p): the design's columns where it is orthonormal; R W are the response's coordinates there.
 
     With U U' = (X'WX)⁻¹ for the explaining columns about their means, and N the directions that move nothing, R is
@@ -109,7 +109,7 @@ def coordinates(fit: Fit) -> Array:
     return R
 
 
-def entered(fit: Fit, R: Array, blocks: Sequence[Places]) -> list[Array]:
+def entered(fit: LinearFit, R: Array, blocks: Sequence[Places]) -> list[Array]:
     """What blocks of columns add to those before them, as orthonormal directions (r, m) each.
 
     A column adds nothing when what is left of it is no more than rounding, of itself or of the mean it was taken from.
@@ -150,7 +150,7 @@ def explained(estimate: Array, spread: Array, skip: int) -> float:
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def analysis(fit: Fit, type_: Any) -> Table:
+def analysis(fit: LinearFit, type_: Any) -> Table:
     """The analysis of variance of one fit, by term; see `Fit.anova`."""
     kind = _TYPES.get(str(type_).lower()) if not isinstance(type_, bool) else None
     if kind is None:
@@ -181,7 +181,7 @@ def analysis(fit: Fit, type_: Any) -> Table:
     return _table(fit, found, _WORDS[kind], names, parts, notes)
 
 
-def _sequential(fit: Fit, every: list[Term]) -> list[tuple[int, float]]:
+def _sequential(fit: LinearFit, every: list[Term]) -> list[tuple[int, float]]:
     """Type I: each term after those that stand before it."""
     R = coordinates(fit)
     blocks = [[0]] * fit.intercept + [list(term.places) for term in every]
@@ -190,7 +190,7 @@ def _sequential(fit: Fit, every: list[Term]) -> list[tuple[int, float]]:
     return [(Q.shape[1], float(((Q.T @ g) ** 2).sum())) for Q in found]
 
 
-def _marginal(fit: Fit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
+def _marginal(fit: LinearFit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
     """Type II: each term after all that do not contain it (Nelder 1977), with the model's own residuals."""
     parts = []
     R = coordinates(fit) if fit.rank < len(fit.terms) else None
@@ -201,7 +201,7 @@ def _marginal(fit: Fit, found: Covariance, every: list[Term]) -> tuple[list[str]
     return [term.name for term in every], parts
 
 
-def _partial(fit: Fit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
+def _partial(fit: LinearFit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
     """Type III: each term's coefficients, as they are coded, are zero."""
     constant = [Term("Intercept", np.array([0]), frozenset())] * fit.intercept
     return [t.name for t in (*constant, *every)], [
@@ -209,7 +209,7 @@ def _partial(fit: Fit, found: Covariance, every: list[Term]) -> tuple[list[str],
     ]
 
 
-def _part(fit: Fit, found: Covariance, here: Places, after: Places, R: Array | None) -> tuple[int, float]:
+def _part(fit: LinearFit, found: Covariance, here: Places, after: Places, R: Array | None) -> tuple[int, float]:
     """Degrees of freedom and Wald statistic of some columns, entered after all others but those of `after`.
 
     Under the classical covariance the statistic is the sum of squares. R is given where columns are aliased: there the
@@ -233,7 +233,7 @@ def _part(fit: Fit, found: Covariance, here: Places, after: Places, R: Array | N
     return m, explained(estimate, spread, skip)
 
 
-def _aliased(fit: Fit, R: Array) -> npt.NDArray[np.bool_]:
+def _aliased(fit: LinearFit, R: Array) -> npt.NDArray[np.bool_]:
     """Which columns (p,) take part in a combination that equals nothing."""
     assert fit.null is not None, "R was made of it"
     parts = np.abs(fit.null.numpy()) * np.linalg.norm(R, axis=0)[:, None]  # (p, d)
@@ -243,7 +243,7 @@ def _aliased(fit: Fit, R: Array) -> npt.NDArray[np.bool_]:
 
 
 def _table(
-    fit: Fit, found: Covariance, word: str, names: list[str], parts: list[tuple[int, float]], notes: list[str]
+    fit: LinearFit, found: Covariance, word: str, names: list[str], parts: list[tuple[int, float]], notes: list[str]
 ) -> Table:
     title = f"Analysis of variance, type {word}: {fit.formula or fit.response}"
     df = [float(m) for m, _ in parts]
@@ -261,7 +261,7 @@ def _table(
     return Table(title, "term", (*names, RESIDUALS), held, tuple(notes), fit.kind)
 
 
-def f_tests(fit: Fit, found: Covariance, parts: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
+def f_tests(fit: LinearFit, found: Covariance, parts: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
     """F and its p-value for degrees of freedom and Wald statistics (sums of squares under the classical covariance)."""
     unit = 1.0 if found.kind != "classical" else fit.scale
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -271,7 +271,7 @@ def f_tests(fit: Fit, found: Covariance, parts: Sequence[tuple[int, float]]) -> 
     return f, p
 
 
-def _deletions(fit: Fit, found: Covariance, every: list[Term]) -> Table:
+def _deletions(fit: LinearFit, found: Covariance, every: list[Term]) -> Table:
     """Each term that no other contains, left out by itself; AIC as R's extractAIC counts it."""
     R = coordinates(fit) if fit.rank < len(fit.terms) else None
     free = [term for term in every if not any(term.within(other) for other in every)]
@@ -294,7 +294,7 @@ def _deletions(fit: Fit, found: Covariance, every: list[Term]) -> Table:
     return Table(title, "term", names, {head: tuple(v) for head, v in columns.items()}, notes, fit.kind)
 
 
-def _contrasts(fit: Fit, every: list[Term]) -> list[str]:
+def _contrasts(fit: LinearFit, every: list[Term]) -> list[str]:
     """What type III depends on, where it depends on it."""
     inner = [term for term in every if any(term.within(other) for other in every)]
     if not inner:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from betahat import errors, inference
 from betahat.diagnose.influence import influence
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.problem import Problem
 from betahat.source import Source, is_frame
 
@@ -34,7 +34,7 @@ MEASURES = {
 }  # fmt: skip
 
 
-def augment(fit: Fit, data: Any = None) -> Any:
+def augment(fit: LinearFit, data: Any = None) -> Any:
     """The user's columns and the measures beside them; see `Fit.augment`."""
     problem: Problem | None = fit.problem
     if data is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from betahat import errors
 from betahat.diagnose import ordered, parts, specification
 from betahat.diagnose.diagnosis import Diagnoses, Diagnosis
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 
 TESTS: dict[str, Callable[..., Diagnosis]] = {
     "breusch-pagan": specification.breusch_pagan,
@@ -29,7 +29,7 @@ TESTS: dict[str, Callable[..., Diagnosis]] = {
 }
 
 
-def diagnose(fit: Fit, test: str | None = None, **how: Any) -> Diagnosis | Diagnoses:
+def diagnose(fit: LinearFit, test: str | None = None, **how: Any) -> Diagnosis | Diagnoses:
     """One test, or a table of all that can be made; see `Fit.diagnose`."""
     if test is None:
         if how:
@@ -50,7 +50,7 @@ def diagnose(fit: Fit, test: str | None = None, **how: Any) -> Diagnosis | Diagn
     return TESTS[name](fit, **how)
 
 
-def _all(fit: Fit) -> Diagnoses:
+def _all(fit: LinearFit) -> Diagnoses:
     """Every test with its defaults; what cannot be made is said."""
     found, left_out = [], {}
     for name, test in TESTS.items():

@@ -21,13 +21,13 @@ from betahat.diagnose.sequence import ordered_by
 from betahat.diagnose.weighing import ALIKE, LEFT, NOTE, SPREAD, Case, level, other_scale
 from betahat.finding import Finding, Findings
 from betahat.numerals import number, p_value
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.sandwich.heteroskedastic import ONE
 
 _COLLINEAR = 1e5  # a condition below this costs sums of products ten of sixteen digits at most
 
 
-def check(fit: Fit) -> Findings:
+def check(fit: LinearFit) -> Findings:
     """Everything that should be said of a fit; see `Fit.check`."""
     case = Case(fit)
     found = [one for rule in _RULES for one in rule(case)]
@@ -112,7 +112,7 @@ def _variances(case: Case) -> Iterator[Finding]:
     fit = case.fit
     if fit.covariance.kind != "classical":
         return  # the remedy is taken
-    tests: list[Callable[[Fit], Diagnosis]] = [specification.breusch_pagan]
+    tests: list[Callable[[LinearFit], Diagnosis]] = [specification.breusch_pagan]
     if fit.rank * (fit.rank + 1) / 2 < min(64, fit.nobs / 5):  # White's finds what goes with a square; many df blunt it
         tests.append(specification.white)
     found = [one for one in map(case.asked, tests) if one is not None]

@@ -17,13 +17,13 @@ import pandas as pd
 
 from betahat import errors
 from betahat.encoding import owners
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis
 
 Array = npt.NDArray[np.float64]
 
 
-def terms_of(fit: Fit) -> dict[str, list[int]]:
+def terms_of(fit: LinearFit) -> dict[str, list[int]]:
     """The columns of each term, the intercept left out; without a formula every column is a term."""
     if fit.formula is None:
         return {name: [i] for i, name in enumerate(fit.terms) if i >= fit.intercept}
@@ -34,7 +34,7 @@ def terms_of(fit: Fit) -> dict[str, list[int]]:
     return found
 
 
-def families(fit: Fit) -> dict[str, list[int]]:
+def families(fit: LinearFit) -> dict[str, list[int]]:
     """The columns of terms that share a variable, together: that x and x² are collinear is nobody's concern."""
     terms = terms_of(fit)
     if fit.formula is None:
@@ -52,7 +52,7 @@ def families(fit: Fit) -> dict[str, list[int]]:
     return {" + ".join(names): sorted(i for name in names for i in terms[name]) for _, names in found}
 
 
-def vif(fit: Fit) -> pd.DataFrame:
+def vif(fit: LinearFit) -> pd.DataFrame:
     """Variance inflation by term; see `Fit.vif`."""
     terms = terms_of(fit)
     if fit.dropped:
@@ -64,7 +64,7 @@ def vif(fit: Fit) -> pd.DataFrame:
     return inflation(fit, terms)
 
 
-def inflation(fit: Fit, terms: dict[str, list[int]]) -> pd.DataFrame:
+def inflation(fit: LinearFit, terms: dict[str, list[int]]) -> pd.DataFrame:
     """The generalized VIF of terms, from the correlations R of the coefficients: det R_tt det R_oo / det R.
 
     t are the term's coefficients and o all others but the intercept's (Fox and Monette 1992, equation 10). Determinants
@@ -82,7 +82,7 @@ def inflation(fit: Fit, terms: dict[str, list[int]]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=list(terms), columns=["vif", "df", "vif_root"])
 
 
-def _root(fit: Fit, kept: list[int]) -> Array:
+def _root(fit: LinearFit, kept: list[int]) -> Array:
     """Z with Z Z' = R, (k, k): determinants from it lose as many digits as the condition has, from R twice as many.
 
     Where the condition is large it comes from a pass over the rows; where these are gone, from (X'WX)⁻¹ all the same.
@@ -101,7 +101,7 @@ def _log_det(root: Array) -> float:
     return 2 * float(np.log(np.abs(triangle.diagonal())).sum())
 
 
-def collinearity(fit: Fit) -> pd.DataFrame:
+def collinearity(fit: LinearFit) -> pd.DataFrame:
     """Condition indices and variance-decomposition proportions; see `Fit.collinearity`."""
     kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
     if fit.rank < len(kept):
@@ -114,7 +114,7 @@ def collinearity(fit: Fit) -> pd.DataFrame:
     return table
 
 
-def _columns(fit: Fit, kept: list[int]) -> Array:
+def _columns(fit: LinearFit, kept: list[int]) -> Array:
     """X in coordinates in which its rows are a rotation away, (r, r): its columns have their own lengths and angles.
 
     The rows are z F⁻¹, z orthonormal and F = `Basis.full`, so F⁻¹ is as good as the triangle of a QR factorization.

@@ -12,7 +12,7 @@ import numpy as np
 from betahat import inference
 from betahat.diagnose.collinearity import terms_of
 from betahat.diagnose.specification import Array, Beside
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Seen
 
 _MOST = 200  # columns: each is a column of cross-products with X
@@ -39,7 +39,7 @@ class Bend:
     p: float
 
 
-def bends(fit: Fit) -> list[Bend]:
+def bends(fit: LinearFit) -> list[Bend]:
     """The curvature of each term that is one column of numbers, and whose variable stands in no other term.
 
     Each square is taken about the mean and tried by itself: a partial residual plot in a number. A column of two values
@@ -68,7 +68,7 @@ def bends(fit: Fit) -> list[Bend]:
     return found
 
 
-def _straight(fit: Fit) -> dict[str, tuple[int, str]]:
+def _straight(fit: LinearFit) -> dict[str, tuple[int, str]]:
     """Term → its place in X and its variable, for the terms that could bend."""
     gone = {fit.terms.index(term) for term in fit.dropped}
     if fit.formula is None:

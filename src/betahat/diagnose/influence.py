@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Seen, revisit
 from betahat.sandwich.heteroskedastic import ONE
 
@@ -52,7 +52,7 @@ class Influence:
         h, the diagonal of the hat matrix; Σ count · h is the rank.
     """
 
-    fit: Fit = field(repr=False)
+    fit: LinearFit = field(repr=False)
     rows: npt.NDArray[np.int64]
     fitted: Array
     residual: Array
@@ -160,7 +160,7 @@ class Influence:
         return len(self.rows)
 
 
-def influence(fit: Fit) -> Influence:
+def influence(fit: LinearFit) -> Influence:
     """The influence of every row, from one pass; six numbers of each row are held in memory."""
 
     def look(seen: Seen) -> tuple[Array, ...]:

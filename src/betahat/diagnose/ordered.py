@@ -23,7 +23,7 @@ from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.quadratic import below
 from betahat.diagnose.specification import explained_by, testable
 from betahat.inference import upper_tail
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Seen, revisit
 
 Array = npt.NDArray[np.float64]
@@ -37,14 +37,14 @@ _FLOOR = 1e-10  # smaller p-values of d than this have no digits
 # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def checked(fit: Fit, name: str, more: int = 0) -> None:
+def checked(fit: LinearFit, name: str, more: int = 0) -> None:
     """Refuse what leaves nothing to test, and rows that stand for several: they have no order."""
     if fit.counted:
         raise errors.untestable_of_counted_rows(name)
     testable(fit, name, more=more)
 
 
-def ranks_of(fit: Fit, basis: Basis, by: Any) -> Places | None:
+def ranks_of(fit: LinearFit, basis: Basis, by: Any) -> Places | None:
     """The place of each row used (n,) when they are put in order; None where they are in order as they are."""
     if by is None:
         return None
@@ -64,7 +64,7 @@ def ranks_of(fit: Fit, basis: Basis, by: Any) -> Places | None:
     return ranks
 
 
-def _column(fit: Fit, basis: Basis, seen: Seen, by: str) -> Array:
+def _column(fit: LinearFit, basis: Basis, seen: Seen, by: str) -> Array:
     """The fitted values, or a column of X, back from orthonormal coordinates: x = F⁻ᵀ z."""
     if by == "fitted":
         return seen.fitted
@@ -72,7 +72,7 @@ def _column(fit: Fit, basis: Basis, seen: Seen, by: str) -> Array:
     return here if seen.root is None else here / seen.root
 
 
-def in_order(fit: Fit, basis: Basis, ranks: Places | None) -> Iterator[tuple[Array, Array]]:
+def in_order(fit: LinearFit, basis: Basis, ranks: Places | None) -> Iterator[tuple[Array, Array]]:
     """Give z (r, n) and e (n,) of the rows, block by block, in order; all at once where it is not the data's."""
     blocks = revisit(fit, lambda seen: (seen.z, seen.e), basis=basis)
     if ranks is None:
@@ -86,7 +86,7 @@ def in_order(fit: Fit, basis: Basis, ranks: Places | None) -> Iterator[tuple[Arr
 # ── neighbors ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def durbin_watson(fit: Fit, *, alternative: str = "greater", order_by: Any = None) -> Diagnosis:
+def durbin_watson(fit: LinearFit, *, alternative: str = "greater", order_by: Any = None) -> Diagnosis:
     """Durbin and Watson's test: are neighboring errors alike?
 
     d = Σ (e_t − e_{t−1})² / Σ e_t². Its distribution depends on X: up to 800 rows it is computed by inverting its
@@ -116,7 +116,7 @@ def durbin_watson(fit: Fit, *, alternative: str = "greater", order_by: Any = Non
     )  # fmt: skip
 
 
-def neighbors(fit: Fit) -> float:
+def neighbors(fit: LinearFit) -> float:
     """Durbin and Watson's d alone, in the order of the data."""
     found, basis = _Neighbors(fit.rank), Basis.of(fit)
     for z, e in in_order(fit, basis, None):
@@ -163,7 +163,7 @@ def _spectrum(z: Array) -> Array:
     return found
 
 
-def breusch_godfrey(fit: Fit, *, order: int = 1, f: bool = False, order_by: Any = None) -> Diagnosis:
+def breusch_godfrey(fit: LinearFit, *, order: int = 1, f: bool = False, order_by: Any = None) -> Diagnosis:
     """Breusch and Godfrey's test: do the residuals go with those of the rows before them?
 
     n R² of the regression of e on X and on e of the `order` rows before, zero before the first (Breusch 1978; Godfrey
@@ -196,7 +196,7 @@ def breusch_godfrey(fit: Fit, *, order: int = 1, f: bool = False, order_by: Any 
     return Diagnosis("breusch-godfrey", title, statistic, "F", (order, df2), p, null, source)
 
 
-def _lagged(fit: Fit, basis: Basis, ranks: Places | None, order: int) -> Iterator[tuple[Array, Array, Array]]:
+def _lagged(fit: LinearFit, basis: Basis, ranks: Places | None, order: int) -> Iterator[tuple[Array, Array, Array]]:
     """Give z (r, n), e of the rows before (order, n), and e (n,), block by block."""
     before = np.zeros(order)
     for z, e in in_order(fit, basis, ranks):

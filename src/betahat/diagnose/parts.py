@@ -18,7 +18,7 @@ from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.ordered import ALTERNATIVES, Array, checked, in_order, ranks_of
 from betahat.diagnose.specification import explained_by
 from betahat.inference import upper_tail
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, revisit
 
 _BLOCK = 64  # rows of a step of recursive residuals
@@ -38,7 +38,7 @@ class _Part:
         return self.stop - self.start
 
 
-def _fitted_alone(fit: Fit, parts: list[_Part], order_by: Any) -> list[_Part]:
+def _fitted_alone(fit: LinearFit, parts: list[_Part], order_by: Any) -> list[_Part]:
     """The residual sum of squares, and the rank, of each part of the rows fitted by itself.
 
     Since y is X β̂ + e, a part's fit of y has the residuals of its fit of e; and that needs products of z and e only.
@@ -61,7 +61,7 @@ def _fitted_alone(fit: Fit, parts: list[_Part], order_by: Any) -> list[_Part]:
 
 
 def goldfeld_quandt(
-    fit: Fit, *, point: float = 0.5, drop: float = 0.0, alternative: str = "greater", order_by: Any = None
+    fit: LinearFit, *, point: float = 0.5, drop: float = 0.0, alternative: str = "greater", order_by: Any = None
 ) -> Diagnosis:
     """Goldfeld and Quandt's test: is the variance of the later rows that of the earlier ones?
 
@@ -106,7 +106,7 @@ def _two_ways(f: float, df1: int, df2: int, alternative: str) -> float:
     return {"greater": upper, "less": lower, "two-sided": min(1.0, 2 * min(upper, lower))}[alternative]
 
 
-def rainbow(fit: Fit, *, fraction: float = 0.5, order_by: Any = None) -> Diagnosis:
+def rainbow(fit: LinearFit, *, fraction: float = 0.5, order_by: Any = None) -> Diagnosis:
     """Utts's rainbow test: does the middle part of the rows have the same line as all of them?
 
     F of what rss rises by when the rows outside the middle `fraction` join (Utts 1982; the middle as in lmtest).
@@ -136,7 +136,7 @@ def rainbow(fit: Fit, *, fraction: float = 0.5, order_by: Any = None) -> Diagnos
     )  # fmt: skip
 
 
-def harvey_collier(fit: Fit, *, order_by: Any = None) -> Diagnosis:
+def harvey_collier(fit: LinearFit, *, order_by: Any = None) -> Diagnosis:
     """Harvey and Collier's test: do recursive residuals, each from the rows before it, have mean zero?
 
     t of their mean, on n − rank − 1 degrees of freedom (Harvey and Collier 1977). The rows are held in memory.

@@ -12,14 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.problem import Problem
 from betahat.source import Source, is_frame
 
 _TIMELY = re.compile(r"(^|_|\b)(year|date|time|month|quarter|week|day|period|t)s?(_|\b|$)", re.IGNORECASE)
 
 
-def ordered_by(fit: Fit) -> tuple[str | None, bool]:
+def ordered_by(fit: LinearFit) -> tuple[str | None, bool]:
     """The column, or the index, in whose order the rows come, and whether it seems to be time.
 
     Only columns that go up from each row to the next count; time before anything else. It reads the table once.

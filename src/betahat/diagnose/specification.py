@@ -12,7 +12,7 @@ taken in: residuals are √w (y − yhat), and what is added to X is added to �
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from betahat import errors
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.inference import upper_tail
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Seen, revisit
 
 Array = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ _SINGULAR = 1e-11  # relative: eigenvalues of cross-products, scaled to a unit d
 _NOTHING = 1e-22  # relative: a column whose square is below this is the rounding of another
 
 
-def breusch_pagan(fit: Fit, *, studentize: bool = True) -> Diagnosis:
+def breusch_pagan(fit: LinearFit, *, studentize: bool = True) -> Diagnosis:
     """Breusch and Pagan's test: does the variance go with the columns of X?
 
     With u = e² − σ̂², σ̂² = rss / n, and f its fitted values from X: n Σf² / Σu² (Koenker 1981), or
@@ -69,7 +69,7 @@ def breusch_pagan(fit: Fit, *, studentize: bool = True) -> Diagnosis:
     )  # fmt: skip
 
 
-def white(fit: Fit) -> Diagnosis:
+def white(fit: LinearFit) -> Diagnosis:
     """White's test: does the variance go with the columns of X, their squares and products?
 
     n R² of the regression of e² on all of them and a constant; chi-squared on its rank − 1 (White 1980).
@@ -106,7 +106,7 @@ def white(fit: Fit) -> Diagnosis:
     return Diagnosis("white", "White's test", statistic, "chi-squared", (rank - 1,), p, null, "White (1980)", notes)
 
 
-def jarque_bera(fit: Fit) -> Diagnosis:
+def jarque_bera(fit: LinearFit) -> Diagnosis:
     """Jarque and Bera's test: are the residuals as skewed and as heavy-tailed as normal ones?
 
     n/6 (S² + (K − 3)²/4), S and K the skewness and kurtosis of √w (y − yhat) about their mean, moments over n;
@@ -126,7 +126,7 @@ def jarque_bera(fit: Fit) -> Diagnosis:
     )  # fmt: skip
 
 
-def moments(fit: Fit) -> tuple[float, float]:
+def moments(fit: LinearFit) -> tuple[float, float]:
     """Skewness and kurtosis of the residuals √w (y − yhat); NaN where these are all the same, but for rounding."""
     unit = np.sqrt(fit.rss / fit.nobs)
 
@@ -142,12 +142,12 @@ def moments(fit: Fit) -> tuple[float, float]:
     return float(third / variance**1.5), float(fourth / variance**2)
 
 
-def reset(fit: Fit, *, powers: int | Sequence[int] = (2, 3)) -> Diagnosis:
+def reset(fit: LinearFit, *, powers: int | Iterable[int] = (2, 3)) -> Diagnosis:
     """Ramsey's regression specification error test: do powers of the fitted values explain what is left?
 
     F of the powers of yhat beside X (Ramsey 1969; of yhat about its mean where there is an intercept, as in lmtest).
     """
-    powers = tuple(powers) if isinstance(powers, Sequence) else (powers,)
+    powers = tuple(powers) if isinstance(powers, Iterable) else (powers,)
     if (
         not powers
         or any(not isinstance(power, Integral) or power < 2 for power in powers)
@@ -184,7 +184,7 @@ def _chi_tail(statistic: float, df: int) -> float:
     return float(upper_tail(statistic / df, df, math.inf)) if df else 1.0
 
 
-def testable(fit: Fit, name: str, *, more: int) -> None:
+def testable(fit: LinearFit, name: str, *, more: int) -> None:
     """Refuse a fit that leaves nothing to test; so many more coefficients are to be estimated besides."""
     if fit.nobs <= fit.rank + more:
         because = f"there are {fit.rank:,} coefficients" + (f" and {more:,} more in its regression" if more else "")
@@ -193,12 +193,12 @@ def testable(fit: Fit, name: str, *, more: int) -> None:
         raise errors.untestable_of_nothing(name)
 
 
-def _rounding(fit: Fit) -> float:
+def _rounding(fit: LinearFit) -> float:
     """How far rounding may move a residual, over √(rss / n)."""
     return float(_ROUNDED * (1 + (fit.square_sum / fit.rss) ** 0.5))
 
 
-def _all_equal(fit: Fit, squares: float) -> bool:
+def _all_equal(fit: LinearFit, squares: float) -> bool:
     """Whether Σ (e² − σ̂²)² is no more than rounding: then e² has no variance that could go with anything."""
     return bool(squares <= fit.nobs * (2 * _rounding(fit) * fit.rss / fit.nobs) ** 2)
 
@@ -219,7 +219,7 @@ class Beside:
     along: Array
 
     @classmethod
-    def of(cls, fit: Fit, basis: Basis, extra: Callable[[Seen], Array], q: int) -> Beside:
+    def of(cls, fit: LinearFit, basis: Basis, extra: Callable[[Seen], Array], q: int) -> Beside:
         """From two passes: `extra` gives the columns (q, n), times √w.
 
         The first pass finds what X explains of them, the second takes it off row by row: a difference of sums would

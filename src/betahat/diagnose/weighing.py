@@ -12,7 +12,7 @@ import numpy.typing as npt
 from betahat import errors, inference
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.influence import Influence, influence
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ SMALL = 100  # rows up to which tests lean on normal errors
 class Case:
     """A fit, and what several rules ask of it; each answer is found once."""
 
-    fit: Fit
+    fit: LinearFit
 
     @cached_property
     def influence(self) -> Influence:
@@ -44,7 +44,7 @@ class Case:
         found: Array = np.nan_to_num(np.minimum(1.0, p * self.fit.nobs), nan=1.0)
         return found
 
-    def asked(self, test: Callable[[Fit], Diagnosis]) -> Diagnosis | None:
+    def asked(self, test: Callable[[LinearFit], Diagnosis]) -> Diagnosis | None:
         """A test's answer; None where it cannot be made."""
         try:
             return test(self.fit)

@@ -16,7 +16,7 @@ from typing import Any
 
 from betahat import errors
 from betahat.many import Fits, key_order
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.papers.exchange import asked, coefficients
 from betahat.papers.labels import labelled, picked
 from betahat.papers.notes import notes as told
@@ -172,9 +172,9 @@ def table(
 # ── the models ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _fits(given: Any) -> tuple[list[Fit], list[str], list[str]]:
+def _fits(given: Any) -> tuple[list[LinearFit], list[str], list[str]]:
     """The fits, what they are called, and why others could not be fitted."""
-    if isinstance(given, Fit):
+    if isinstance(given, LinearFit):
         given = [given]
     if isinstance(given, Mapping) and not isinstance(given, Fits):
         given = [(str(name), fit) for name, fit in given.items()]
@@ -184,10 +184,10 @@ def _fits(given: Any) -> tuple[list[Fit], list[str], list[str]]:
         given = [("", fit) for fit in given]
     else:
         raise errors.not_a_fit(given, None)
-    found: list[Fit] = []
+    found: list[LinearFit] = []
     names, failures = [], []
     for place, (name, one) in enumerate(given):
-        if isinstance(one, Fit):
+        if isinstance(one, LinearFit):
             found.append(one)
             names.append(name or f"({len(found)})")
         elif isinstance(one, Fits):
@@ -209,7 +209,9 @@ def _key(fits: Fits, key: Any) -> str:
     return ", ".join(f"{name} = {value}" for name, value in zip(fits.by, parts, strict=True))
 
 
-def _under(found: list[Fit], names: list[str], vcov: Any, how: dict[str, Any]) -> tuple[list[Fit], list[str]]:
+def _under(
+    found: list[LinearFit], names: list[str], vcov: Any, how: dict[str, Any]
+) -> tuple[list[LinearFit], list[str]]:
     if not isinstance(vcov, list | tuple):
         return ([fit._under(vcov, how) for fit in found] if vcov is not None or how else found), names
     if len(found) == 1 and vcov:
@@ -228,7 +230,7 @@ def _factors(indicate: Any, labels: Mapping[str, str]) -> dict[str, str]:
     return {labels.get(factor, factor): factor for factor in _names("indicate", indicate)}
 
 
-def _of_factor(found: list[Fit], factor: str) -> frozenset[str]:
+def _of_factor(found: list[LinearFit], factor: str) -> frozenset[str]:
     every = [term for fit in found for term in fit.terms]
     which = frozenset(term for term in every if of_factor(term, factor))
     if not which:

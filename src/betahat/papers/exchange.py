@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from betahat import inference
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.papers.rows import ALSO, STATISTICS
 
 
-def coefficients(fit: Fit) -> pd.DataFrame:
+def coefficients(fit: LinearFit) -> pd.DataFrame:
     """Estimates by term under maketables' names; dropped terms are left out."""
     columns = {"b": fit.params, "se": fit.bse, "t": fit.tvalues, "p": fit.pvalues}
     for level in (95, 90):
@@ -26,7 +26,7 @@ def coefficients(fit: Fit) -> pd.DataFrame:
     return table.rename_axis("Coefficient")
 
 
-def asked(fit: Fit, key: str) -> Any:
+def asked(fit: LinearFit, key: str) -> Any:
     """A statistic by any of its names, or None where it is not known."""
     name = str(key).casefold()
     name = ALSO.get(name, name)

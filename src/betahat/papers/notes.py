@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from betahat import errors
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.papers.rows import SHOWN, Style
 
 _ABOUT = {
@@ -20,7 +20,9 @@ _ABOUT = {
 }
 
 
-def notes(fits: Sequence[Fit], names: Sequence[str], style: Style, level: float, keys: Sequence[str]) -> list[str]:
+def notes(
+    fits: Sequence[LinearFit], names: Sequence[str], style: Style, level: float, keys: Sequence[str]
+) -> list[str]:
     """The notes of a table; `names` are the models', `keys` the statistics that it shows."""
     lines = [
         _ABOUT.get(style.template, "Standard errors: ").format(percent=100 * level) + _covariances(fits, names) + "."
@@ -46,7 +48,7 @@ def notes(fits: Sequence[Fit], names: Sequence[str], style: Style, level: float,
     return lines
 
 
-def _covariances(fits: Sequence[Fit], names: Sequence[str]) -> str:
+def _covariances(fits: Sequence[LinearFit], names: Sequence[str]) -> str:
     words = [fit.covariance.words for fit in fits]
     short = [re.sub(r", t on [\d,]+ df$", "", text) for text in words]
     if len(set(short)) < len(set(words)):  # some differ in nothing but their degrees of freedom
@@ -67,7 +69,7 @@ def _told(statements: Sequence[str | None], names: Sequence[str]) -> list[str]:
     return [line if line[:1] == "(" else line[:1].upper() + line[1:] for line in out]
 
 
-def _rows(fit: Fit) -> str | None:
+def _rows(fit: LinearFit) -> str | None:
     tally, reasons = fit.tally, []
     if tally.missing:
         reasons.append(f"{tally.missing:,} with a missing value")
@@ -80,15 +82,15 @@ def _rows(fit: Fit) -> str | None:
     return f"{errors.count(tally.read - tally.used, 'row')} of {tally.read:,} dropped: {errors.listing(reasons)}"
 
 
-def _weights(fit: Fit) -> str | None:
+def _weights(fit: LinearFit) -> str | None:
     return "weighted least squares, weights are precisions" if fit.weighted else None
 
 
-def _frequencies(fit: Fit) -> str | None:
+def _frequencies(fit: LinearFit) -> str | None:
     return f"{fit.tally.used:,} rows stand for {fit.nobs:,} observations" if fit.counted else None
 
 
-def _offset(fit: Fit) -> str | None:
+def _offset(fit: LinearFit) -> str | None:
     if fit.offset_given is not None:
         return f"offset {fit.offset_given or 'given as an array'}"
     return "an offset in the formula" if fit.design.has_offset else None

@@ -17,7 +17,7 @@ from typing import Any
 
 from betahat import errors, inference
 from betahat.numerals import freedom, number, p_value, t_value
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 
 _MOST = 6  # decimals; a row that needs more has its numbers set one by one
 
@@ -83,7 +83,7 @@ def numeral(text: str, stars: str = "") -> Line:
 # ── terms ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def term_row(label: str, term: str, fits: Sequence[Fit], numbers: Sequence[dict[str, Any]], style: Style) -> Row:
+def term_row(label: str, term: str, fits: Sequence[LinearFit], numbers: Sequence[dict[str, Any]], style: Style) -> Row:
     """One term in every model; `numbers` are each model's quantities by name and term."""
     here = [None if term not in fit.terms or term in fit.dropped else fit.terms.index(term) for fit in fits]
     values = [None if i is None else {k: float(v[i]) for k, v in n.items()} for i, n in zip(here, numbers, strict=True)]
@@ -100,7 +100,7 @@ def term_row(label: str, term: str, fits: Sequence[Fit], numbers: Sequence[dict[
     return Row(label, tuple(cells), "terms")
 
 
-def quantities(fit: Fit, level: float) -> dict[str, Any]:
+def quantities(fit: LinearFit, level: float) -> dict[str, Any]:
     """What a template may ask for, by term."""
     bounds = inference.conf_int(fit, level)
     series = (fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"])
@@ -199,7 +199,7 @@ def of_factor(name: str, factor: str) -> bool:
     return root in (factor, f"C({factor})") or (root.startswith(f"C({factor},") and root.endswith(")"))
 
 
-def factor_row(label: str, hidden: frozenset[str], fits: Sequence[Fit]) -> Row:
+def factor_row(label: str, hidden: frozenset[str], fits: Sequence[LinearFit]) -> Row:
     """Whether each model has a factor whose coefficients are not shown."""
     return Row(label, tuple((Line("yes" if hidden & set(fit.terms) else "no"),) for fit in fits), "factors")
 
@@ -243,7 +243,7 @@ def statistic(name: object) -> str:
     return key
 
 
-def statistic_row(label: str, key: str, fits: Sequence[Fit], style: Style) -> Row:
+def statistic_row(label: str, key: str, fits: Sequence[LinearFit], style: Style) -> Row:
     """One statistic of every model, in common decimals."""
     _, ask, kind = STATISTICS[key]
     values = [ask(fit) for fit in fits]

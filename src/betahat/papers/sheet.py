@@ -13,7 +13,7 @@ from typing import Any
 from betahat import errors
 from betahat.keeping import write_whole
 from betahat.numerals import printed_in, readable
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.papers import plain, typeset, web
 from betahat.papers.rows import Row, quantities
 from betahat.source import hand_out
@@ -45,7 +45,7 @@ class Table:
         Of the intervals.
     """
 
-    fits: tuple[Fit, ...]
+    fits: tuple[LinearFit, ...]
     models: tuple[str, ...]
     heads: tuple[tuple[str, ...], ...]
     rows: tuple[Row, ...]

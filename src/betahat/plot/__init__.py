@@ -16,7 +16,7 @@ import pandas as pd
 
 from betahat import errors, keeping
 from betahat.inference import quantile
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot import epochs, furniture, line, partial, residuals, terms
 from betahat.plot.marks import naming
 
@@ -34,7 +34,13 @@ ENDINGS = (".png", ".pdf", ".svg")
 
 
 def plot(
-    fit: Fit, kind: str | None = None, *, ax: Any = None, term: Any = None, level: float = 0.95, labels: Any = None
+    fit: LinearFit,
+    kind: str | None = None,
+    *,
+    ax: Any = None,
+    term: Any = None,
+    level: float = 0.95,
+    labels: Any = None,
 ) -> Any:
     """Draw a picture of a fit; see `Fit.plot`."""
     if kind is not None and kind not in KINDS:
@@ -50,7 +56,7 @@ def plot(
     return np.array(drawn, dtype=object) if kind in _PAGES else drawn[0]
 
 
-def _drawn(fit: Fit, kind: str | None, ax: Any, term: Any, level: float, name: Any) -> list[Axes]:
+def _drawn(fit: LinearFit, kind: str | None, ax: Any, term: Any, level: float, name: Any) -> list[Axes]:
     match kind:
         case "coefficients":
             return terms.coefficients(fit, term, level, ax)
@@ -67,7 +73,7 @@ def _drawn(fit: Fit, kind: str | None, ax: Any, term: Any, level: float, name: A
     return residuals.draw(fit, kind, ax, name)
 
 
-def _own_labels(fit: Fit) -> Any:
+def _own_labels(fit: LinearFit) -> Any:
     """The names of the rows, where the fit's own table is a pandas frame that has some; else None."""
     data = getattr(fit.problem, "data", None)
     if not isinstance(data, pd.DataFrame) or data.index.equals(pd.RangeIndex(len(data))):
@@ -92,7 +98,7 @@ def check(path: str | Path) -> str:
     return ending[1:]
 
 
-def write(fit: Fit, path: str | Path) -> None:
+def write(fit: LinearFit, path: str | Path) -> None:
     """Draw the four panels into a file, which is there whole or not at all."""
     kind = check(path)
     from matplotlib.figure import Figure

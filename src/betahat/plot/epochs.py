@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from betahat import errors
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot.furniture import BLUE, CYCLE, DASHES, GREY, caption, panels, set_plainly, settle, short, tell
 from betahat.plot.terms import chosen
 
@@ -24,7 +24,7 @@ _TOLD_APART = len(CYCLE) * len(DASHES)
 _RATIO = 50.0  # between the largest and the smallest loss, beyond which ratios are drawn and not differences
 
 
-def loss(fit: Fit, given: Any) -> list[Axes]:
+def loss(fit: LinearFit, given: Any) -> list[Axes]:
     """The mean loss at the beginning of each epoch."""
     steps = _steps(fit, "loss")
     (axes,) = panels(given, 1, "loss")
@@ -38,7 +38,7 @@ def loss(fit: Fit, given: Any) -> list[Axes]:
     return [axes]
 
 
-def weights(fit: Fit, term: Any, given: Any) -> list[Axes]:
+def weights(fit: LinearFit, term: Any, given: Any) -> list[Axes]:
     """Each weight after each epoch, and, at epoch 0, where it began."""
     steps = _steps(fit, "weights")
     places = list(range(len(fit.terms))) if term is None else [i for v in chosen(fit, term).values() for i in v]
@@ -63,14 +63,14 @@ def weights(fit: Fit, term: Any, given: Any) -> list[Axes]:
     return [axes]
 
 
-def _steps(fit: Fit, kind: str) -> Any:
+def _steps(fit: LinearFit, kind: str) -> Any:
     """The trace; refused where it is one exact step, or empty."""
     if len(fit.trace) == 0 or fit.learning_rate is None:
         raise errors.nothing_traced(kind, fit.update, len(fit.trace))
     return fit.trace
 
 
-def _how(fit: Fit) -> str:
+def _how(fit: LinearFit) -> str:
     return f"{fit.update}, learning rate {fit.learning_rate:.4g}" if fit.learning_rate is not None else fit.update
 
 

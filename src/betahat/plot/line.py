@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from betahat import errors
 from betahat.keys import Keys
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, BLUE, GREY, SKY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, curve, name_rows, rimmed, scatter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
-def draw(fit: Fit, term: Any, level: float, given: Any, name: Naming) -> list[Axes]:
+def draw(fit: LinearFit, term: Any, level: float, given: Any, name: Naming) -> list[Axes]:
     """The line over one predictor: the first number among them, unless another is asked for."""
     every = predictors(fit)
     if not every:

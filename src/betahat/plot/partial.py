@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from betahat import errors
 from betahat.keys import Keys
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, caption, panels, roomy, short
 from betahat.plot.line import beside, level_places, name_levels
@@ -41,7 +41,7 @@ class _Part:
     levels: list[Any] | None = None
 
 
-def draw(fit: Fit, term: Any, given: Any, name: Naming) -> list[Axes]:
+def draw(fit: LinearFit, term: Any, given: Any, name: Naming) -> list[Axes]:
     """A panel for each term; an interaction of several columns has one for each of them."""
     asked = chosen(fit, term)
     parts = [part for called, places in asked.items() for part in _parts(fit, called, places, whole=term is None)]
@@ -61,7 +61,7 @@ def draw(fit: Fit, term: Any, given: Any, name: Naming) -> list[Axes]:
     return axes
 
 
-def _parts(fit: Fit, called: str, places: list[int], *, whole: bool) -> list[_Part]:
+def _parts(fit: LinearFit, called: str, places: list[int], *, whole: bool) -> list[_Part]:
     kept = [i for i in places if fit.terms[i] not in fit.dropped]
     if not kept:
         if whole:
@@ -79,7 +79,7 @@ def _parts(fit: Fit, called: str, places: list[int], *, whole: bool) -> list[_Pa
     return [_Part(called, kept, Values((moving,)) if levels is None else Keys((moving,)), levels)]
 
 
-def _clouds(fit: Fit, parts: list[_Part]) -> list[Cloud]:
+def _clouds(fit: LinearFit, parts: list[_Part]) -> list[Cloud]:
     basis = Basis.of(fit)
     recovered = Recovered.of(fit, basis)
     toward = np.zeros((len(parts), len(fit.terms)))  # (m, p): which columns make up each part, times coefficients
@@ -102,7 +102,7 @@ def _clouds(fit: Fit, parts: list[_Part]) -> list[Cloud]:
     return [one.cloud() for one in gathered]
 
 
-def _shape(axes: Axes, fit: Fit, part: _Part, cloud: Cloud) -> None:
+def _shape(axes: Axes, fit: LinearFit, part: _Part, cloud: Cloud) -> None:
     """The term's own part of the fit."""
     if part.over is None:
         (place,) = part.places

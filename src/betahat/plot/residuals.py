@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import special
 
 from betahat.diagnose.influence import Influence
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot.cloud import CELLS, LINE, NOTHING, Cloud, Gathered, Points
 from betahat.plot.furniture import (
     BLUE,
@@ -49,11 +49,11 @@ class _Panel:
     """Where rows stand in a picture, how interesting each is, and what is drawn around them."""
 
     place: Callable[[Influence], tuple[Array, Array, Array]]  # x, y, interest
-    draw: Callable[[Axes, Fit, Cloud], Points]  # and what is to be named
+    draw: Callable[[Axes, LinearFit, Cloud], Points]  # and what is to be named
     bins: tuple[int, int] = CELLS
 
 
-def draw(fit: Fit, kind: str | None, given: Any, name: Naming) -> list[Axes]:
+def draw(fit: LinearFit, kind: str | None, given: Any, name: Naming) -> list[Axes]:
     """The four panels, or one of them, or the bubbles."""
     kinds = FOUR if kind is None else (kind,)
     axes = panels(given, len(kinds), kind, (4.2, 3.6) if kind is None else (5.2, 4.2), across=2 if kind is None else 1)
@@ -66,7 +66,7 @@ def draw(fit: Fit, kind: str | None, given: Any, name: Naming) -> list[Axes]:
     return axes
 
 
-def _clouds(fit: Fit, wanted: list[_Panel]) -> list[Cloud]:
+def _clouds(fit: LinearFit, wanted: list[_Panel]) -> list[Cloud]:
     """The rows of the fit, gathered for each panel."""
 
     def look(seen: Seen) -> list[Points]:
@@ -84,13 +84,13 @@ def _clouds(fit: Fit, wanted: list[_Panel]) -> list[Cloud]:
     return [one.cloud() for one in gathered]
 
 
-def measures(fit: Fit, seen: Seen) -> Influence:
+def measures(fit: LinearFit, seen: Seen) -> Influence:
     """The influence of one block of rows."""
     root = np.ones(len(seen.e)) if seen.root is None else seen.root
     return Influence(fit, seen.rows, seen.fitted, seen.residual, root, counts(seen), np.minimum(seen.leverage, 1.0))
 
 
-def _undefined(axes: Axes, fit: Fit) -> bool:
+def _undefined(axes: Axes, fit: LinearFit) -> bool:
     """Whether no residual can be standardized, which is then said."""
     if fit.df_resid <= 0:
         instead(axes, "as many coefficients as rows:\nevery residual is zero")
@@ -104,7 +104,7 @@ def _undefined(axes: Axes, fit: Fit) -> bool:
 # ── the panels ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _residuals(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
+def _residuals(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     caption(axes, "Residuals vs fitted", "Fitted values", "Residuals")
     level(axes)
     scatter(axes, cloud)
@@ -116,7 +116,7 @@ def _residuals(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
     return cloud.top
 
 
-def _quantiles(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
+def _quantiles(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     caption(axes, "Normal Q–Q", "Theoretical quantiles", "Standardized residuals")
     if _undefined(axes, fit):
         return NOTHING
@@ -172,7 +172,7 @@ def positions(rank: Array, total: float) -> Array:
     return (rank - a) / (total + 1 - 2 * a)
 
 
-def _spread(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
+def _spread(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     caption(axes, "Scale–location", "Fitted values", "√|standardized residuals|")
     if _undefined(axes, fit):
         return NOTHING
@@ -183,7 +183,7 @@ def _spread(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
     return cloud.top
 
 
-def _leverage(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
+def _leverage(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     caption(axes, "Residuals vs leverage", "Leverage", "Standardized residuals")
     if _undefined(axes, fit):
         return NOTHING
@@ -202,7 +202,7 @@ def _few_ticks(axes: Axes) -> None:
     axes.locator_params(axis="x", nbins=6)
 
 
-def _contours(axes: Axes, fit: Fit) -> None:
+def _contours(axes: Axes, fit: LinearFit) -> None:
     """Where Cook's distance is 0.5 and 1: r² h / ((1 − h) rank) = D, so r = ±√(D rank (1 − h) / h)."""
     low, high = axes.get_xlim()
     bottom, top = axes.get_ylim()
@@ -222,7 +222,7 @@ def _contours(axes: Axes, fit: Fit) -> None:
     )
 
 
-def _bubbles(axes: Axes, fit: Fit, cloud: Cloud) -> Points:
+def _bubbles(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     """The area of a bubble is Cook's distance; lines stand at ±2 and at twice and three times the mean leverage."""
     caption(axes, "Influence", "Leverage", "Studentized residuals")
     if _undefined(axes, fit):

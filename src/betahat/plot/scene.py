@@ -21,7 +21,7 @@ from betahat import columns as col
 from betahat import errors, inference
 from betahat.batch import as_column
 from betahat.keys import Keys
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot.cloud import LINE, Cloud, Gathered, Points
 from betahat.revisit import Basis, Seen, revisit
 from betahat.source import Source
@@ -50,7 +50,7 @@ class Scene:
         The offset that is held, a number, or the column that holds it, or None.
     """
 
-    fit: Fit
+    fit: LinearFit
     name: str
     levels: list[Any] | None
     spread: Cloud
@@ -58,7 +58,7 @@ class Scene:
     offset: float | str | None
 
     @classmethod
-    def of(cls, fit: Fit, name: str) -> Scene:
+    def of(cls, fit: LinearFit, name: str) -> Scene:
         """Read the rows to see where the predictors are."""
         return _of_arrays(fit, name) if fit.formula is None else _of_table(fit, name)
 
@@ -107,7 +107,7 @@ class Scene:
         return found
 
 
-def predictors(fit: Fit) -> dict[str, list[Any] | None]:
+def predictors(fit: LinearFit) -> dict[str, list[Any] | None]:
     """The columns that the prediction rests on, each with its levels, or None for numbers."""
     if fit.formula is None:
         return dict.fromkeys(fit.terms[fit.intercept :])
@@ -115,7 +115,7 @@ def predictors(fit: Fit) -> dict[str, list[Any] | None]:
     return {name: fit.design.levels.get(name) for name in names}
 
 
-def _of_arrays(fit: Fit, name: str) -> Scene:
+def _of_arrays(fit: LinearFit, name: str) -> Scene:
     recovered = Recovered.of(fit, Basis.of(fit))
     spread = Gathered(LINE)
     place = fit.terms.index(name)
@@ -126,7 +126,7 @@ def _of_arrays(fit: Fit, name: str) -> Scene:
     return Scene(fit, name, None, spread.cloud(), held, _offset(fit))
 
 
-def _of_table(fit: Fit, name: str) -> Scene:
+def _of_table(fit: LinearFit, name: str) -> Scene:
     every, offset = predictors(fit), _offset(fit)
     numbers = [column for column, levels in every.items() if levels is None]
     numbers += [offset] if isinstance(offset, str) and offset not in every else []
@@ -152,7 +152,7 @@ def _of_table(fit: Fit, name: str) -> Scene:
     return Scene(fit, name, every[name], spread.cloud(), {k: v for k, v in held.items() if k != name}, offset)
 
 
-def _offset(fit: Fit) -> float | str | None:
+def _offset(fit: LinearFit) -> float | str | None:
     """The column of the offset, or the mean of one that was given as an array."""
     if fit.offset_given is None or fit.offset_given:
         return fit.offset_given
@@ -193,7 +193,7 @@ class Recovered:
     back: Array
 
     @classmethod
-    def of(cls, fit: Fit, basis: Basis) -> Recovered:
+    def of(cls, fit: LinearFit, basis: Basis) -> Recovered:
         """The way back; refused where columns that determine each other all have a coefficient (min_norm)."""
         first = int(fit.intercept)
         kept = np.flatnonzero(fit.unscaled.numpy().diagonal()[first:] > 0)

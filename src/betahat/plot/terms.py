@@ -21,7 +21,7 @@ from betahat import errors
 from betahat.covariance import Covariance
 from betahat.diagnose.collinearity import terms_of
 from betahat.inference import conf_int, covariance
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, BLUE, GREY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, curve, name_rows, scatter
@@ -37,7 +37,7 @@ PAGE = 12  # panels
 _LIST = 60  # coefficients in one panel
 
 
-def chosen(fit: Fit, term: Any) -> dict[str, list[int]]:
+def chosen(fit: LinearFit, term: Any) -> dict[str, list[int]]:
     """The terms that were asked for, or all but the constant, each with its columns.
 
     A term may be called as in the formula or by the name of one of its coefficients.
@@ -64,7 +64,7 @@ def chosen(fit: Fit, term: Any) -> dict[str, list[int]]:
 # ── coefficients ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def coefficients(fit: Fit, term: Any, level: float, given: Any) -> list[Axes]:
+def coefficients(fit: LinearFit, term: Any, level: float, given: Any) -> list[Axes]:
     """Coefficients with their intervals; beyond sixty, those with the largest |t|."""
     places = [i for columns in chosen(fit, term).values() for i in columns]
     places = places or ([0] if fit.intercept else [])
@@ -95,7 +95,7 @@ def coefficients(fit: Fit, term: Any, level: float, given: Any) -> list[Axes]:
 # ── one term among the others ────────────────────────────────────────────────────────────────────────────────────
 
 
-def added_variable(fit: Fit, term: Any, given: Any, name: Naming) -> list[Axes]:
+def added_variable(fit: LinearFit, term: Any, given: Any, name: Naming) -> list[Axes]:
     """For each column: what it has of its own, and what of y goes with it; the slope is its coefficient."""
     places = [i for columns in chosen(fit, term).values() for i in columns]
     places = _estimated(fit, places, whole=term is None, kind="added-variable")
@@ -127,7 +127,7 @@ def added_variable(fit: Fit, term: Any, given: Any, name: Naming) -> list[Axes]:
     return axes
 
 
-def _gathered(fit: Fit, look: Any, count: int, basis: Basis) -> list[Cloud]:
+def _gathered(fit: LinearFit, look: Any, count: int, basis: Basis) -> list[Cloud]:
     gathered = [Gathered() for _ in range(count)]
     for parts in revisit(fit, look, basis=basis):
         for one, part in zip(gathered, parts, strict=True):
@@ -135,7 +135,7 @@ def _gathered(fit: Fit, look: Any, count: int, basis: Basis) -> list[Cloud]:
     return [one.cloud() for one in gathered]
 
 
-def _estimated(fit: Fit, places: list[int], *, whole: bool, kind: str) -> list[int]:
+def _estimated(fit: LinearFit, places: list[int], *, whole: bool, kind: str) -> list[int]:
     """The columns that have a coefficient of their own; those that were asked for by name must have one."""
     gone = [i for i in places if fit.terms[i] in fit.dropped]
     if gone and not whole:

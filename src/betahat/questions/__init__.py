@@ -16,8 +16,11 @@ from betahat.questions.comparisons import Comparisons
 from betahat.questions.diagnosis import Diagnosis
 from betahat.questions.tables import Tables
 
-__all__ = ["Questions", "room"]
+__all__ = ["Fit", "room"]
 
 
-class Questions(Coefficients, Comparisons, Diagnosis, Tables):
-    """What can be asked of a fit."""
+class Fit(Coefficients, Comparisons, Diagnosis, Tables):
+    """The outcome of learning: a `LinearFit` of `bh.fit`, a `ModuleFit` of `bh.train` and `bh.infer`.
+
+    All answer these questions; one that has no meaning for a module says so.
+    """

@@ -15,7 +15,7 @@ from typing import Any
 
 from betahat import errors, inference
 from betahat.numerals import aligned, column, freedom, number, p_value, printed_in, readable, t_value
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.report import markup
 from betahat.report.frames import glance, tidy, values
 from betahat.report.plain import text
@@ -29,11 +29,11 @@ __all__ = ["WIDTH", "Summary", "glance", "tidy"]
 class Summary:
     """A fit's table, ready to be set in any form."""
 
-    fit: Fit
+    fit: LinearFit
     level: float
 
     @classmethod
-    def of(cls, fit: Fit, level: float = 0.95) -> Summary:
+    def of(cls, fit: LinearFit, level: float = 0.95) -> Summary:
         """The summary with intervals of this level."""
         inference.quantile(level, 1)
         return cls(fit, level)

@@ -9,7 +9,7 @@ import numpy as np
 
 from betahat import inference
 from betahat.modules import ModuleFit
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.source import hand_out
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def values(summary: Summary) -> dict[str, Any]:
     }
 
 
-def tidy(fit: Fit, level: float = 0.95) -> Any:
+def tidy(fit: LinearFit, level: float = 0.95) -> Any:
     """One row for each term, with broom's columns (dots as underscores), in the kind of frame that came in.
 
     Besides them the degrees of freedom of each term, infinite where the normal is used, and the kind of covariance.
@@ -92,7 +92,7 @@ def tidy(fit: Fit, level: float = 0.95) -> Any:
     return hand_out(columns, fit.kind)
 
 
-def glance(fit: Fit) -> Any:
+def glance(fit: LinearFit) -> Any:
     """One row for the whole fit, with broom's columns (dots as underscores), in the kind of frame that came in.
 
     Besides them the statistic's denominator degrees of freedom, and the kind of covariance with its words.

@@ -18,13 +18,13 @@ import torch
 
 from betahat import errors
 from betahat.covariance import Covariance
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.sandwich import clustered, heteroskedastic, serial
 
 KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 
-def chosen(fit: Fit, kind: str = "classical", **how: Any) -> Covariance:
+def chosen(fit: LinearFit, kind: str = "classical", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
     return maker(kind, **how)(fit, kind, **how)
 
@@ -43,7 +43,7 @@ def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
     return make
 
 
-def classical(fit: Fit, kind: str = "classical") -> Covariance:
+def classical(fit: LinearFit, kind: str = "classical") -> Covariance:
     """σ̂² (X'WX)⁻¹, with σ̂² = rss / df_resid."""
     df = torch.full((len(fit.terms),), float(fit.df_resid), dtype=torch.float64)
     words = f"classical, t on {fit.df_resid:,} df"

@@ -28,7 +28,7 @@ import torch
 
 from betahat import errors
 from betahat.covariance import Covariance
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis
 from betahat.sandwich.clusters import Sums, gathered, groupings
 from betahat.sandwich.heteroskedastic import ONE
@@ -43,7 +43,7 @@ _STACK = 1 << 18  # numbers of G_g that are decomposed at a time
 _NEGATIVE = 1e-12  # of the largest one: an eigenvalue below minus this is negative, and not by rounding
 
 
-def covariance(fit: Fit, kind: str, *, cluster: Any = None, small_sample: str = "R") -> Covariance:
+def covariance(fit: LinearFit, kind: str, *, cluster: Any = None, small_sample: str = "R") -> Covariance:
     """The covariance of this kind, from a second pass over the rows."""
     checked(small_sample)
     n, r = fit.nobs, fit.rank

@@ -22,7 +22,7 @@ from scipy import sparse
 
 from betahat import errors
 from betahat.keys import Codes, Crossing, Keys
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Labels, Seen, revisit
 from betahat.source import Source, is_frame
 
@@ -130,7 +130,7 @@ class Sums:
         self._seen.resize(room, refcheck=False)
 
 
-def gathered(fit: Fit, kind: str, ways: tuple[Grouping, ...], basis: Basis, *, squares: bool) -> list[Sums]:
+def gathered(fit: LinearFit, kind: str, ways: tuple[Grouping, ...], basis: Basis, *, squares: bool) -> list[Sums]:
     """The sums of all clusters: first those of each way alone, then of their crossings."""
     r = fit.rank
     upper = np.triu_indices(r) if squares else (np.zeros(0, dtype=int),) * 2

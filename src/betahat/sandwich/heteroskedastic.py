@@ -19,7 +19,7 @@ import torch
 
 from betahat import errors
 from betahat.covariance import Covariance
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Seen, gram, revisit
 from betahat.sandwich.small_sample import of_rows, reach
 
@@ -29,7 +29,7 @@ KINDS = ("HC0", "HC1", "HC2", "HC3", "HC4")
 ONE = 1e-10  # a leverage nearer to one than this is one: its row determines a coefficient by itself
 
 
-def covariance(fit: Fit, kind: str, *, small_sample: str = "R") -> Covariance:
+def covariance(fit: LinearFit, kind: str, *, small_sample: str = "R") -> Covariance:
     """The covariance of this kind, from a second pass over the rows."""
     n, p = fit.nobs, fit.rank
     if n <= p:

@@ -20,7 +20,7 @@ from scipy.linalg import matmul_toeplitz
 
 from betahat import errors
 from betahat.covariance import Covariance
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.revisit import Basis, Seen, revisit
 from betahat.sandwich.clusters import MOST
 from betahat.sandwich.small_sample import of_rows, reach
@@ -74,7 +74,7 @@ KERNELS = {
 
 
 def covariance(
-    fit: Fit,
+    fit: LinearFit,
     kind: str = "HAC",
     *,
     kernel: str = "bartlett",
@@ -153,7 +153,7 @@ def _checked(lags: Any, bandwidth: Any, kernel: str, n: int) -> float | str:
     return float(bandwidth)
 
 
-def _scores(fit: Fit, basis: Basis) -> Array:
+def _scores(fit: LinearFit, basis: Basis) -> Array:
     """The scores z e of every row (n, r), in order."""
 
     def look(seen: Seen) -> Array:

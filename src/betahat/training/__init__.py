@@ -24,7 +24,7 @@ from betahat.feed import Feed
 from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
-from betahat.outcome import Fit
+from betahat.outcome import LinearFit
 from betahat.roads import gather
 from betahat.trace import Trace
 from betahat.training import marquardt
@@ -68,7 +68,7 @@ def train(
     validation: Any = None,
     patience: int | None = None,
     fast: bool | None = None,
-) -> Fit | ModuleFit:
+) -> LinearFit | ModuleFit:
     """Train a module, and keep a record of every step.
 
     Parameters
@@ -214,7 +214,7 @@ def _walked(plan: Plan, recorder: Recorder) -> Ended:
 
 def _line(
     plan: Plan, recorder: Recorder, layer: nn.Linear, reduction: str, fast: bool | None, chosen: str
-) -> Fit | None:
+) -> LinearFit | None:
     """Train a linear module under a squared loss, and tell how far from least squares it ended.
 
     None, and nothing done, where least squares has no answer to compare with: rows too few, two constants.
