@@ -3,6 +3,7 @@
 keys = Keys(("store",))
 source = keys.through(source)                # the same source, whose reading notes the groups
 keys.at(batch.rows)                          # the groups of rows just read; keys.values says which they are
+Labels([3, 3, 8], "firm").at(slice(0, 3))    # the same, where a label for each row was given beside the data
 
 Values are numbered in the order in which they are first seen, by `Numbering`, which works on whole arrays: a hundred
 thousand groups cost no more than the hash tables that find them.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Codes = npt.NDArray[np.int64]
+Places = slice | npt.NDArray[np.int64]  # of rows in their source
 
 
 class Numbering:
@@ -176,3 +178,53 @@ def _plain(column: Any) -> Any:
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else whole
     whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
     return whole.cast(whole.type.value_type) if pa.types.is_dictionary(whole.type) else whole
+
+
+class Labels:
+    """Groups given as an array, a label for each row of the data: the twin of `Keys`, which are columns."""
+
+    def __init__(self, values: Any, what: str) -> None:
+        import pandas as pd
+
+        self.by = (what,)
+        if isinstance(values, list | tuple):
+            values = pd.Series(values)  # NumPy would make text of a NaN beside text
+        elif not isinstance(values, pd.Series | pd.Index):
+            values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+        whole = isinstance(values, np.ndarray) and values.dtype.kind in "iu" and len(values) > 0
+        self._codes: Codes
+        self._codes, self._found = _whole(values) if whole else pd.factorize(values)
+
+    @property
+    def values(self) -> list[tuple[Any, ...]]:
+        """The groups' labels, in the order of their numbers."""
+        return [(value,) for value in self._found]
+
+    def at(self, places: Places) -> Codes:
+        """The groups (m,) of rows, by their places; −1 where the label is missing."""
+        if isinstance(places, slice) and places.stop <= len(self._codes):
+            return self._codes[places]
+        places = np.arange(places.start, places.stop) if isinstance(places, slice) else places
+        found = np.full(len(places), -1, dtype=np.int64)  # when labels are too few, `ended` says so
+        there = places < len(self._codes)
+        found[there] = self._codes[places[there]]
+        return found
+
+    def ended(self, read: int) -> None:
+        """Refuse labels that are not as many as the rows that were read."""
+        if read != len(self._codes):
+            raise errors.cluster_rows(self.by[0], len(self._codes), read)
+
+
+def _whole(values: npt.NDArray[Any]) -> tuple[Codes, Any]:
+    """Whole numbers (n,) numbered, and what they are; by a table of all between the extremes where these are near."""
+    import pandas as pd
+
+    least, most = int(values.min()), int(values.max())
+    if most - least >= max(1 << 16, 2 * len(values)) or max(-least, most) >= 1 << 62:
+        return pd.factorize(values)
+    places = values.astype(np.int64) - least
+    there = np.zeros(most - least + 1, dtype=bool)
+    there[places] = True
+    numbers: Codes = np.cumsum(there, dtype=np.int64) - 1
+    return numbers[places], np.flatnonzero(there) + least

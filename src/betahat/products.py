@@ -28,6 +28,7 @@ from betahat.threads import in_order
 Array = npt.NDArray[np.float64]
 
 _LEFT, _RIGHT = 24, 48  # columns of a strip, and of what it is multiplied by at a time
+_SLIM, _TALL = 8, 512  # columns and rows of these that are quickest where there are few columns, and no digit counts
 _BLOCK = 128  # rows of a block: 2¹⁸ multiplications wake BLAS's threads, and long sums lose digits
 _CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
 _BLOCKS = 16  # blocks of a chunk at least: fewer do not pay for the calls, of which many columns need many
@@ -133,7 +134,21 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
     return M, rows if count is None else float(count.sum()), log_weight
 
 
-def _multiply(blocks: Array, M: Array) -> None:
+def gram(columns: Array) -> Array:
+    """The products s s' (q, q) of columns s (q, n); the last rows are copied where they do not fill a block."""
+    q, n = columns.shape
+    left, size = (_SLIM, _TALL) if q <= _RIGHT else (_LEFT, _BLOCK)
+    whole, M = n // size * size, np.zeros((q, q))
+    if whole:
+        _multiply(_blocks(columns[:, :whole], size), M, left)
+    if whole < n:
+        rest = columns[:, whole:]
+        M += np.matmul(rest, rest.T.copy())  # a copy, lest it be taken for a symmetric product
+    M[0, 0] = np.einsum("i,i->", columns[0], columns[0])
+    return np.triu(M) + np.triu(M, 1).T
+
+
+def _multiply(blocks: Array, M: Array, strip: int = _LEFT) -> None:
     """Add the products of blocks of rows (b, ·, q) to the upper triangle of M (q, q), all but the first number.
 
     Two operands of one shape at one place would be taken for a symmetric product, for which BLAS has no quick way when
@@ -142,10 +157,10 @@ def _multiply(blocks: Array, M: Array) -> None:
     """
     q = len(M)
     for b in range(0, q, _RIGHT):
-        for a in range(0, min(q, b + _RIGHT), _LEFT):
+        for a in range(0, min(q, b + _RIGHT), strip):
             first = max(1, a - 1, b)
-            left, right = blocks[:, :, a : a + _LEFT], blocks[:, :, first : b + _RIGHT]
-            M[a : a + _LEFT, first : b + _RIGHT] += np.matmul(left.transpose(0, 2, 1), right).sum(0)
+            left, right = blocks[:, :, a : a + strip], blocks[:, :, first : b + _RIGHT]
+            M[a : a + strip, first : b + _RIGHT] += np.matmul(left.transpose(0, 2, 1), right).sum(0)
 
 
 def _lay_columns(room: Array, part: Any, columns: list[Any], guess: Array) -> None:
@@ -175,9 +190,9 @@ def _lay_rows(room: Array, part: Any, columns: list[Any], guess: Array) -> None:
     room[whole:m] -= shift
 
 
-def _blocks(columns: Array) -> Array:
+def _blocks(columns: Array, size: int = _BLOCK) -> Array:
     """Columns (q, n) as blocks of rows (b, ·, q), n a multiple of a block's length; nothing is copied."""
-    return columns.reshape(len(columns), -1, _BLOCK).transpose(1, 2, 0)
+    return columns.reshape(len(columns), -1, size).transpose(1, 2, 0)
 
 
 def _slices(n: int, step: int) -> Iterator[slice]:
@@ -204,12 +219,13 @@ def faint(A: Any, columns: list[Any], squares: Array) -> Array:
     return out
 
 
-def desk(shape: tuple[int, int]) -> Array:
+def desk(shape: tuple[int, int], name: str = "room") -> Array:
     """Room to write on, whatever stands there: this thread's, as large as the largest it has needed so far."""
     size = math.prod(shape)
-    room = getattr(_DESK, "room", None)
+    room = getattr(_DESK, name, None)
     if room is None or len(room) < size:
-        _DESK.room = room = np.empty(size)
+        room = np.empty(size)
+        setattr(_DESK, name, room)
     return np.asarray(room[:size].reshape(shape))
 
 

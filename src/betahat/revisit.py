@@ -12,18 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from betahat import errors
+from betahat import errors, products
 from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
+from betahat.keys import Labels, Places
 from betahat.outcome import LinearFit
 from betahat.problem import Problem
-from betahat.products import desk
 from betahat.progress import watched
 from betahat.roads import merged
 from betahat.threads import in_order
@@ -31,11 +32,15 @@ from betahat.threads import in_order
 Array = npt.NDArray[np.float64]
 R = TypeVar("R")
 
-_BLOCK = 1 << 17  # numbers of rows in a block: 1 MB, within the caches
+_BLOCK = 1 << 18  # numbers of rows in a block: 2 MB, within the caches
 _ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
+_GEMV = 1 << 13  # the same of a matrix and a vector
 _WIDE = 48  # columns from which on BLAS uses its threads better than we do
 _TAME = 300.0  # condition up to which (X'WX)⁻¹ keeps eleven digits of a leverage; beyond, the rows are factorized
 _FAIR = 1e5  # the same where there are no rows to factorize: six digits must do
+_PLAIN = 30.0  # condition up to which products of the columns themselves lose no more than three digits
+_SCALES = 1e60  # and the largest and smallest units of a column, lest squares of squares overflow
+_NEAR = 16.0  # standard deviations that zero may be away, and centering adds no more than a digit
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
 
 
@@ -55,6 +60,10 @@ class Basis:
         What the fit predicts at the center.
     root : float
         The first coordinate of a row of weight one, 1/√Σw, with an intercept; else 0.
+    plain : bool
+        Whether sums of products may as well be taken of the centered columns, and turned to these coordinates after.
+    near : bool
+        Whether even the centering may be made up for after.
     """
 
     center: Array
@@ -62,6 +71,8 @@ class Basis:
     full: Array
     level: float
     root: float
+    plain: bool
+    near: bool
 
     @classmethod
     def of(cls, fit: LinearFit) -> Basis:
@@ -84,15 +95,18 @@ class Basis:
         if first:
             full[0, 0], full[0, 1:] = root, -(center @ U)
         level = float(center @ coef[first:]) + (float(coef[0]) if first else 0.0)
-        return cls(center, U, full, level, root)
+        spreads = np.abs(spread.diagonal()[kept] * fit.weight) ** -0.5  # of each column, given the others
+        tame = bool(((spreads < _SCALES) & (spreads > 1 / _SCALES)).all()) and fit.rss < _SCALES
+        plain = tame and fit.condition <= _PLAIN and s == len(kept)
+        near = plain and bool((abs(center[kept]) <= _NEAR * spreads).all()) and len(kept) == len(center)
+        return cls(center, U, full, level, root, plain, near)
 
-    def toward(self, slopes: Array) -> Array:
-        """From [1, x − center, y − level] to coordinates and the residual y − yhat, (r + 1, k + 2)."""
+    def turn(self) -> Array:
+        """From [1, x − center] to coordinates, (r, k + 1)."""
         first, s = int(self.root > 0), self.slopes.shape[1]
-        matrix = np.zeros((first + s + 1, len(self.center) + 2))
+        matrix = np.zeros((first + s, len(self.center) + 1))
         matrix[:first, 0] = self.root
-        matrix[first:-1, 1:-1] = self.slopes.T
-        matrix[-1, 1:-1], matrix[-1, -1] = -slopes, 1.0
+        matrix[first:, 1:] = self.slopes.T
         return matrix
 
     def covariance(self, meat: Array) -> Array:
@@ -141,10 +155,8 @@ class Seen:
 
     Attributes
     ----------
-    rows : array (n,), int64
-        Their places in the source.
-    z : array (r, n)
-        The rows in orthonormal coordinates, each times the root of its weight; a count is not in it.
+    places : slice, or array (n,), int64
+        Where they are in the source.
     e : array (n,)
         √w (y − yhat).
     y : array (n,)
@@ -155,15 +167,54 @@ class Seen:
         How many rows each stands for.
     codes : tuple of arrays (n,), int64
         Which group each row belongs to, for each grouping that was asked for.
+    turn : array (r, k + 1)
+        From [1, x − center] to coordinates.
+    center : array (k,)
+    source : array (m, k), and slice
+        Rows as they are stored, and which of them these are.
+    near : array (n, k) or None
+        Rows as they are stored, where the centering may be made up for after.
     """
 
-    rows: npt.NDArray[np.int64]
-    z: Array
+    places: Places
     e: Array
     y: npt.NDArray[Any]
     root: Array | None
     count: Array | None
     codes: tuple[npt.NDArray[np.int64], ...]
+    turn: Array
+    center: Array
+    source: tuple[npt.NDArray[Any], slice]
+    near: Array | None
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Their places in the source, (n,)."""
+        return np.arange(self.places.start, self.places.stop) if isinstance(self.places, slice) else self.places
+
+    @cached_property
+    def raw(self) -> Array:
+        """[1, x − center] of each row (k + 1, n), on the thread's desk: gone with the next block."""
+        room = products.desk((1 + len(self.center), len(self.e)))
+        room[0] = 1.0
+        np.subtract(self.source[0][self.source[1]].T, self.center[:, None], out=room[1:], dtype=np.float64)
+        return room
+
+    @cached_property
+    def z(self) -> Array:
+        """The rows in orthonormal coordinates (r, n), each times the root of its weight; a count is not in it."""
+        return self.turned(np.empty((len(self.turn), len(self.e))))
+
+    def turned(self, out: Array) -> Array:
+        """The same, written into an array (r, n)."""
+        size, slopes = _rows_of(*self.turn.shape), self.turn[:, 1:]
+        columns, shift = self.raw[1:] if self.near is None else self.near.T, self.turn[:, 0]
+        for part, into in zip(_blocks(columns, size), _blocks(out, size), strict=True):
+            np.matmul(slopes, part, out=into)
+        out += (shift if self.near is None else shift - slopes @ self.center)[:, None]
+        if self.root is not None:
+            out *= self.root
+        return out
 
     @property
     def leverage(self) -> Array:
@@ -209,25 +260,26 @@ def revisit(
     """
     problem, basis = _problem(fit), Basis.of(fit) if basis is None else basis
     problem = problem.reopened(groupings) if groupings else problem
-    toward, tally = basis.toward(fit.coef.numpy()[fit.intercept :]), Tally()
-    size = _rows_of(len(toward), toward.shape[1])
-    step = max(1, _BLOCK // (size * toward.shape[1])) * size
+    turn, coef, tally = basis.turn(), fit.coef.numpy(), Tally()
+    size = _rows_of(*turn.shape)
+    step = max(1, _BLOCK // (size * turn.shape[1])) * size
     items: Iterator[Any] = problem.batches(tally) if problem.pieces is None else problem.pieces(tally)
 
     def blocks() -> Iterator[tuple[Any, ...]]:
         for item in watched(items, tally, problem.label, problem.total):
-            codes = tuple(grouping.at(item.rows) for grouping in groupings)
-            X, *columns = _columns(item, fit.intercept)
+            X, *columns, places = _columns(item, fit.intercept)
+            codes = tuple(grouping.at(places if isinstance(grouping, Labels) else item.rows) for grouping in groupings)
             for start in range(0, len(X), step):
-                here = slice(start, start + step)
-                yield X[here], *(None if v is None else v[here] for v in columns), tuple(c[here] for c in codes)
+                here = slice(start, min(len(X), start + step))
+                parts = (None if v is None else v[here] for v in columns)
+                yield (X, here), *parts, _part(places, here), tuple(c[here] for c in codes)
 
     def look(block: tuple[Any, ...]) -> tuple[float, R]:
-        seen = _seen(basis, toward, *block)
+        seen = _seen(basis, turn, coef, *block)
         return seen.total(seen.e**2), work(seen)
 
     squares = 0.0
-    alone = 1 if len(toward) > _WIDE else None  # BLAS's own threads are quicker then
+    alone = 1 if len(turn) > _WIDE else None  # BLAS's own threads are quicker then
     for part, result in in_order(blocks(), look, alone):
         squares += part
         yield result
@@ -253,40 +305,51 @@ def _problem(fit: LinearFit) -> Problem:
 
 
 def _columns(item: Batch | Piece, intercept: bool) -> tuple[Any, ...]:
-    """X without the constant, y, weight, offset, count and places, as arrays."""
+    """X without the constant, y, weight, offset and count, as arrays; and places."""
     if isinstance(item, Piece):
-        return item.X, item.y, item.weight, item.offset, item.count, item.rows.numpy()
+        place = item.place if isinstance(item.place, slice) else item.place.numpy()
+        return item.X, item.y, item.weight, item.offset, item.count, place
     assert item.y is not None, "a fit has a response"
     assert item.rows is not None, "a pass says where its rows are"
     weight, offset, count = (None if v is None else v.numpy() for v in (item.weight, item.offset, item.count))
     return item.X.numpy()[:, intercept:], item.y.numpy(), weight, offset, count, item.rows.numpy()
 
 
+def _part(places: Places, here: slice) -> Places:
+    """Some of them."""
+    return slice(places.start + here.start, places.start + here.stop) if isinstance(places, slice) else places[here]
+
+
 def _seen(
-    basis: Basis, toward: Array, X: Any, y: Any, weight: Any, offset: Any, count: Any, rows: Any, codes: Any
-) -> Seen:
-    n, k = X.shape
-    room = desk((k + 2, n))
-    room[0] = 1.0
-    np.subtract(X.T, basis.center[:, None], out=room[1:-1])
-    np.subtract(y, basis.level, out=room[-1])
-    if offset is not None:
-        room[-1] -= offset
-    out = np.empty((len(toward), n))
-    size = _rows_of(*toward.shape)
-    for part, into in zip(_blocks(room, size), _blocks(out, size), strict=True):
-        np.matmul(toward, part, out=into)
-    root = None
-    if weight is not None:
-        root = np.sqrt(weight, dtype=np.float64)
-        out *= root
-    return Seen(rows, out[:-1], out[-1], y, root, None if count is None else np.asarray(count, np.float64), codes)
+    basis: Basis, turn: Array, coef: Array, source: Any, y: Any, weight: Any, offset: Any, count: Any, places: Any,
+    codes: Any,
+) -> Seen:  # fmt: skip
+    root = None if weight is None else np.sqrt(weight, dtype=np.float64)
+    count = None if count is None else np.asarray(count, np.float64)
+    X, e, first = source[0][source[1]], np.empty(len(y)), len(coef) - len(basis.center)
+    near = X if basis.near and X.dtype == np.float64 and X.flags.c_contiguous else None
+    seen = Seen(places, e, y, root, count, codes, turn, basis.center, source, near)
+    size, slopes = max(64, 1 << (_GEMV // len(turn)).bit_length() - 1), coef[first:]
+    if near is not None:
+        whole = len(X) // size * size
+        np.matmul(X[:whole].reshape(-1, size, X.shape[1]), slopes, out=e[:whole].reshape(-1, size))
+        np.matmul(X[whole:], slopes, out=e[whole:])
+        level = float(coef[0]) if first else 0.0
+    else:
+        for part, into in zip(_blocks(seen.raw[1:], size), _blocks(e[None], size), strict=True):
+            np.matmul(slopes[None], part, out=into)
+        level = basis.level
+    e += level if offset is None else level + offset
+    np.subtract(y, e, out=e, dtype=np.float64)
+    if root is not None:
+        e *= root
+    return seen
 
 
 def gram(s: Array) -> Array:
-    """The products s s' (r, r) of s (r, n), taken in blocks: the threads are ours, and BLAS shall wake none."""
-    total: Array = sum(np.matmul(one, one.transpose(0, 2, 1)).sum(0) for one in _blocks(s, _rows_of(len(s), len(s))))
-    return total
+    """The products s s' (r, r) of s (r, n): in blocks on our own threads, or by BLAS on its own."""
+    whole: Array = s @ s.T if len(s) > _WIDE else products.gram(s)
+    return whole
 
 
 def _rows_of(rows: int, columns: int) -> int:
@@ -299,34 +362,7 @@ def _rows_of(rows: int, columns: int) -> int:
 def _blocks(columns: Array, size: int) -> list[Array]:
     """Columns (q, n) as blocks (b, q, size), and what remains as one (1, q, rest); nothing is copied."""
     q, n = columns.shape
-    whole = n // size * size
-    parts = [columns[:, :whole].reshape(q, -1, size).transpose(1, 0, 2)] if whole else []
+    whole, (along, across) = n // size * size, columns.strides
+    shape, strides = (n // size, q, size), (size * across, along, across)
+    parts = [np.lib.stride_tricks.as_strided(columns, shape, strides)] if whole else []
     return [*parts, columns[None, :, whole:]] if whole < n else parts
-
-
-class Labels:
-    """Groups given as an array, a label for each row of the data: the twin of `Keys`, which are columns."""
-
-    def __init__(self, values: Any, what: str) -> None:
-        import pandas as pd
-
-        self.by = (what,)
-        if isinstance(values, list | tuple):
-            values = pd.Series(values)  # NumPy would make text of a NaN beside text
-        elif not isinstance(values, pd.Series | pd.Index):
-            values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-        self._codes, found = pd.factorize(values)
-        self.values: list[tuple[Any, ...]] = [(value,) for value in found]
-
-    def at(self, rows: Any) -> npt.NDArray[np.int64]:
-        """The groups (m,) of rows, by their places; −1 where the label is missing."""
-        places = rows.numpy()
-        found = np.full(len(places), -1, dtype=np.int64)  # when labels are too few, `ended` says so
-        there = places < len(self._codes)
-        found[there] = self._codes[places[there]]
-        return found
-
-    def ended(self, read: int) -> None:
-        """Refuse labels that are not as many as the rows that were read."""
-        if read != len(self._codes):
-            raise errors.cluster_rows(self.by[0], len(self._codes), read)

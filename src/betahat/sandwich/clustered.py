@@ -117,11 +117,12 @@ def _middle(one: Sums, power: float, full: Array | None) -> _Middle:
     Ω_gg = Σ λ(1 − λ)φ² (Q'u)², and tr Ω² = Σ (Ω_gg² − |t_g|⁴) + ‖Σ t_g t_g'‖².
     """
     if one.squares is None:
-        return _Middle(one.scores.T @ one.scores, 0, None)
-    r, p = one.scores.shape[1], 0 if full is None else len(full)
+        return _Middle(one.outer, 0, None)
+    scores = one.scores
+    r, p = scores.shape[1], 0 if full is None else len(full)
     meat, saturated = np.zeros((r, r)), 0
     trace, square, cross = np.zeros(p), np.zeros(p), np.zeros((p, r, r))
-    for part in in_order(_stacks(one), lambda stack: _decomposed(*stack, power, full)):
+    for part in in_order(_stacks(scores, one.squares), lambda stack: _decomposed(*stack, power, full)):
         meat += part[0]
         saturated += part[1]
         for total, more in zip((trace, square, cross), part[2], strict=False):
@@ -132,18 +133,17 @@ def _middle(one: Sums, power: float, full: Array | None) -> _Middle:
         return _Middle(meat, saturated, trace**2 / (square + (cross**2).sum((1, 2))))
 
 
-def _stacks(one: Sums) -> Iterator[tuple[Array, Array]]:
+def _stacks(scores: Array, squares: Array) -> Iterator[tuple[Array, Array]]:
     """The scores (b, r) and G_g (b, r, r) of some clusters at a time."""
-    assert one.squares is not None
-    r = one.scores.shape[1]
+    r = scores.shape[1]
     upper = np.triu_indices(r)
     step = max(1, _STACK // r**2)
-    for start in range(0, len(one.scores), step):
-        flat = one.squares[start : start + step]
+    for start in range(0, len(scores), step):
+        flat = squares[start : start + step]
         G = np.empty((len(flat), r, r))
         G[:, upper[0], upper[1]] = flat
         G[:, upper[1], upper[0]] = flat
-        yield one.scores[start : start + step], G
+        yield scores[start : start + step], G
 
 
 def _decomposed(scores: Array, G: Array, power: float, full: Array | None) -> tuple[Array, int, tuple[Array, ...]]:

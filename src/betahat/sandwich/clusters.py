@@ -11,6 +11,7 @@ included, and is matched by place.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -18,20 +19,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from scipy import sparse
 
 from betahat import errors
-from betahat.keys import Codes, Crossing, Keys
+from betahat.keys import Codes, Crossing, Keys, Labels
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Labels, Seen, revisit
+from betahat.revisit import Basis, Seen, revisit
+from betahat.sandwich.scatter import Held, Rows, stripes
 from betahat.source import Source, is_frame
+from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 Grouping = Keys | Labels
 
 MOST = 2 << 30  # bytes that the sums of all clusters of one grouping may take
 
-_HELD = 3 << 21  # numbers of rows that are held back until they are added: 50 MB
 _WAYS = 8  # of clustering at once: each crossing of some of them has clusters of its own, 2⁸ − 1 in all
 _SPARSE = 4  # so many times as many clusters as rows that are added, and only those that occur are gone through
 
@@ -84,8 +85,9 @@ def _of(given: Any) -> list[Grouping]:
 class Sums:
     """The sums of every cluster of one grouping, or of one crossing of groupings; they grow as clusters are seen."""
 
-    def __init__(self, members: tuple[int, ...], r: int, width: int, label: str) -> None:
-        self.sign, self._members, self._label, self._r = 1 if len(members) % 2 else -1, members, label, r
+    def __init__(self, members: tuple[int, ...], width: int, label: str, turn: Array) -> None:
+        self.sign, self._members, self._label = 1 if len(members) % 2 else -1, members, label
+        self._turn = turn  # (s, r): from the first s of the sums to scores
         self._sums: Array = np.zeros((0, width))  # (capacity, width)
         self._seen = np.zeros(0, dtype=bool)  # (capacity,): clusters of rows that the fit used
         self._crossings = [Crossing() for _ in members[1:]]
@@ -98,25 +100,36 @@ class Sums:
     @property
     def scores(self) -> Array:
         """Σ z e of each cluster (G, r); zeros where a cluster has no row."""
-        return self._sums[:, : self._r]
+        return self._sums[:, : len(self._turn)] @ self._turn
+
+    @property
+    def outer(self) -> Array:
+        """The scores' products, summed up (r, r)."""
+        own = self._sums[:, : len(self._turn)]
+        found: Array = self._turn.T @ (own.T @ own) @ self._turn
+        return found
 
     @property
     def squares(self) -> Array | None:
         """The upper triangle of Σ z z' of each cluster (G, r(r + 1)/2); None when it was not asked for."""
-        return self._sums[:, self._r :] if self._sums.shape[1] > self._r else None
+        return self._sums[:, len(self._turn) :] if self._sums.shape[1] > len(self._turn) else None
 
-    def add(self, codes: list[Codes], rows: Array) -> None:
-        """Add rows (m, width); `codes` are their groups (m,) in each way of clustering."""
+    def add(self, codes: list[Codes], rows: Rows) -> None:
+        """Add rows; `codes` are their groups (m,) in each way of clustering."""
         places = codes[self._members[0]]
         for crossing, member in zip(self._crossings, self._members[1:], strict=True):
             places = crossing.of(places, codes[member])
         self._grow(int(places.max()) + 1)
         self._seen[places] = True
-        if len(self._sums) <= _SPARSE * len(places):
-            self._sums += _scattered(places, rows, len(self._sums))
-        else:
+        found: Any = slice(None)
+        groups = len(self._sums)
+        if groups > _SPARSE * len(places):
             places, found = pd.factorize(places)
-            self._sums[found] += _scattered(places, rows, len(found))
+            groups = len(found)
+        for sums, masses in in_order(stripes(len(rows), groups), partial(rows.scattered, places, groups)):
+            self._sums[found, : sums.shape[1]] += sums
+            if masses is not None:
+                self._sums[found, -1] += masses
 
     def _grow(self, clusters: int) -> None:
         have, width = self._sums.shape
@@ -132,37 +145,39 @@ class Sums:
 
 def gathered(fit: LinearFit, kind: str, ways: tuple[Grouping, ...], basis: Basis, *, squares: bool) -> list[Sums]:
     """The sums of all clusters: first those of each way alone, then of their crossings."""
-    r = fit.rank
+    r, stored = fit.rank, basis.plain and not squares
     upper = np.triu_indices(r) if squares else (np.zeros(0, dtype=int),) * 2
-    width = r + len(upper[0])
+    turn = _from_stored(basis) if stored else np.eye(r)
+    width = len(turn) + len(upper[0])
     names = [way.by[0] for way in ways]
     sets = [
-        Sums(members, r, width, f"{kind} by {' and '.join(names[i] for i in members)}")
+        Sums(members, width, f"{kind} by {' and '.join(names[i] for i in members)}", turn)
         for size in range(1, len(ways) + 1)
         for members in combinations(range(len(ways)), size)
     ]
 
-    def look(seen: Seen) -> tuple[_Missing, tuple[Codes, ...], Array]:
+    def look(seen: Seen) -> tuple[_Missing, tuple[Codes, ...], Array | None, Any]:
+        missing, codes = _Missing.of(seen), seen.codes
+        if missing.any:  # it will be refused, when all are counted
+            codes = tuple(one.clip(min=0) for one in codes)
+        if stored:
+            weight = seen.e if seen.root is None else seen.e * seen.root
+            return missing, codes, weight if seen.count is None else weight * seen.count, seen.source
         rows = np.empty((len(seen.e), width))
         np.multiply(seen.z.T, seen.e[:, None], out=rows[:, :r])
         if squares:
             rows[:, r:] = (seen.z[upper[0]] * seen.z[upper[1]]).T
         if seen.count is not None:
             rows *= seen.count[:, None]
-        missing, codes = _Missing.of(seen), seen.codes
-        if missing.any:
-            known = np.all([one >= 0 for one in codes], axis=0)
-            codes, rows = tuple(one[known] for one in codes), rows[known]
-        return missing, codes, rows
+        return missing, codes, None, (rows, slice(0, len(rows)))
 
     missing = _Missing([0] * len(ways), [-1] * len(ways))
-    held: list[tuple[tuple[Codes, ...], Array]] = []
-    for more, codes, rows in revisit(fit, look, groupings=ways, basis=basis):
+    held = Held(basis.center if stored and not basis.near else None)
+    for more, codes, weight, source in revisit(fit, look, groupings=ways, basis=basis):
         missing = missing.then(more)
-        held.append((codes, rows))
-        if sum(part.size for _, part in held) > _HELD:
+        if held.full(source):
             _add(sets, held)
-            held = []
+        held.take(codes, weight, source)
     missing.refuse(names)
     _add(sets, held)
     for one, name in zip(sets, names, strict=False):
@@ -171,21 +186,19 @@ def gathered(fit: LinearFit, kind: str, ways: tuple[Grouping, ...], basis: Basis
     return sets
 
 
-def _add(sets: list[Sums], held: list[tuple[tuple[Codes, ...], Array]]) -> None:
-    """Add rows that were held back: many at a time, since each addition goes through all clusters."""
-    if not sum(len(rows) for _, rows in held):
-        return
-    codes = [np.concatenate(one) for one in zip(*(codes for codes, _ in held), strict=True)]
-    rows = np.concatenate([rows for _, rows in held])
-    for one in sets:
-        one.add(codes, rows)
+def _add(sets: list[Sums], held: Held) -> None:
+    """Add the rows that were held back."""
+    if (found := held.let_go()) is not None:
+        for one in sets:
+            one.add(*found)
 
 
-def _scattered(places: Codes, rows: Array, groups: int) -> Array:
-    """The sums (groups, width) of rows (m, width) with the same place: a product with a sparse matrix."""
-    m = len(places)
-    which = sparse.csc_array((np.ones(m), places, np.arange(m + 1)), shape=(groups, m))
-    return np.asarray(which @ rows)
+def _from_stored(basis: Basis) -> Array:
+    """From [x, 1], or [x − center, 1], to coordinates, (k + 1, r)."""
+    turn = basis.turn().T
+    constant = turn[0] - basis.center @ turn[1:] if basis.near else turn[0]
+    found: Array = np.concatenate([turn[1:], constant[None]])
+    return found
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import torch
 from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
+from betahat.products import desk
 from betahat.revisit import Basis, Seen, gram, revisit
 from betahat.sandwich.small_sample import of_rows, reach
 
@@ -36,27 +37,34 @@ def covariance(fit: LinearFit, kind: str, *, small_sample: str = "R") -> Covaria
         raise errors.no_freedom_for(kind, n, p)
     rule = of_rows(kind, small_sample, n=n, k=p)
 
-    def middle(seen: Seen) -> Array:
-        return gram(seen.z * _scaled(seen, kind, n, p))
-
     basis = Basis.of(fit)
-    meat = np.zeros((p, p))
+    turned = kind not in ("HC0", "HC1") or not basis.plain  # a leverage needs coordinates, a residual none
+
+    def middle(seen: Seen) -> Array:
+        if turned:
+            z = seen.turned(desk((p, len(seen.e)), "z"))
+            return gram(np.multiply(z, _scaled(seen, z, kind, n), out=desk(z.shape)))
+        omega = _scaled(seen, seen.raw, kind, n)
+        return gram(np.multiply(seen.raw, omega if seen.root is None else omega * seen.root, out=seen.raw))
+
+    turn = np.eye(p) if turned else basis.turn()
+    meat = np.zeros((turn.shape[1],) * 2)
     for part in revisit(fit, middle, basis=basis):
         meat += part
-    meat *= rule.factors[0]
+    meat = turn @ meat @ turn.T * rule.factors[0]
     matrix = torch.from_numpy(basis.covariance(meat))
     every = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
     return Covariance(kind, matrix, every, rule.df, f"{kind}, {reach(rule.df)}", parts=(basis.full, meat))
 
 
-def _scaled(seen: Seen, kind: str, n: int, p: int) -> Array:
-    """√ω (n,), counts taken in."""
+def _scaled(seen: Seen, z: Array, kind: str, n: int) -> Array:
+    """√ω (n,), counts taken in; z is asked for leverages only."""
     e = seen.e
     if kind in ("HC2", "HC3", "HC4"):
-        h = seen.leverage
+        h = np.einsum("ij,ij->j", z, z)
         if bool((h > 1 - ONE).any()):
             worst = int(h.argmax())
             raise errors.leverage_one(kind, int(seen.rows[worst]))
-        power = 0.5 if kind == "HC2" else 1.0 if kind == "HC3" else np.minimum(4.0, n * h / p) / 2
+        power = 0.5 if kind == "HC2" else 1.0 if kind == "HC3" else np.minimum(4.0, n * h / len(z)) / 2
         e = e / (1 - h) ** power
     return e if seen.count is None else e * np.sqrt(seen.count)
