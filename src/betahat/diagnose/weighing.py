@@ -40,8 +40,12 @@ class Case:
     @cached_property
     def outlying(self) -> Array:
         """Bonferroni p-values (n,) of studentized residuals."""
-        p = inference.two_sided(self.influence.studentized, self.fit.df_resid - 1)
-        found: Array = np.nan_to_num(np.minimum(1.0, p * self.fit.nobs), nan=1.0)
+        t = self.influence.studentized
+        far = abs(t) > 2  # nearer ones have p > 0.045, whatever the degrees of freedom: with 22 rows that makes one
+        far |= self.fit.nobs < 22
+        found: Array = np.ones(len(t))
+        p = inference.two_sided(t[far], self.fit.df_resid - 1)
+        found[far] = np.nan_to_num(np.minimum(1.0, p * self.fit.nobs), nan=1.0)
         return found
 
     def asked(self, test: Callable[[LinearFit], Diagnosis]) -> Diagnosis | None:
