@@ -342,7 +342,7 @@ def attempt(training, seed, delay):
         os._exit(1)
     os._exit(0)
 
-for training in (t.own_generator, t.accumulated, t.loader, t.streamed):
+for training in (t.own_generator, t.loader, t.streamed):
     training(1, folder) if training is t.streamed else None  # the files
     begun = folder / training.__name__
     for seed in range(2, 6):
@@ -362,7 +362,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path):
     }
     run = subprocess.run([sys.executable, "-c", _SERVER, str(tmp_path)], capture_output=True, text=True, env=here)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) >= 8  # of sixteen; the others were done before
+    assert int(run.stdout) >= 6  # of twelve; the others were done before
 
 
 def test_a_kill_before_the_first_step_keeps_the_first_weights(tmp_path):
