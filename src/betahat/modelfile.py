@@ -108,6 +108,8 @@ def load(path: str | Path) -> LinearFit:
     meta, tensors = unpacked(path)
     if meta.get("what") == "moments":
         raise errors.not_a_model(str(path), "it holds moments: open it with bh.Moments.load")
+    if meta.get("what") == "training":
+        raise errors.not_a_model(str(path), "it is the checkpoint of a training: pass it to bh.train(checkpoint=…)")
     try:
         return _fit(meta, tensors)
     except BROKEN as problem:

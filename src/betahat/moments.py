@@ -229,7 +229,9 @@ class Moments:
             raise errors.model_missing(str(path), [])
         meta, tensors = unpacked(path)
         if meta.get("what") != "moments":
-            raise errors.not_a_model(str(path), "it holds a model, not moments: open it with bh.load")
+            training = meta.get("what") == "training"
+            held = "a checkpoint of bh.train" if training else "a model, not moments: open it with bh.load"
+            raise errors.not_a_model(str(path), f"it holds {held}")
         try:
             design, kept = design_in(meta["design"]), meta["sums"]
             q = len(design.names) - design.intercept + 2

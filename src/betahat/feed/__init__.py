@@ -53,6 +53,8 @@ class Feed:
         The formula, where there is one.
     held : (X, y) or None
         All rows, where they are in memory.
+    files : tuple of str
+        Those that are read anew in each pass.
     """
 
     batches: Callable[[], Pairs]
@@ -65,6 +67,7 @@ class Feed:
     tally: Tally = field(default_factory=Tally)
     formula: str = ""
     held: tuple[Tensor, Tensor] | None = None
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(

@@ -100,7 +100,7 @@ def of_table(
 
     return make(
         passed, names[left:], learned.design.response, learned.label, None, False, _problem(learned, left), tally,
-        formula=formula,
+        formula=formula, files=tuple(files_of),
     )  # fmt: skip
 
 

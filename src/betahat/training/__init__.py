@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ from betahat.training.fast import WORTH, leap, slow
 from betahat.training.loop import Ended, Plan, run
 from betahat.training.rates import made
 from betahat.training.recorder import Recorder
+from betahat.training.resuming import followed, is_there, kept_in, resumed
 from betahat.training.validating import Validation
 
 
@@ -68,6 +70,8 @@ def train(
     validation: Any = None,
     patience: int | None = None,
     fast: bool | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float | None = None,
 ) -> LinearFit | ModuleFit:
     """Train a module, and keep a record of every step.
 
@@ -116,6 +120,13 @@ def train(
         A linear module under a squared loss, in one batch, by SGD, Adam or AdamW, can go all the way from moments: the
         same weights up to rounding, at a cost that does not depend on the rows. True asks for that, False for the plain
         loop; when left out it is taken where there is much to save (n · p · epochs above five million).
+    checkpoint : path, optional
+        A file in which the training is kept as it runs: module, optimizer, scheduler, record, random states, place in
+        the epoch. Killed at any moment, the same call goes on from there and ends with the same bits on a CPU; with
+        more epochs it goes on to those. Then the random states of torch, NumPy and Python are set to those in the file.
+        The plain loop is run.
+    checkpoint_every : float, optional
+        Seconds between two keepings, 0 for every step; 30 when left out, more where keeping takes over a second.
 
     Returns
     -------
@@ -139,6 +150,7 @@ def train(
     """
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
     _truths(zero_grad=zero_grad, fast=fast)
+    kept_in(checkpoint, checkpoint_every, optimizer, fast)
     ready(module, loss, optimizer)
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
@@ -160,10 +172,11 @@ def train(
         }  # fmt: skip
         optimizer = marquardt.made(optimizer.casefold(), module, lr, given)
     elif isinstance(optimizer, str):
-        optimizer, chosen = made(optimizer, lr, module, feed, measured)
+        optimizer, chosen = made(optimizer, lr, module, feed, measured, is_there(checkpoint))
     elif lr is not None:
         raise errors.option_not_for("lr=", "an optimizer that was made already", "give it the rate when you make it")
     held_by(optimizer, module, loss)
+    computed = bool(chosen)
     chosen = "; ".join(part for part in (chosen, at_rest(module)) if part)
     if isinstance(optimizer, torch.optim.LBFGS):
         options = {
@@ -179,17 +192,23 @@ def train(
     if columns is None and layer is not None:
         columns = tuple(f"x{j}" for j in range(layer.in_features))
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
-    onlookers = []
+    onlookers, data = [], {"": (X, feed)}
     if validation is not None:
         aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole)
         fitting(module, loss, aside)
         onlookers.append(Validation(module, aside, measured, recorder, patience))
+        data["validation's "] = (_pair(validation)[0], aside)
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
     plan = Plan(
         module, feed, measured, optimizer, int(epochs), zero_grad, scheduler, every, clip_norm, clip_value, accumulate,
         onlookers,
     )  # fmt: skip
+    asked = {"batch_size": batch_size, "shuffle": shuffle, "patience": patience, "lr": lr}
+    plan, chosen = resumed(
+        plan, recorder, checkpoint, checkpoint_every, data, asked, generator, computed, chosen
+    )  # fmt: skip
+    fast = fast if checkpoint is None else False
     reduction = squares(loss) if layer is not None and feed.problem is not None else None
     if layer is not None and reduction is not None:
         line = _line(plan, recorder, layer, reduction, fast, chosen)
@@ -207,9 +226,9 @@ def train(
 
 
 def _walked(plan: Plan, recorder: Recorder) -> Ended:
-    """The loop; that of least squares where it was asked for."""
+    """The loop, or that of least squares where it was asked for; kept where there is a checkpoint."""
     walk = marquardt.run if isinstance(plan.optimizer, marquardt.Marquardt) else run
-    return walk(plan, recorder)
+    return followed(plan, recorder, walk)
 
 
 def _line(

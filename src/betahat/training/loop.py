@@ -35,6 +35,22 @@ class Onlooker(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a loop begins.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 1.
+    batches : int
+        Of this epoch that were gone through already: the feed leaves them out of its first pass.
+    """
+
+    epoch: int = 1
+    batches: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What is to be trained, on what, and how.
@@ -57,6 +73,7 @@ class Plan:
     accumulate : int
         Batches whose gradients are added before an update.
     onlookers : sequence of Onlooker
+    begin : Place
     """
 
     module: nn.Module
@@ -71,6 +88,7 @@ class Plan:
     clip_value: float | None = None
     accumulate: int = 1
     onlookers: Sequence[Onlooker] = field(default=())
+    begin: Place = Place()
 
 
 @dataclass(frozen=True)
@@ -94,10 +112,10 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 
     In the last case, and when the user interrupts, the weights are those before the update that was lost.
     """
-    epoch = 0
+    epoch = plan.begin.epoch - 1
     try:
-        for epoch in range(1, plan.epochs + 1):
-            if not _epoch(plan, recorder, epoch):
+        for epoch in range(plan.begin.epoch, plan.epochs + 1):
+            if not _epoch(plan, recorder, epoch, plan.begin.batches if epoch == plan.begin.epoch else 0):
                 recorder.restore()
                 return Ended(epoch, "diverged")
             if plan.scheduler is not None and plan.every == "epoch":
@@ -111,14 +129,14 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     return Ended(plan.epochs)
 
 
-def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
-    """One pass over the batches; whether every loss was a number."""
+def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
+    """One pass over the batches, or over those that are left of it; whether every loss was a number."""
     module, optimizer = plan.module, plan.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     closing = isinstance(optimizer, torch.optim.LBFGS)
-    waiting = place = rows = 0
+    waiting, place, rows = 0, done, 0
     value: Any = None
-    for place, (X, y) in enumerate(plan.feed.batches(), 1):
+    for place, (X, y) in enumerate(plan.feed.batches(), done + 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
             if recorder.seen == 0:

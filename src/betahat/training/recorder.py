@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from betahat.trace import Log, Trace
 SMALL = 1_000  # weights that are kept in full
 _MOST = 1 << 22  # numbers of weights that a record may hold, and as many of gradients
 _STEPS = 1 << 17  # steps that a record may hold
+_KEPT = ("losses", "gradients", "weights", "validation", "stride", "seen", "_before")  # as they are
 
 
 class Recorder:
@@ -92,6 +94,22 @@ class Recorder:
             for record in (self.numbers, self.losses, self.gradients, self.weights):
                 del record[1::2]
             self.stride *= 2
+
+    def kept(self) -> dict[str, Any]:
+        """The record between two steps, for a checkpoint; `resumed` goes on from it."""
+        return {name: getattr(self, name) for name in _KEPT} | {
+            "numbers": torch.tensor(self.numbers, dtype=torch.float64).reshape(-1, 5),
+            "seconds": time.perf_counter() - self.begun,
+            "first": self.first if self.full else None,
+        }
+
+    def resumed(self, kept: dict[str, Any]) -> None:
+        """Go on from what `kept` kept, once the parameters are those of then."""
+        for name in (*_KEPT, "first"):
+            setattr(self, name, kept[name])
+        self.numbers = [(int(e), int(b), int(n), lr, t) for e, b, n, lr, t in kept["numbers"].tolist()]
+        self.begun = time.perf_counter() - kept["seconds"]
+        torch._foreach_copy_(self._after, [p.detach() for p in self.parameters])
 
     def last_loss(self) -> float:
         """The loss of the last step kept."""

@@ -45,6 +45,14 @@ class Validation:
         self.best, self.best_epoch = math.inf, 0
         self._weights: dict[str, Tensor] = {}
 
+    def kept(self) -> dict[str, Any]:
+        """The best so far, for a checkpoint; `resumed` goes on from it."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+
+    def resumed(self, kept: dict[str, Any]) -> None:
+        """Go on from what `kept` kept."""
+        self.best, self.best_epoch, self._weights = kept["best"], kept["best_epoch"], kept["weights"]
+
     def stepped(self, epoch: int, batch: int, rows: int) -> None:
         """Nothing to do between epochs."""
 
