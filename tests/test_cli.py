@@ -175,7 +175,9 @@ def test_fit_under_a_covariance_is_saved_with_it(arguments, how, tmp_path):
     ("arguments", "words"),
     [
         (["--vcov", "HC9"], ["HC9", "Did you mean"]),
-        (["--vcov", "CR1"], ["without clusters"]),
+        (["--vcov", "CR1"], ["without clusters", "--vcov CR1 --cluster COLUMN"]),
+        (["--cluster", "city"], ["classical has no option 'cluster'", "goes with CR0, CR1, CR1S, CR2, CR3", "Next:"]),
+        (["--vcov", "HC1", "--lags", "3"], ["HC1 has no option 'lags'", "it takes small_sample", "goes with HAC"]),
         (["--vcov", "CR1", "--cluster", "cty"], ["Did you mean 'city'"]),
         (["--lags", "3"], ["classical", "'lags'"]),
         (["--vcov", "HAC", "--bandwidth", "andrew"], ["Did you mean 'andrews'"]),

@@ -322,6 +322,13 @@ def test_a_level_that_was_meant_as_alpha_is_remarked():
         fit.conf_int(0.05)
 
 
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 5, "0.05", True, float("nan"), [0.05]])
+def test_an_alpha_that_is_no_share_is_refused_as_alpha(alpha):
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+    letter(lambda: fit.conf_int(alpha=alpha), OptionError, [f"alpha={alpha!r}", "0.05 for the level 0.95"])
+    assert fit.conf_int(alpha=0.1).equals(fit.conf_int(0.9))
+
+
 def test_an_offset_for_a_model_without_one_is_refused():
     fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
     with pytest.raises(bh.BetahatError, match="learned without one"):

@@ -130,6 +130,8 @@ def test_streams_give_what_memory_gives(series, how, tmp_path):
         ({"lags": 2, "bandwidth": 3}, "one of them"),
         ({"lags": 2, "kernel": "qs"}, "no last lag"),
         ({"lag": 2}, "Did you mean 'lags'"),
+        ({"prewhite": "no"}, "prewhite='no' is not known"),
+        ({"prewhite": 1}, "prewhite=1 is not known"),
         ({"small_sample": "clubSandwich"}, "clusters only"),
     ],
 )

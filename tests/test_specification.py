@@ -230,6 +230,14 @@ def test_an_order_is_that_of_sorted_rows(table, test):
     [
         ("breusch_pagn", {}, "Did you mean 'breusch-pagan'"),
         (7, {}, "test=7 is not known"),
+        (["reset"], {}, "is not known"),
+        ({}, {}, "is not known"),
+        ("breusch-pagan", {"studentize": "no"}, "studentize='no' is not known"),
+        ("breusch-godfrey", {"f": 1}, "f=1 is not known"),
+        ("rainbow", {"fraction": "half"}, "fraction='half' will not do"),
+        ("goldfeld-quandt", {"point": True}, "point=True will not do"),
+        ("goldfeld-quandt", {"drop": None}, "drop=None will not do"),
+        ("reset", {"powers": 1.5}, "whole numbers from 2 on"),
         ("reset", {"power": 2}, "Did you mean 'powers'"),
         ("reset", {"powers": (1, 2)}, "whole numbers from 2 on"),
         ("breusch-godfrey", {"order": 0}, "whole number from 1 on"),
@@ -326,3 +334,4 @@ def test_a_name_that_is_not_there_and_an_order_of_numpy(table):
         fit.diagnose()["wite"]
     assert fit.diagnose("breusch-godfrey", order=np.int64(2)) == fit.diagnose("breusch-godfrey", order=2)
     assert fit.diagnose("reset", powers=np.array([2, 3])) == fit.diagnose("reset", powers=(2, 3))
+    assert fit.diagnose("reset", powers=3) == fit.diagnose("reset", powers=(3,))

@@ -91,11 +91,16 @@ def _covariance(command: Callable[..., None]) -> Callable[..., None]:
 
 def _how(options: dict[str, Any]) -> dict[str, Any]:
     """What `with_vcov` is to be asked, of the options that were given."""
+    from betahat import errors
+    from betahat.sandwich import clustered
+
     how = {name: value for name, value in options.items() if value not in (None, ())}
     if "vcov" in how:
         how["kind"] = how.pop("vcov")
     if "cluster" in how:
         how["cluster"] = list(how["cluster"])
+    elif how.get("kind") in clustered.KINDS:
+        raise errors.cluster_needed_on_the_command_line(how["kind"])
     with suppress(KeyError, ValueError):  # it is left out, or a name
         how["bandwidth"] = float(how["bandwidth"])
     return how

@@ -112,12 +112,20 @@ def tested(fit: LinearFit, given: Any, right: Any, statistic: str) -> WaldTest:
         if not fit.dropped and fit.rank < len(fit.terms) and not _estimable(fit, row):
             raise errors.not_estimable(text)
     found = asked.independent(fit.unscaled.diagonal().sqrt().numpy())
-    value, df1, df2, p, spread = wald(fit, found.L, found.right)
+    unit, coef = found.units, fit.coef.numpy()
+    with np.errstate(over="ignore"):
+        estimate = found.L @ coef  # (m,)
+        supposed = found.right / unit
+        value, df1, df2, p, spread = wald(fit, found.L / unit[:, None], supposed)
+        error = np.sqrt(spread.diagonal()) * unit
+    for text, *numbers in zip(found.texts, estimate, error, supposed, strict=True):
+        if not np.isfinite(numbers).all():
+            raise errors.hypothesis_overflows(text)
     if statistic == "chi2":
         value, df2, p = value * df1, math.inf, float(inference.upper_tail(value, df1, math.inf))
     return WaldTest(
-        statistic, value, df1, df2, p, found.texts, found.L @ fit.coef.numpy(), np.sqrt(spread.diagonal()),
-        found.right, found.L, fit.covariance.words, found.notes, fit.kind,
+        statistic, value, df1, df2, p, found.texts, estimate, error, found.right, found.L, fit.covariance.words,
+        found.notes, fit.kind,
     )  # fmt: skip
 
 

@@ -39,6 +39,13 @@ BROKEN = (
 )  # fmt: skip
 
 
+def place(path: Any) -> Path:
+    """Where a file is to be, "~" the user's own folder."""
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise errors.no_path(path)
+    return Path(path).expanduser()
+
+
 def packed(meta: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     """The content of a file."""
     tensors = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}  # none may share memory
@@ -56,7 +63,7 @@ def unpacked(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ModelFileError
         When the file is no such file, is damaged, or was written by a newer betahat.
     """
-    content = Path(path).read_bytes()
+    content = place(path).read_bytes()
     meta = _header(content, str(path))
     version = meta.get("format")
     if isinstance(version, int) and version > FORMAT and not isinstance(version, bool):
@@ -105,7 +112,7 @@ def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> Non
 
     What is written `again` and again has one name beside its place, so that a killed run leaves nothing that piles up.
     """
-    target = Path(path).resolve()  # a link is followed, not replaced
+    target = place(path).resolve()  # a link is followed, not replaced
     if target.exists() and not target.is_file():
         raise errors.cannot_write(str(path), "it is no regular file")
     try:

@@ -26,6 +26,7 @@ from betahat.keeping import (
     design_out,
     looks_like_ours,
     packed,
+    place,
     strings,
     unpacked,
     write_whole,
@@ -63,7 +64,7 @@ def save(fit: LinearFit, path: str | Path) -> None:
         tensors["null"] = fit.null
     if fit.chosen is not None:
         tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
-    target = Path(path)
+    target = place(path)
     if target.is_file() and target.stat().st_size and not looks_like_ours(target):
         raise errors.cannot_write(str(path), "it is there already, and is no model")
     write_whole(path, packed(meta, tensors))
@@ -101,7 +102,7 @@ def load(path: str | Path) -> LinearFit:
         When the file is missing, is no model, is damaged, or was written by a newer betahat. Nothing in a file is ever
         executed.
     """
-    file = Path(path)
+    file = place(path)
     if not file.is_file():
         beside = [p.name for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
         raise errors.model_missing(str(path), beside)

@@ -85,10 +85,25 @@ def cluster_needed(kind: str) -> OptionError:
     )
 
 
-def option_unknown_for(kind: str, option: str, known: Sequence[str]) -> OptionError:
-    """Refuse an option that a covariance does not have."""
+def cluster_needed_on_the_command_line(kind: str) -> OptionError:
+    """Refuse --vcov CR… without --cluster."""
+    return OptionError(
+        f"--vcov {kind} was asked for without clusters.",
+        "it adds up the scores of rows that belong together, and has to know which ones do",
+        f"name the column: --vcov {kind} --cluster COLUMN",
+    )
+
+
+def option_unknown_for(kind: str, option: str, known: Sequence[str], takers: Sequence[str]) -> OptionError:
+    """Refuse an option that a covariance does not have; `takers` are the kinds that have it."""
     has = f"it takes {listing(known)}" if known else "it takes no options"
-    return OptionError(f"{kind} has no option {option!r}.", has, nearest(option, known).strip())
+    return OptionError(
+        f"{kind} has no option {option!r}.",
+        f"{has}; {option} goes with {listing(takers, 12)}" if takers else has,
+        f"name one of those as the kind of the covariance (vcov), or leave {option} out"
+        if takers
+        else f"{nearest(option, known)}Leave it out, or look for its name in the documentation of with_vcov.",
+    )
 
 
 def clusters_missing(what: str, missing: int, row: int) -> FitError:

@@ -91,7 +91,7 @@ def check(path: str | Path) -> str:
     DrawingError
         When matplotlib is not installed.
     """
-    ending = Path(path).suffix.lower()
+    ending = keeping.place(path).suffix.lower()
     if ending not in ENDINGS:
         raise errors.unknown_picture(str(path), ENDINGS)
     furniture.there()
@@ -108,4 +108,4 @@ def write(fit: LinearFit, path: str | Path) -> None:
     content = io.BytesIO()
     with furniture.unglyphed():
         figure.savefig(content, format=kind, dpi=150)
-    keeping.write_whole(Path(path).expanduser(), content.getvalue())
+    keeping.write_whole(path, content.getvalue())
