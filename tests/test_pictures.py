@@ -318,8 +318,13 @@ def test_what_has_no_part_of_its_own_is_refused(rows, kind):
         dropped.plot(kind, term="x1")
     if kind != "line":
         assert len(dropped.plot(kind)) == 2  # the others are drawn
-        with pytest.raises(bh.errors.FitError, match="the other terms determine it"):
-            bh.fit(X, whole.y.to_numpy(), collinear="min_norm").plot(kind)
+        least = bh.fit(X, whole.y.to_numpy(), collinear="min_norm")
+        assert len(least.plot(kind)) == 1
+        with pytest.raises(bh.errors.FitError, match="'x1' has nothing to draw: the other terms determine it"):
+            least.plot(kind, term="x1")
+        np.testing.assert_allclose(
+            offsets(least.plot(kind, term="x2")[0]), offsets(dropped.plot(kind, term="x2")[0]), rtol=1e-9, atol=1e-9
+        )
         wide = bh.fit(np.random.default_rng(1).normal(size=(40, 15)), np.arange(40.0))
         with pytest.raises(bh.errors.OptionError, match=r"15 panels; a page holds 12"):
             wide.plot(kind)

@@ -19,6 +19,7 @@ from betahat.covariance import Covariance
 from betahat.equations import Hypotheses
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
+from betahat.revisit import undetermined
 from betahat.tabular import Table, plain
 
 Array = npt.NDArray[np.float64]
@@ -174,6 +175,6 @@ def _estimable(fit: LinearFit, row: Array) -> bool:
     """Whether a combination (p,) of the coefficients is the same for all that predict the same."""
     if fit.null is None:
         return True
-    N = fit.null.numpy()  # (p, d)
+    N = fit.null.numpy() * undetermined(fit)[:, None]  # (p, d), without what is rounding
     parts = np.abs(row[:, None] * N)
     return bool((np.abs(row @ N) <= 1e-9 * parts.sum(0)).all())

@@ -144,6 +144,15 @@ def type_three_of_aliased(dropped: Sequence[str]) -> FitError:
     )
 
 
+def type_three_by_norm(terms: Sequence[str]) -> FitError:
+    """Refuse type III where coefficients were chosen, not estimated."""
+    return FitError(
+        f"Type III tests do not exist here: the rows do not determine the coefficients of {listing(terms)}.",
+        "the terms are collinear, and their coefficients were chosen by norm (collinear='min_norm')",
+        "ask for type=2, whose tests of the other terms hold, or leave one of these terms out",
+    )
+
+
 def terms_not_known(label: str) -> FitError:
     """Refuse to go by terms when the file does not say which column belongs to which."""
     return FitError(
