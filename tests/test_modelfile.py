@@ -181,6 +181,14 @@ def test_a_saved_file_has_the_permissions_of_any_new_file(tmp_path):
     assert saved(SMALL, tmp_path).stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_file_that_does_not_say_which_columns_a_term_has_tells_by_their_names(formula):
+    design = bh.fit(formula, FRAME).design
+    kept = {name: value for name, value in keeping.design_out(design).items() if name != "widths"}
+    assert keeping.design_in(kept).widths == design.widths
+    assert [len(block) for block in design.blocks] == list(design.widths)
+
+
 @pytest.mark.parametrize("path", [3, None, b"m.betahat", "m\0.betahat", ["m.betahat"]])
 def test_what_is_no_path_is_refused_at_every_door(path):
     words = ["is no path of a file", "'cars.betahat'"]

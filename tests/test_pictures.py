@@ -23,19 +23,9 @@ from betahat.plot import KINDS, hangul, residuals
 from betahat.plot.cloud import CELLS, LINE, Gathered, Points
 from betahat.plot.smooth import smooth
 from reference_cases import ROOT
+from test_plot import offsets
 
-
-def offsets(axes: Axes) -> np.ndarray:
-    """The places (n, 2) of the points that were drawn first."""
-    return np.asarray(axes.collections[0].get_offsets())
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    """statsmodels brings pyplot in, which keeps its figures."""
-    yield
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
+pytestmark = pytest.mark.usefixtures("pyplot_closed")
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,24 @@ def no_prewhitening(rows: int, rank: int) -> FitError:
     )
 
 
+def covariance_of_others(words: str, theirs: Sequence[str], ours: Sequence[str]) -> FitError:
+    """Refuse a covariance of other coefficients."""
+    return FitError(
+        f"This covariance ({words}) is of the coefficients {listing(theirs, 6)}, and the fit's are {listing(ours, 6)}.",
+        "it was made for another fit",
+        'name the kind, fit.with_vcov("HC3"), and it is made for this one',
+    )
+
+
+def covariance_of_another_fit(words: str, term: str, theirs: float, ours: float) -> FitError:
+    """Refuse a covariance of coefficients that have the same names and other values."""
+    return FitError(
+        f"This covariance ({words}) is of a coefficient of {term} of {theirs:.9g}, and here it is {ours:.9g}.",
+        "it was made for a fit of other rows, weights or response",
+        'name the kind, fit.with_vcov("HC3"), and it is made for this one',
+    )
+
+
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

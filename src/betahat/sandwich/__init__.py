@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,14 +27,14 @@ KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 def chosen(fit: LinearFit, kind: str = "classical", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
-    return maker(kind, **how)(fit, kind, **how)
+    return replace(maker(kind, **how)(fit, kind, **how), terms=fit.terms, coef=fit.coef)
 
 
 def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
     """What makes covariances of this kind, once it is sure that it knows these options."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise errors.unknown_option("vcov", kind, KINDS)
-    known = _options(kind)
+    known = _options(kind) if how else []
     for option in how:
         if option not in known:
             raise errors.option_unknown_for(kind, option, known, [one for one in KINDS if option in _options(one)])
