@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.batch import Tally
 from betahat.feed import Feed
+from betahat.feed.loader import is_loader
 from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
@@ -29,7 +30,7 @@ from betahat.roads import gather
 from betahat.trace import Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
-from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready
+from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
 from betahat.training.ending import words
 from betahat.training.fast import WORTH, leap, slow
@@ -140,6 +141,7 @@ def train(
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
     _truths(zero_grad=zero_grad, fast=fast)
     ready(module, loss, optimizer)
+    scheduled(scheduler, optimizer)
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     inputs = None if first is None else first.in_features
@@ -181,8 +183,9 @@ def train(
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
     onlookers = []
     if validation is not None:
-        aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole)
+        aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole, design=feed.design)
         fitting(module, loss, aside)
+        rehearsed(module, measured, feed, aside)
         onlookers.append(Validation(module, aside, measured, recorder, patience))
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
@@ -275,6 +278,8 @@ def _truths(**given: Any) -> None:
 
 def _pair(validation: Any) -> tuple[Any, Any]:
     """The rows that are not trained on, as X and y."""
+    if not isinstance(validation, tuple | list) and not is_loader(validation):
+        raise errors.validation_no_pair(validation)
     pair = tuple(validation) if isinstance(validation, tuple | list) else (validation, None)
     if len(pair) != 2:
         raise errors.wrong_shape("validation", (len(pair),), "(X, y)", "pass the two as a pair")
