@@ -367,6 +367,11 @@ def test_out_that_cannot_be_written(out, table, model, tmp_path):
     refused(["predict", model, table, "--out", str(tmp_path / out)], [out.rpartition("/")[2]], tmp_path)
 
 
+@pytest.mark.parametrize(("option", "words"), [("--save", "no regular file"), ("--plot", "what kind of picture")])
+def test_a_file_without_a_name_is_refused_and_not_forgotten(option, words, table, tmp_path):
+    refused(["fit", table, FORMULA, option, ""], [words], tmp_path)
+
+
 def test_a_save_that_cannot_be_written(table, tmp_path):
     refused(["fit", table, FORMULA, "--save", str(tmp_path / "no" / "m.betahat")], ["m.betahat", "No such"], tmp_path)
 

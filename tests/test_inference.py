@@ -338,6 +338,12 @@ def test_an_alpha_that_is_no_share_is_refused_as_alpha(alpha):
     assert fit.conf_int(alpha=0.1).equals(fit.conf_int(0.9))
 
 
+@pytest.mark.parametrize(("value", "interval", "told"), [(1e308, None, "The pred"), (1e200, "confidence", "The var")])
+def test_a_prediction_beyond_float64_is_refused(value, interval, told):
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 15.5, 18.0]})
+    letter(lambda: fit.predict({"x": [1.0, value]}, interval=interval), FitError, [told, "at row 1", "1.8e308"])
+
+
 def test_an_offset_for_a_model_without_one_is_refused():
     fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
     with pytest.raises(bh.BetahatError, match="learned without one"):

@@ -279,6 +279,8 @@ def test_a_font_of_the_user_s_that_has_hangul_stays(korean, fonts):
         ({"term": "x"}, "the four panels"),
         ({"kind": "added-variable", "term": "xx"}, "Did you mean 'x'"),
         ({"kind": "added-variable", "term": 3}, "term=3 is no term"),
+        ({"kind": "coefficients", "term": {}}, "term={} is no term"),
+        ({"kind": "coefficients", "term": np.array(["x", "q"])}, "term='q' is no term"),
         ({"kind": "line", "term": "g[T.b]"}, "is no term"),
         ({"kind": "line", "level": 95}, "not a confidence level"),
         ({"kind": "line", "ax": "here"}, "is no matplotlib axes"),

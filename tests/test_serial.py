@@ -120,6 +120,7 @@ def test_streams_give_what_memory_gives(series, how, tmp_path):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
+        ({"kernel": ["qs"]}, "kernel=.* is not known"),
         ({"kernel": "bartlet"}, "Did you mean 'bartlett'"),
         ({"bandwidth": "andrew"}, "Did you mean 'andrews'"),
         ({"bandwidth": -1}, "positive"),

@@ -191,9 +191,9 @@ def fit(
     if responses(formula)[0]:
         raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
     for target in (save_to, plot_to):
-        if target and not Path(target).expanduser().resolve().parent.is_dir():
+        if target is not None and not Path(target).expanduser().resolve().parent.is_dir():
             raise errors.cannot_write(target, "No such folder")
-    if plot_to:
+    if plot_to is not None:
         plot.check(plot_to)
     with _silent_progress(quiet):
         model = bh.fit(
@@ -213,10 +213,10 @@ def fit(
         if how:
             model = model.with_vcov(**how)
     text = _render(model, level, form)
-    if save_to:
+    if save_to is not None:
         model.save(save_to)
     click.echo(text)
-    if plot_to:
+    if plot_to is not None:
         with _silent_progress(quiet):
             plot.write(model, plot_to)
     if save_to and not quiet:

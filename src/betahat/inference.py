@@ -336,6 +336,8 @@ def predict(
     if missing:
         warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
     out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
+    if beyond := [name for name, values in out.items() if np.isinf(values).any()]:
+        raise errors.prediction_overflows(int(np.isinf(out[beyond[0]]).argmax()), beyond[0])
     kind = data.kind if isinstance(data, Source) else "torch" if isinstance(new, Tensor) else "numpy"
     if not interval:
         return _vector(out["predicted"], kind, new)

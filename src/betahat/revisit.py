@@ -351,8 +351,12 @@ class Labels:
         if isinstance(values, list | tuple):
             values = pd.Series(values)  # NumPy would make text of a NaN beside text
         elif not isinstance(values, pd.Series | pd.Index):
+            values = values.detach().cpu() if hasattr(values, "detach") else values
             values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-        self._codes, found = pd.factorize(values)
+        try:
+            self._codes, found = pd.factorize(values)
+        except TypeError:
+            raise errors.labels_not_alike(what) from None
         self.values: list[tuple[Any, ...]] = [(value,) for value in found]
 
     def at(self, rows: Any) -> npt.NDArray[np.int64]:

@@ -53,7 +53,7 @@ def ranks_of(fit: LinearFit, basis: Basis, by: Any) -> Places | None:
             raise errors.untestable_not_ordered_by(by, fit.terms)
         values = np.concatenate(list(revisit(fit, lambda seen: _column(fit, basis, seen, by), basis=basis)))
     else:
-        values = np.asarray(by).reshape(-1)
+        values = np.asarray(by.detach().cpu() if hasattr(by, "detach") else by).reshape(-1)
         if len(values) != fit.tally.read:
             raise errors.different_rows("The data", fit.tally.read, "order_by", len(values))
         values = values[np.concatenate(list(revisit(fit, lambda seen: seen.rows, basis=basis)))]

@@ -29,6 +29,7 @@ Array = npt.NDArray[np.float64]
 
 _ROUNDED = 32 * float(np.finfo(np.float64).eps)  # of a response: what rounding does to its residual
 _EQUAL = ("Every residual has the same size but for rounding: there is no variance that could go with anything.",)
+_MOST_POWER = 50  # of fitted values: one that is a thousand standard deviations out is 1e150 then, and has a square
 _FLAT = 1e-9  # what is left of a column beside X, over its length, is nothing below this
 _MOST_PRODUCTS = 1_500  # columns of White's regression: their cross-products are a table of 18 MB
 _SINGULAR = 1e-11  # relative: eigenvalues of cross-products, scaled to a unit diagonal, below this are zero
@@ -150,10 +151,10 @@ def reset(fit: LinearFit, *, powers: int | Iterable[int] = (2, 3)) -> Diagnosis:
     powers = tuple(powers) if isinstance(powers, Iterable) else (powers,)
     if (
         not powers
-        or any(not isinstance(power, Integral) or power < 2 for power in powers)
+        or any(not isinstance(power, Integral) or not 2 <= power <= _MOST_POWER for power in powers)
         or len({*powers}) < len(powers)
     ):
-        raise errors.bad_number("powers", powers, "whole numbers from 2 on, such as (2, 3)")
+        raise errors.bad_number("powers", powers, f"whole numbers from 2 to {_MOST_POWER}, such as (2, 3)")
     q = len(powers)
     testable(fit, "reset", more=q)
     if fit.df_model < 1:

@@ -91,6 +91,16 @@ def covariance_of_another_fit(words: str, term: str, theirs: float, ours: float)
     )
 
 
+def prediction_overflows(row: int, what: str) -> FitError:
+    """Refuse a prediction beyond what float64 holds."""
+    told = "The prediction" if what == "predicted" else "The variance of the prediction"
+    return FitError(
+        f"{told} at row {row:,} does not fit into floating-point numbers (rows are counted from 0).",
+        "a value there is so large that its product with a coefficient, or its square, is beyond 1.8e308",
+        "look at that row: a value that stands for a missing one, or another unit",
+    )
+
+
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -139,6 +149,15 @@ def cluster_alone(what: str) -> FitError:
         f"All rows that the fit used belong to one cluster of {what}.",
         "the scores of the whole sample add up to zero, so one cluster says nothing of the coefficients' uncertainty",
         'take a finer grouping, or "HC3" if rows are independent',
+    )
+
+
+def labels_not_alike(what: str) -> OptionError:
+    """Refuse labels of which no two can be told to be the same."""
+    return OptionError(
+        f"{what} holds things that cannot be told alike: lists, dicts or sets.",
+        "rows belong together where their labels are equal",
+        "give numbers or texts, one for each row",
     )
 
 

@@ -147,7 +147,9 @@ def _groups(cluster: Any, X: Any, y: Any, feed: Feed) -> Groups:
             raise errors.unknown_column(cluster, source.names, source.label)
         cluster = pd.concat([table.column(cluster).to_pandas() for table in source.tables()])
     if isinstance(cluster, Tensor):
-        cluster = cluster.cpu().numpy()
+        cluster = cluster.detach().cpu().numpy()
+    if isinstance(cluster, list | tuple) and np.ndim(cluster) == 1:
+        cluster = pd.Series(cluster)  # NumPy would make text of a NaN beside text
     if np.ndim(cluster) != 1:
         raise errors.wrong_shape("cluster", np.shape(cluster), "(n,), a label for each row")
     labels = np.asarray(cluster)
@@ -159,7 +161,10 @@ def _groups(cluster: Any, X: Any, y: Any, feed: Feed) -> Groups:
         labels = labels[torch.cat(used).numpy()]  # a row with a missing value was left out, and its label goes with it
     elif feed.rows is not None and len(labels) != feed.rows:
         raise errors.cluster_labels(name, len(labels), feed.rows)
-    codes, found = pd.factorize(labels)
+    try:
+        codes, found = pd.factorize(labels)
+    except TypeError:
+        raise errors.labels_not_alike(name) from None
     if (codes < 0).any():
         raise errors.cluster_label_missing(name, int((codes < 0).sum()), int((codes < 0).argmax()))
     if len(found) < 2:

@@ -11,11 +11,11 @@ all others is z'F'eⱼ / (eⱼ'F F'eⱼ); the residual of y on the others is tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from betahat import errors
 from betahat.covariance import Covariance
@@ -51,7 +51,10 @@ def chosen(fit: LinearFit, term: Any) -> dict[str, list[int]]:
     if term is None:
         return terms
     found: dict[str, list[int]] = {}
-    for name in [term] if isinstance(term, str) or not isinstance(term, Sequence) else term:
+    term = term.tolist() if isinstance(term, np.ndarray | pd.Series | pd.Index) else term
+    for name in term if isinstance(term, list | tuple) else [term]:
+        if not isinstance(name, str):
+            raise errors.term_not_there(name, list(dict.fromkeys([*terms, *fit.terms])))
         if name in terms:
             found[name] = terms[name]
         elif name in fit.terms:

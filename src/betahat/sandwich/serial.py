@@ -85,7 +85,7 @@ def covariance(
 ) -> Covariance:
     """The covariance from a second pass over the rows, whose scores are held in memory."""
     n, r = fit.nobs, fit.rank
-    if kernel not in KERNELS:
+    if not isinstance(kernel, str) or kernel not in KERNELS:
         raise errors.unknown_option("kernel", kernel, tuple(KERNELS))
     shape = KERNELS[kernel]
     given = _checked(lags, bandwidth, kernel, n)
