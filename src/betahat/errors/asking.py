@@ -35,7 +35,7 @@ _FROM_R = {
 def unknown_option(what: str, given: object, known: Sequence[str]) -> OptionError:
     """Refuse a value that is not among the known ones."""
     return OptionError(
-        f"{what}={clipped(' '.join(repr(given).split()), 60)} is not known.",
+        f"{what}={clipped(' '.join(repr(given).split()), 300)} is not known.",
         remedy=f"{nearest(str(given), known)}Known: {listing(known, 20)}.",
     )
 
