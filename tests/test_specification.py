@@ -197,6 +197,16 @@ def test_units_change_no_test(scale, shift, unit):
         assert b.p == pytest.approx(a.p, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e140, 1e-140])
+def test_residuals_whose_fourth_powers_are_beyond_float64(table, unit):
+    once, again = (
+        bh.fit("y ~ x + z + g", {**table, "y": np.asarray(table["y"]) * factor}).diagnose() for factor in (1.0, unit)
+    )
+    assert [one.name for one in again] == list(EVERY)
+    for a, b in zip(once, again, strict=True):
+        assert (b.statistic, b.p) == pytest.approx((a.statistic, a.p), rel=1e-9)  # y is rounded anew: 1e-16
+
+
 def test_counts_are_rows(table):
     many = {name: np.repeat(column, table["n"]) for name, column in table.items()}
     one, all_ = bh.fit("y ~ x + z", table, freq="n"), bh.fit("y ~ x + z", many)

@@ -468,6 +468,29 @@ def test_a_later_batch_is_explained_as_the_first_is():
         bh.train(net(3), X, late % 3, loss=nn.CrossEntropyLoss(), optimizer="adam", epochs=1, validation=aside)
 
 
+def test_looking_at_rows_to_validate_on_draws_no_number():
+    """A module that draws in every mode: its loop by hand asks it once for each epoch, and once for the rows aside."""
+
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return super().forward(x + torch.randn_like(x))
+
+    aside = X[20:].clone(), Y[20:]
+    torch.manual_seed(3)
+    module = Noisy(3, 1)
+    bh.train(module, X, Y, loss=MSE, optimizer=torch.optim.SGD(module.parameters(), lr=0.1), epochs=2, validation=aside)
+    torch.manual_seed(3)
+    hand = Noisy(3, 1)
+    sgd = torch.optim.SGD(hand.parameters(), lr=0.1)
+    for _ in range(2):
+        MSE(hand(X), Y[:, None]).backward()
+        sgd.step()
+        sgd.zero_grad()
+        with torch.no_grad():
+            hand(aside[0])
+    assert torch.equal(module.weight, hand.weight)
+
+
 def test_rows_to_validate_on_are_encoded_as_those_trained_on():
     """Means and levels are the training rows' own: not learned again from those that are set aside."""
     rng = np.random.default_rng(4)

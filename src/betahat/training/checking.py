@@ -217,7 +217,9 @@ def rehearsed(module: nn.Module, loss: Any, feed: Feed, aside: Feed) -> None:
     if aside.held is None:
         return
     (X, y), yhat = aside.held, None
-    with evaluating(module), torch.no_grad(), explaining(module, X, y, lambda: yhat):
+    device = next(iter(learned(module).values())).device
+    drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])  # no number is drawn that a loop would not
+    with evaluating(module), torch.no_grad(), drawn, explaining(module, X, y, lambda: yhat):
         yhat = module(X[:_LOOKED])
         loss(yhat, y[:_LOOKED])
 
