@@ -109,8 +109,9 @@ def train(
         Batches whose gradients are added up before an update; each loss is divided by their number.
     zero_grad : bool
         False leaves `zero_grad()` out, as in the lecture's homework.
-    validation : (X, y), Dataset or DataLoader, optional
-        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode.
+    validation : (X, y), (formula, table), Dataset or DataLoader, optional
+        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode. Under a formula they
+        are encoded as the rows that are trained on.
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and put the best weights back.
     fast : bool, optional
