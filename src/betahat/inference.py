@@ -44,7 +44,7 @@ def covariance(fit: LinearFit) -> Covariance:
     if fit.chosen is None and not hasattr(fit, "unscaled"):
         p = len(fit.terms)
         return Covariance("none", torch.full((p, p), math.nan), torch.full((p,), math.inf), math.inf, "none")
-    return sandwich.classical(fit) if fit.chosen is None else fit.chosen
+    return sandwich.chosen(fit) if fit.chosen is None else fit.chosen
 
 
 def under(fit: LinearFit, kind: Any, how: dict[str, Any]) -> LinearFit:
@@ -57,6 +57,11 @@ def under(fit: LinearFit, kind: Any, how: dict[str, Any]) -> LinearFit:
     p, shape = len(fit.terms), tuple(kind.matrix.shape)
     if shape != (p, p):
         raise errors.wrong_shape("the covariance", shape, f"({p}, {p}), for {errors.listing(fit.terms)}")
+    if kind.terms and kind.terms != fit.terms:
+        raise errors.covariance_of_others(kind.words, kind.terms, fit.terms)
+    if kind.coef is not None and not torch.equal(kind.coef, fit.coef):
+        i = int((kind.coef - fit.coef).abs().argmax())
+        raise errors.covariance_of_another_fit(kind.words, fit.terms[i], float(kind.coef[i]), float(fit.coef[i]))
     return replace(fit, chosen=kind)
 
 
@@ -331,6 +336,8 @@ def predict(
     if missing:
         warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
     out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
+    if beyond := [name for name, values in out.items() if np.isinf(values).any()]:
+        raise errors.prediction_overflows(int(np.isinf(out[beyond[0]]).argmax()), beyond[0])
     kind = data.kind if isinstance(data, Source) else "torch" if isinstance(new, Tensor) else "numpy"
     if not interval:
         return _vector(out["predicted"], kind, new)

@@ -26,6 +26,7 @@ from betahat.keeping import (
     design_out,
     looks_like_ours,
     packed,
+    place,
     strings,
     unpacked,
     write_whole,
@@ -63,7 +64,7 @@ def save(fit: LinearFit, path: str | Path) -> None:
         tensors["null"] = fit.null
     if fit.chosen is not None:
         tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
-    target = Path(path)
+    target = place(path)
     if target.is_file() and target.stat().st_size and not looks_like_ours(target):
         raise errors.cannot_write(str(path), "it is there already, and is no model")
     write_whole(path, packed(meta, tensors))
@@ -77,9 +78,9 @@ def _stated(chosen: Covariance | None) -> dict[str, Any] | None:
     return {"kind": chosen.kind, "joint": joint, "words": chosen.words, "notes": list(chosen.notes)}
 
 
-def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], p: int) -> Covariance | None:
+def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], names: tuple[str, ...]) -> Covariance | None:
     """The covariance that was saved with the fit, every entry checked to be of its kind."""
-    stated = meta.get("covariance")
+    stated, p = meta.get("covariance"), len(names)
     if stated is None:
         return None
     matrix, df = tensors["covariance"], tensors["freedom"]
@@ -89,7 +90,8 @@ def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], p: int) -> C
     joint = math.inf if stated["joint"] is None else stated["joint"]
     if type(kind) is not str or type(words) is not str or type(joint) is not float:
         raise ValueError(f"its covariance is {kind!r}")
-    return Covariance(kind, matrix, df, joint, words, tuple(strings(stated["notes"], list)))
+    notes = tuple(strings(stated["notes"], list))
+    return Covariance(kind, matrix, df, joint, words, notes, terms=names, coef=tensors["coef"])
 
 
 def load(path: str | Path) -> LinearFit:
@@ -101,7 +103,7 @@ def load(path: str | Path) -> LinearFit:
         When the file is missing, is no model, is damaged, or was written by a newer betahat. Nothing in a file is ever
         executed.
     """
-    file = Path(path)
+    file = place(path)
     if not file.is_file():
         beside = [p.name for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
         raise errors.model_missing(str(path), beside)
@@ -158,7 +160,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
         trace=Trace(design.names, steps[0][1] if steps else 0, losses, gradients, before, after),
         dropped=dropped,
         remarks=tuple(remarks),
-        chosen=_chosen(meta, tensors, p),
+        chosen=_chosen(meta, tensors, design.names),
         null=null,
         **entries,
     )

@@ -41,6 +41,7 @@ _FAIR = 1e5  # the same where there are no rows to factorize: six digits must do
 _PLAIN = 30.0  # condition up to which products of the columns themselves lose no more than three digits
 _SCALES = 1e60  # and the largest and smallest units of a column, lest squares of squares overflow
 _NEAR = 16.0  # standard deviations that zero may be away, and centering adds no more than a digit
+_NOTHING = 1e-9  # a part of a combination that is rounding, relative to the largest
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
 
 
@@ -101,6 +102,22 @@ class Basis:
         near = plain and bool((abs(center[kept]) <= _NEAR * spreads).all()) and len(kept) == len(center)
         return cls(center, U, full, level, root, plain, near)
 
+    def back(self, null: Array) -> Array:
+        """R (r, p): the design's columns in these coordinates; a row √w x is R'z.
+
+        `null` (p, d) are the directions of the coefficients that move nothing. With U U' = (X'WX)⁻¹ for the explaining
+        columns about their means, R is the first rows of [U N]⁻¹ there; a column's mean is in the first coordinate.
+        """
+        first, (k, s) = int(self.root > 0), self.slopes.shape
+        both = np.hstack([self.slopes, null[first:]])  # (k, k)
+        down = np.abs(both).max(axis=1, initial=0.0)[:, None]
+        across = np.abs(both / down).max(axis=0, initial=0.0)
+        R = np.zeros((first + s, first + k))
+        R[first:, first:] = np.linalg.inv(both / down / across)[:s] / across[:s, None] / down.T
+        if first:
+            R[0, 0], R[0, 1:] = 1 / self.root, self.center / self.root
+        return R
+
     def turn(self) -> Array:
         """From [1, x − center] to coordinates, (r, k + 1)."""
         first, s = int(self.root > 0), self.slopes.shape[1]
@@ -114,6 +131,26 @@ class Basis:
         V = self.full @ meat @ self.full.T
         whole: Array = (V + V.T) / 2
         return whole
+
+
+def columns(fit: LinearFit, basis: Basis) -> Array:
+    """R (r, p): the design's columns in the coordinates of a basis; those that were dropped are what they equal.
+
+    A model from a file of an earlier version does not know what they equal: there they are constant.
+    """
+    dropped = [i for i, term in enumerate(fit.terms) if term in fit.dropped]
+    return basis.back(np.eye(len(fit.terms))[:, dropped] if fit.null is None else fit.null.numpy())
+
+
+def undetermined(fit: LinearFit) -> npt.NDArray[np.bool_]:
+    """Which coefficients (p,) the rows do not determine: their columns take part in a sum that is zero in every row."""
+    found = np.array([term in fit.dropped for term in fit.terms])
+    if fit.null is None or fit.rank == len(fit.terms):
+        return found
+    null = fit.null.numpy()
+    parts = np.abs(null) * np.linalg.norm(Basis.of(fit).back(null), axis=0)[:, None]  # (p, d), in the columns' lengths
+    shares: npt.NDArray[np.bool_] = (parts > _NOTHING * parts.max(axis=0)).any(axis=1)
+    return np.asarray(found | shares)
 
 
 def _root(spread: Array) -> Array:

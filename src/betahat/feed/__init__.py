@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from betahat import errors
 from betahat.batch import Tally
+from betahat.design import Design
 from betahat.feed.given import inputs_of, response_name, response_of
 from betahat.feed.loader import is_loader, of_dataset, of_loader
 from betahat.feed.table import of_table
@@ -55,6 +56,8 @@ class Feed:
         All rows, where they are in memory.
     files : tuple of str
         Those that are read anew in each pass.
+    design : Design or None
+        What encodes the rows of a table under the formula.
     """
 
     batches: Callable[[], Pairs]
@@ -68,6 +71,7 @@ class Feed:
     formula: str = ""
     held: tuple[Tensor, Tensor] | None = None
     files: tuple[str, ...] = ()
+    design: Design | None = None
 
     @classmethod
     def of(
@@ -81,6 +85,7 @@ class Feed:
         shuffle: bool | None = None,
         generator: torch.Generator | None = None,
         whole_numbers: Collection[str] = (),
+        design: Design | None = None,
     ) -> Feed:
         """Recognize what was given; numbers that are no tensors become tensors like this one.
 
@@ -96,6 +101,8 @@ class Feed:
             As for `bh.train`.
         whole_numbers : collection of {"X", "y"}
             Which of the two are indices, and stay whole numbers when they are arrays.
+        design : Design, optional
+            How other rows were encoded under the formula, and so are these.
 
         Examples
         --------
@@ -117,7 +124,7 @@ class Feed:
             return of_loader(cls, X)
         if isinstance(X, str):
             return of_table(
-                cls, X, y, like, inputs=inputs, size=size, shuffle=bool(shuffle), generator=generator
+                cls, X, y, like, inputs=inputs, size=size, shuffle=bool(shuffle), generator=generator, known=design
             )  # fmt: skip
         matrix, names, label = inputs_of(X, y, like, keep="X" in whole_numbers)
         response = response_of(y, like, keep="y" in whole_numbers)
@@ -143,13 +150,26 @@ class Feed:
         generator: torch.Generator | None,
         tally: Tally,
         formula: str = "",
+        design: Design | None = None,
     ) -> Feed:
         """All rows as tensors; shuffled, each epoch is one permutation of them, as it would be drawn by hand."""
         if size is None or size >= len(X):
             if shuffle:
                 raise errors.option_not_for("shuffle=True", "one batch of all rows", "pass batch_size=")
             whole = [(X, y)]
-            return cls(lambda: iter(whole), names, response, label, len(X), True, problem, tally, formula, (X, y))
+            return cls(
+                lambda: iter(whole),
+                names,
+                response,
+                label,
+                len(X),
+                True,
+                problem,
+                tally,
+                formula,
+                (X, y),
+                design=design,
+            )
 
         def passed() -> Pairs:
             if not shuffle:
@@ -159,16 +179,21 @@ class Feed:
             order = torch.randperm(len(X), generator=generator, device=device).to(X.device)
             yield from ((X[part], y[part]) for part in torch.split(order, size))
 
-        return cls(passed, names, response, label, len(X), False, problem, tally, formula, (X, y))
+        return cls(passed, names, response, label, len(X), False, problem, tally, formula, (X, y), design=design)
 
 
 def _drawing(batch_size: Any, shuffle: Any, generator: Any) -> None:
     """Refuse options of the order that are none of their kind."""
-    if batch_size is not None and (
-        not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1
-    ):
-        raise errors.bad_number("batch_size", batch_size, "a whole number, one or more")
+    refuse_no_size(batch_size)
     if shuffle is not None and not isinstance(shuffle, bool):
         raise errors.unknown_option("shuffle", shuffle, ["True", "False"])
     if generator is not None and not isinstance(generator, torch.Generator):
         raise errors.unknown_option("generator", generator, ["torch.Generator().manual_seed(1)"])
+
+
+def refuse_no_size(batch_size: Any) -> None:
+    """Refuse a batch size that is no number of rows."""
+    if batch_size is not None and (
+        not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1
+    ):
+        raise errors.bad_number("batch_size", batch_size, "a whole number, one or more")

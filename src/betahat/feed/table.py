@@ -41,6 +41,7 @@ def of_table(
     size: int | None,
     shuffle: bool,
     generator: torch.Generator | None,
+    known: Design | None = None,
 ) -> Feed:
     """The feed of a formula and a table.
 
@@ -56,16 +57,22 @@ def of_table(
         What the first layer takes; the constant is left out unless it has room for it.
     size : int or None
         Rows of a batch; None is all.
+    known : Design, optional
+        What the formula has learned from other rows.
     shuffle, generator
         As for `bh.train`.
     """
     if data is None:
         raise errors.no_table(formula)
-    learned = of_formula(formula, data, None, None, None, None, "drop")
+    if known is not None and formula.split() != known.formula.split():
+        raise errors.validates_by_another_formula(formula, known.formula)
+    learned = of_formula(formula, data, None, None, None, None, "drop", known)
     if size is None and shuffle:
         raise errors.option_not_for("shuffle=True", "one batch of all rows", "pass batch_size=")
     names = learned.design.names
     left = 0 if not learned.design.intercept or inputs == len(names) else 1
+    if len(names) == int(learned.design.intercept):
+        raise errors.nothing_to_feed(formula)
     tally = Tally()
 
     def parts(batches: Iterator[Batch]) -> Iterator[Pair]:
@@ -80,7 +87,7 @@ def of_table(
         source = learned if learned.rereadable else _held(learned, X, y, left)
         return make.of_rows(
             X, y, names[left:], learned.design.response, learned.label, _problem(source, left), size, shuffle,
-            generator, tally, formula,
+            generator, tally, formula, learned.design,
         )  # fmt: skip
     files_of = _files(data)
     sources = [Source.of(path) for path in files_of]
@@ -100,7 +107,7 @@ def of_table(
 
     return make(
         passed, names[left:], learned.design.response, learned.label, None, False, _problem(learned, left), tally,
-        formula=formula, files=tuple(files_of),
+        formula=formula, files=tuple(files_of), design=learned.design,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.batch import Tally
 from betahat.feed import Feed
+from betahat.feed.loader import is_loader
 from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
@@ -30,7 +31,7 @@ from betahat.roads import gather
 from betahat.trace import Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
-from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready
+from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
 from betahat.training.ending import words
 from betahat.training.fast import WORTH, leap, slow
@@ -112,8 +113,9 @@ def train(
         Batches whose gradients are added up before an update; each loss is divided by their number.
     zero_grad : bool
         False leaves `zero_grad()` out, as in the lecture's homework.
-    validation : (X, y), Dataset or DataLoader, optional
-        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode.
+    validation : (X, y), (formula, table), Dataset or DataLoader, optional
+        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode. Under a formula they
+        are encoded as the rows that are trained on.
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and put the best weights back.
     fast : bool, optional
@@ -152,6 +154,7 @@ def train(
     _truths(zero_grad=zero_grad, fast=fast)
     kept_in(checkpoint, checkpoint_every, optimizer, fast)
     ready(module, loss, optimizer)
+    scheduled(scheduler, optimizer)
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     inputs = None if first is None else first.in_features
@@ -194,8 +197,9 @@ def train(
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
     onlookers, data = [], {"": (X, feed)}
     if validation is not None:
-        aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole)
+        aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole, design=feed.design)
         fitting(module, loss, aside)
+        rehearsed(module, measured, feed, aside)
         onlookers.append(Validation(module, aside, measured, recorder, patience))
         data["validation's "] = (_pair(validation)[0], aside)
     elif patience is not None:
@@ -294,6 +298,8 @@ def _truths(**given: Any) -> None:
 
 def _pair(validation: Any) -> tuple[Any, Any]:
     """The rows that are not trained on, as X and y."""
+    if not isinstance(validation, tuple | list) and not is_loader(validation):
+        raise errors.validation_no_pair(validation)
     pair = tuple(validation) if isinstance(validation, tuple | list) else (validation, None)
     if len(pair) != 2:
         raise errors.wrong_shape("validation", (len(pair),), "(X, y)", "pass the two as a pair")

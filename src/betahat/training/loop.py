@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.feed import Feed
 from betahat.training import checking
+from betahat.training.explaining import SPOKEN, retold
 from betahat.training.recorder import Recorder
 
 _GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
@@ -141,8 +142,12 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
         def derived(X: Any = X, y: Any = y) -> Tensor:
             if recorder.seen == 0:
                 return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate)
-            yhat = module(X)  # step 1
-            value = plan.loss(yhat, y)  # step 2
+            yhat = None
+            try:
+                yhat = module(X)  # step 1
+                value = plan.loss(yhat, y)  # step 2
+            except SPOKEN as problem:  # a batch that is unlike the first
+                retold(problem, module, X, y, yhat)
             (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
             return value  # step 3 was the line above
 

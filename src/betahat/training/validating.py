@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from betahat.feed import Feed
 from betahat.modules import evaluating
+from betahat.training.explaining import SPOKEN, retold
 from betahat.training.loop import rows_of
 from betahat.training.recorder import Recorder
 
@@ -61,8 +62,12 @@ class Validation:
         total = rows = 0.0
         with evaluating(self.module), torch.no_grad():
             for X, y in self.feed.batches():
-                yhat = self.module(X)
-                total += float(self.loss(yhat, y)) * rows_of(y)
+                yhat = None
+                try:
+                    yhat = self.module(X)
+                    total += float(self.loss(yhat, y)) * rows_of(y)
+                except SPOKEN as problem:
+                    retold(problem, self.module, X, y, yhat)
                 rows += rows_of(y)
         value = total / max(1.0, rows)
         self.recorder.validation.append((epoch, value))
