@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import betahat as bh
-from betahat import revisit
+from betahat import coordinates
 from reference_cases import LINEAR
 from test_sandwich import after, among_kept, fitted
 
@@ -353,11 +353,11 @@ def test_rows_as_they_are_stored_give_what_coordinates_give(monkeypatch, shift, 
     values = {"weights": rng.uniform(0.5, 2, n), "freq": rng.integers(1, 4, n), "offset": rng.standard_normal(n)}
     how = {name: values.get(name, False) for name in given}
     fit = bh.fit(table, y, **how)
-    basis = revisit.Basis.of(fit)
+    basis = coordinates.Basis.of(fit)
     asked = [("HC1", {}), ("HC3", {}), ("CR1", {"cluster": g}), ("CR0", {"cluster": [g, h]})]
     ours = [fit.vcov(kind, **options).to_numpy() for kind, options in asked]
-    monkeypatch.setattr(revisit, "_PLAIN", 0.0)
-    assert not revisit.Basis.of(fit).plain
+    monkeypatch.setattr(coordinates, "_PLAIN", 0.0)
+    assert not coordinates.Basis.of(fit).plain
     assert basis.near == (basis.plain and shift < 100)
     for one, (kind, options) in zip(ours, asked, strict=True):
         twin = fit.vcov(kind, **options).to_numpy()

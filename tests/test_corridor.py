@@ -17,8 +17,8 @@ ORDER = [
     "formula", "strips", "encoding", "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
     "doubled", "sums", "derive", "direct", "update", "epochs", "trace", "covariance", "questions", "outcome",
     "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
-    "groups", "many", "validation", "fitting", "feed", "training", "estimating", "revisit", "sandwich", "inference",
-    "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
+    "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
+    "inference", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
     "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
     "cli", "__main__",
 ]  # fmt: skip

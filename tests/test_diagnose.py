@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import betahat as bh
 from betahat.batch import Tally
-from betahat.revisit import Basis, columns, revisit
+from betahat.coordinates import Basis, columns
+from betahat.revisit import revisit
 from reference_cases import LINEAR
 from test_sandwich import after, fitted
 

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors, inference
+from betahat.coordinates import undetermined
 from betahat.covariance import Covariance
 from betahat.equations import Hypotheses
 from betahat.modules import ModuleFit
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
-from betahat.revisit import undetermined
 from betahat.tabular import Table, plain
 
 Array = npt.NDArray[np.float64]

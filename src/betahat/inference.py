@@ -21,10 +21,10 @@ from scipy import linalg, special
 from torch import Tensor
 
 from betahat import errors, sandwich
+from betahat.coordinates import Basis, at_hand
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
 from betahat.problem import of_arrays, of_formula
-from betahat.revisit import Basis, at_hand
 from betahat.source import Source, hand_out, is_frame
 
 SIMULTANEOUS = ("bonferroni", "scheffe")

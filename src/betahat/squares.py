@@ -23,10 +23,10 @@ from scipy import linalg
 
 from betahat import errors, inference
 from betahat.arrays import Columns
+from betahat.coordinates import Basis, columns, undetermined
 from betahat.covariance import Covariance
 from betahat.hypotheses import enough_directions
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, columns, undetermined
 from betahat.tabular import Table
 
 Array = npt.NDArray[np.float64]

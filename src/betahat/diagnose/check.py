@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from betahat import errors, sandwich
+from betahat.coordinates import undetermined
 from betahat.diagnose import collinearity, ordered, rows, specification
 from betahat.diagnose.curvature import Bend, bends
 from betahat.diagnose.diagnosis import Diagnosis
@@ -22,7 +23,6 @@ from betahat.diagnose.weighing import ALIKE, LEFT, NOTE, SPREAD, Case, level, ot
 from betahat.finding import Finding, Findings
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
-from betahat.revisit import undetermined
 from betahat.sandwich.heteroskedastic import ONE
 
 _COLLINEAR = 1e5  # a condition below this costs sums of products ten of sixteen digits at most

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from betahat import errors
+from betahat.coordinates import Basis, columns
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, columns
 
 Array = npt.NDArray[np.float64]
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from betahat import inference
+from betahat.coordinates import Basis, columns
 from betahat.diagnose.collinearity import terms_of
 from betahat.diagnose.specification import Array, Beside
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, columns
+from betahat.revisit import Seen
 
 _MOST = 200  # columns: each is a column of cross-products with X
 

@@ -19,12 +19,13 @@ import pandas as pd
 from scipy import special
 
 from betahat import errors
+from betahat.coordinates import Basis, columns
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.quadratic import below
 from betahat.diagnose.specification import explained_by, testable
 from betahat.inference import upper_tail
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, columns, revisit
+from betahat.revisit import Seen, revisit
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.inference import upper_tail
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 
 Array = npt.NDArray[np.float64]
 

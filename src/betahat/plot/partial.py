@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
@@ -23,7 +24,7 @@ from betahat.plot.line import beside, level_places, name_levels
 from betahat.plot.marks import Naming, curve, name_rows, rimmed, scatter, trend
 from betahat.plot.scene import Recovered, Scene, Values, counts
 from betahat.plot.terms import PAGE, chosen, without_own
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,10 +20,11 @@ import pyarrow as pa
 from betahat import columns as col
 from betahat import inference
 from betahat.batch import as_column
+from betahat.coordinates import Basis, columns
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import LINE, Cloud, Gathered, Points
-from betahat.revisit import Basis, Seen, columns, revisit
+from betahat.revisit import Seen, revisit
 from betahat.source import Source
 
 Array = npt.NDArray[np.float64]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from betahat import errors
+from betahat.coordinates import Basis, undetermined
 from betahat.covariance import Covariance
 from betahat.diagnose.collinearity import terms_of
 from betahat.inference import conf_int, covariance
@@ -26,7 +27,7 @@ from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, BLUE, GREY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, curve, name_rows, scatter
 from betahat.plot.scene import counts
-from betahat.revisit import Basis, Seen, revisit, undetermined
+from betahat.revisit import Seen, revisit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

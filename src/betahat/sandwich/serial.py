@@ -19,9 +19,10 @@ import torch
 from scipy.linalg import matmul_toeplitz
 
 from betahat import errors
+from betahat.coordinates import Basis, columns
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, columns, revisit
+from betahat.revisit import Seen, revisit
 from betahat.sandwich.clusters import MOST
 from betahat.sandwich.small_sample import of_rows, reach
 
