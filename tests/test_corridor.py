@@ -18,8 +18,9 @@ ORDER = [
     "doubled", "sums", "derive", "direct", "update", "epochs", "trace", "covariance", "questions", "outcome",
     "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
     "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
-    "inference", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
-    "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
+    "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",
+    "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching",
+    "estimator", "lecture", "lab",
     "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same

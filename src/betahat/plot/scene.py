@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from betahat import columns as col
-from betahat import inference
+from betahat import prediction
 from betahat.batch import as_column
 from betahat.coordinates import Basis, columns
 from betahat.keys import Keys
@@ -94,7 +94,7 @@ class Scene:
     def predicted(self, values: Any, interval: str | None = None, level: float = 0.95) -> Any:
         """The fit's prediction at some values of the predictor: an array (n,), or three where there is an interval."""
         offset = np.full(len(values), self.offset) if isinstance(self.offset, float) else self.offset
-        found = inference.predict(self.fit, self.table(values), interval=interval, level=level, offset=offset)
+        found = prediction.predict(self.fit, self.table(values), interval=interval, level=level, offset=offset)
         if interval is None:
             return np.asarray(found)
         return tuple(np.asarray(found[column]) for column in ("predicted", "lower", "upper"))
