@@ -15,6 +15,7 @@ from betahat.errors.estimating import *  # noqa: F403
 from betahat.errors.inferring import *  # noqa: F403
 from betahat.errors.letters import *  # noqa: F403
 from betahat.errors.reading import *  # noqa: F403
+from betahat.errors.spreading import *  # noqa: F403
 from betahat.errors.tabling import *  # noqa: F403
 from betahat.errors.testing import *  # noqa: F403
 from betahat.errors.training import *  # noqa: F403

@@ -25,6 +25,7 @@ from betahat.feed.given import refuse_not_finite
 from betahat.feed.loader import common, is_loader, tensors_of
 from betahat.modules import evaluating, learned
 from betahat.training.comparing import Comparison
+from betahat.training.precision import Precision
 
 _REGRESSION = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
 _CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -190,11 +191,20 @@ def looked_at(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ..
         scored(module, Comparison.of(loss), few(X), few(y), terms)
 
 
-def derived(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, accumulate: int = 1) -> Tensor:
+def derived(
+    module: nn.Module,
+    loss: Any,
+    X: Any,
+    y: Any,
+    terms: tuple[str, ...] | None,
+    accumulate: int,
+    precision: Precision,
+) -> Tensor:
     """Steps 1 to 3 as the loop does them, looked at in between; the loss."""
-    yhat, value = scored(module, loss, X, y, terms)
+    with precision.cast():
+        yhat, value = scored(module, loss, X, y, terms)
     with _explaining(module, X, y, lambda: yhat):
-        (value if accumulate == 1 else value / accumulate).backward()  # type: ignore[no-untyped-call]
+        precision.back(value if accumulate == 1 else value / accumulate)
     if all(p.grad is None for p in learned(module).values()):
         raise errors.loss_cut_off(float(value.detach()), True)
     return value

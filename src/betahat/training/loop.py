@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.feed import Feed
 from betahat.training import checking
+from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder
 
-_GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
+GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
 
 
 class Onlooker(Protocol):
@@ -57,6 +58,9 @@ class Plan:
     accumulate : int
         Batches whose gradients are added before an update.
     onlookers : sequence of Onlooker
+    precision : Precision
+    derive : callable or None
+        From X, y and `accumulate` to the loss: steps 1 to 3 where several processes take them together.
     """
 
     module: nn.Module
@@ -71,6 +75,8 @@ class Plan:
     clip_value: float | None = None
     accumulate: int = 1
     onlookers: Sequence[Onlooker] = field(default=())
+    precision: Precision = field(default=Precision())
+    derive: Callable[[Any, Any, int], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,9 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     except KeyboardInterrupt:
         plan.optimizer.zero_grad()
         return Ended(epoch, "interrupted")
+    if not math.isfinite(recorder.last_loss()):  # on another device, since the last look
+        recorder.restore()
+        return Ended(plan.epochs, "diverged")
     return Ended(plan.epochs)
 
 
@@ -121,11 +130,14 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
     for place, (X, y) in enumerate(plan.feed.batches(), 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
+            if plan.derive is not None:
+                return plan.derive(X, y, plan.accumulate)
             if recorder.seen == 0:
-                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate)
-            yhat = module(X)  # step 1
-            value = plan.loss(yhat, y)  # step 2
-            (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate, plan.precision)
+            with plan.precision.cast():
+                yhat = module(X)  # step 1
+                value = plan.loss(yhat, y)  # step 2
+            plan.precision.back(value if plan.accumulate == 1 else value / plan.accumulate)
             return value  # step 3 was the line above
 
         def closure() -> Tensor:
@@ -135,9 +147,11 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
         waiting, rows = waiting + 1, rows + rows_of(y)
         # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
         value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
-        looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
+        looked = value.device.type == "cpu" or recorder.seen % GLANCE == 0
         if looked and not math.isfinite(float(value.detach())):
             return False
+        if looked and value.device.type != "cpu":
+            recorder.glanced()
         if waiting < plan.accumulate:
             continue
         _update(plan, recorder, parameters, closing, epoch, place, rows, value)
@@ -155,12 +169,13 @@ def _update(
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
     optimizer = plan.optimizer
     if not closing:
+        plan.precision.unscale(optimizer)
         if plan.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
         if plan.clip_value is not None:
             torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
         recorder.derived()
-        optimizer.step()  # step 4
+        plan.precision.step(optimizer)  # step 4
     recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
     if plan.zero_grad and not closing:
         optimizer.zero_grad()
