@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorData
 
 import betahat as bh
 from betahat import rowgroups
+from betahat.training import loop
 
 RANK = int(sys.argv[1]) if __name__ == "__main__" else 0
 CASES = {}
@@ -365,6 +366,17 @@ def a_module_that_fails_on_one_rank(folder):
         return refused(lambda: trained(Fails(broken), *data(), batch_size=32))
     except ZeroDivisionError as problem:
         return {"letter": f"its own: {problem}"}
+
+
+@case
+def a_module_that_fails_where_few_steps_are_looked_at(folder):
+    loop.AT_ONCE.clear()  # as on a GPU
+    try:
+        return refused(lambda: trained(Fails(broken), *data(), batch_size=32))
+    except ZeroDivisionError as problem:
+        return {"letter": f"its own: {problem}"}
+    finally:
+        loop.AT_ONCE.add("cpu")
 
 
 @case

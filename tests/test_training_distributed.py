@@ -168,6 +168,7 @@ LETTERS = {  # what each rank says
     "wrapped_by_hand": ("wrapped in DistributedDataParallel already", None),
     "tangents": ("optimizer='levenberg-marquardt' does not go with several processes", None),
     "a_module_that_fails_on_one_rank": (f"{TOLD}in the module of one rank", "its own: in the module of one rank"),
+    "a_module_that_fails_where_few_steps_are_looked_at": (f"{TOLD}in the module", "its own: in the module of one rank"),
     "a_loader_that_fails_on_one_rank": (f"{TOLD}row 50 cannot be read", "its own: row 50 cannot be read"),
 }
 

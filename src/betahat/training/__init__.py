@@ -246,6 +246,8 @@ def _walked(plan: Plan, recorder: Recorder) -> Ended:
     """The loop; that of least squares where it was asked for."""
     walk = marquardt.run if isinstance(plan.optimizer, marquardt.Marquardt) else run
     ended = walk(plan, recorder)
+    if isinstance(plan.derive, Spread):
+        plan.derive.over()
     here().same_end(plan.module, plan.feed.tally if plan.feed.own else None)
     return ended
 

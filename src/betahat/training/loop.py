@@ -22,7 +22,8 @@ from betahat.training import checking
 from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder
 
-GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
+AT_ONCE = {"cpu"}  # devices whose numbers can be looked at without waiting for them
+GLANCE = 32  # steps between two looks at a loss on any other
 
 
 class Onlooker(Protocol):
@@ -114,7 +115,7 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     except KeyboardInterrupt:
         plan.optimizer.zero_grad()
         return Ended(epoch, "interrupted")
-    if not math.isfinite(recorder.last_loss()):  # on another device, since the last look
+    if not math.isfinite(recorder.last_loss()):  # since the last look
         recorder.restore()
         return Ended(plan.epochs, "diverged")
     return Ended(plan.epochs)
@@ -147,11 +148,12 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
         waiting, rows = waiting + 1, rows + rows_of(y)
         # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
         value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
-        looked = value.device.type == "cpu" or recorder.seen % GLANCE == 0
-        if looked and not math.isfinite(float(value.detach())):
-            return False
-        if looked and value.device.type != "cpu":
-            recorder.glanced()
+        at_once = value.device.type in AT_ONCE
+        if at_once or recorder.seen % GLANCE == 0:
+            if not math.isfinite(float(value.detach())):
+                return False
+            if not at_once:
+                recorder.glanced()
         if waiting < plan.accumulate:
             continue
         _update(plan, recorder, parameters, closing, epoch, place, rows, value)

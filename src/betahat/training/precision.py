@@ -105,8 +105,10 @@ class Precision:
         self.scaler.update()
 
     def words(self, trace: Trace) -> str:
-        """How many steps were skipped, for a report."""
-        if self.scaler is None or trace.log is None:
+        """In how many bits, and how many steps were skipped, for a report."""
+        if self.dtype is None:
             return ""
-        skipped = int((~np.isfinite(trace.log.gradient_norms)).sum())
-        return f"{errors.count(skipped, 'step')} whose gradients overflowed float16 skipped" if skipped else ""
+        name = str(self.dtype).removeprefix("torch.")
+        skipped = 0 if trace.log is None else int((~np.isfinite(trace.log.gradient_norms)).sum())
+        lost = f", {errors.count(skipped, 'step')} skipped whose gradients overflowed" if skipped else ""
+        return f"matrix products in {name}{lost if self.scaler is not None else ''}"

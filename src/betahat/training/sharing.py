@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, cast
@@ -27,7 +28,7 @@ from torch.utils.data import DataLoader
 from betahat import errors
 from betahat.feed import Feed
 from betahat.modules import evaluating, learned
-from betahat.training import marquardt
+from betahat.training import loop, marquardt
 from betahat.training.checking import scored
 from betahat.training.comparing import Comparison
 from betahat.training.devices import each
@@ -203,6 +204,7 @@ class Spread:
         self.calls, self.summed = 0, False
         self._steps: _Steps | None = None
         self._parallel: Any = None
+        self._told: Tensor | None = None
 
     def __call__(self, X: Any, dealt: Dealt, accumulate: int) -> Tensor:
         """The loss of all ranks' rows; the gradients are its own, over `accumulate`."""
@@ -216,10 +218,21 @@ class Spread:
             self.precision.back(value)
         told = self.precision.unscaled(cast(Tensor, steps.told.grad))
         self.calls += 1
-        looked = told.device.type == "cpu" or self.calls % GLANCE == 1
-        if looked and float(told[1]):
-            self.ranks.settle(steps.problem)
+        if told.device.type in loop.AT_ONCE or self.calls % GLANCE == 1:
+            self._heard(told)
+        self._told = told
         return told[0]
+
+    def over(self) -> None:
+        """Hear an alarm of the last steps, where not every one was listened to."""
+        if self._told is not None:
+            with suppress(KeyboardInterrupt):  # the training is over anyway
+                self._heard(self._told)
+
+    def _heard(self, told: Tensor) -> None:
+        assert self._steps is not None
+        if float(told[1]):
+            self.ranks.settle(self._steps.problem)
 
     def _begun(self, X: Any, dealt: Dealt) -> None:
         """Look at the first batch as one process would, and wrap the module as its use of the parameters asks for."""
