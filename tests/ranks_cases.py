@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -416,6 +417,7 @@ if __name__ == "__main__":
     )
     rowgroups._TOGETHER = 8  # a part of a file is some rows
     torch.set_num_threads(1)
+    warnings.simplefilter("error")  # as in every other test
     for name, function in CASES.items():
         try:
             answer = function(place)

@@ -161,12 +161,13 @@ def train(
     _truths(zero_grad=zero_grad, fast=fast)
     ready(module, loss, optimizer)
     ranks, tangents = here(), isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES
+    measured = Comparison.of(loss)  # which asks it on the CPU
     place, where = placed(device, module, loss, optimizer, wide=tangents)
     bits = Precision.of(precision, module)
     same_call(
         ranks, module, loss, optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle, every=every,
         clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, zero_grad=zero_grad, patience=patience,
-        fast=fast, precision=precision,
+        fast=fast, precision=precision, lr=lr, scheduler=type(scheduler).__name__, validation=validation is not None,
     )  # fmt: skip
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
@@ -182,7 +183,6 @@ def train(
     )  # fmt: skip
     feed = moved(same_data(feed, X, ranks), place)
     fitting(module, loss, feed)
-    measured = Comparison.of(loss)
     chosen = ""
     if isinstance(optimizer, str) and tangents:
         given = {

@@ -15,7 +15,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
@@ -125,7 +125,8 @@ class Ranks:
             yield
         except Exception as problem:
             if not self.over:
-                self.settle(problem)
+                with suppress(errors.BetahatError):  # what is raised here is its own
+                    self._gathered(_said(problem), None)
             raise
         self.agree()
 

@@ -114,7 +114,7 @@ def same_call(ranks: Ranks, module: nn.Module, loss: Any, optimizer: Any, **opti
     if isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES:
         raise errors.option_not_for(f"optimizer={optimizer!r}", "several processes", "run it in one: it needs all rows")
     groups = [] if isinstance(optimizer, str) else optimizer.param_groups
-    named = {key: [group[key] for group in groups] for key in (groups[0] if groups else ()) if key != "params"}
+    named = {key: [_plain(group[key]) for group in groups] for key in (groups[0] if groups else ()) if key != "params"}
     ranks.alike(
         {
             "the module's parameters": str([(name, *p.shape, p.dtype) for name, p in module.named_parameters()]),
@@ -124,6 +124,10 @@ def same_call(ranks: Ranks, module: nn.Module, loss: Any, optimizer: Any, **opti
         }
     )
     ranks.same_weights(module, loss)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value  # a rate may be a tensor, on a device of its own
 
 
 def same_data(feed: Feed, X: Any, ranks: Ranks) -> Feed:
@@ -169,7 +173,7 @@ class _Steps(nn.Module):
     def forward(self, X: Any, dealt: Dealt, share: float, accumulate: int) -> Any:
         value = self._value(X, dealt)
         telling = torch.zeros_like(self.told)
-        telling[0].copy_(value.detach().reshape(()) * share)
+        telling[0].copy_(value.detach() * share)
         telling[1].fill_(self.problem is not None or self.ranks.interrupted)
         size = self.ranks.deal.size  # a mean is taken over the ranks, where a sum is wanted
         return value * (share * size / accumulate) + (self.told * (telling * size)).sum()
@@ -178,7 +182,7 @@ class _Steps(nn.Module):
         if self.problem is None and dealt.own:
             try:
                 with self.precision.cast():
-                    return self.measured(self.module(X), dealt.y)
+                    return self.measured(self.module(X), dealt.y).reshape(())
             except Exception as problem:  # the user's own module: the others are waiting, and must be told
                 self.problem = problem
         return torch.stack([(p * 0).sum() for p in self.anchors]).sum()
