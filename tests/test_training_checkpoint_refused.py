@@ -19,6 +19,8 @@ from betahat.errors import ModelFileError, OptionError
 from betahat.feed import Feed
 from betahat.keeping import packed, unpacked, write_whole
 from betahat.training import states
+from betahat.training.precision import Precision
+from betahat.training.ranks import here
 from betahat.training.recorder import Recorder
 from betahat.training.validating import Validation
 from test_training_checkpoint import ROWS, Killed, network, rows, same, seeded, streamed, trained
@@ -282,8 +284,9 @@ def test_nothing_of_a_record_or_of_a_validation_is_forgotten():
     X, y = rows()
     net = network()
     recorders = [Recorder(list(net.parameters()), ("a",) * 40) for _ in range(2)]
+    bits, alone = Precision(), here()
     ours, theirs = (
-        Validation(net, Feed.of(X, y[:, None], X), nn.functional.l1_loss, recorder, patience=3)
+        Validation(net, Feed.of(X, y[:, None], X), nn.functional.l1_loss, recorder, 3, bits, alone)
         for recorder in recorders
     )
     for step in range(4):

@@ -24,6 +24,7 @@ from betahat.feed.loader import common, is_loader, tensors_of
 from betahat.modules import evaluating, learned
 from betahat.training.comparing import Comparison
 from betahat.training.explaining import alike, explaining, within
+from betahat.training.precision import Precision
 
 _REGRESSION = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
 _CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -220,15 +221,24 @@ def rehearsed(module: nn.Module, loss: Any, feed: Feed, aside: Feed) -> None:
     device = next(iter(learned(module).values())).device
     drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])  # no number is drawn that a loop would not
     with evaluating(module), torch.no_grad(), drawn, explaining(module, X, y, lambda: yhat):
-        yhat = module(X[:_LOOKED])
-        loss(yhat, y[:_LOOKED])
+        yhat = module(X[:_LOOKED].to(device))
+        loss(yhat, y[:_LOOKED].to(device))
 
 
-def derived(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, accumulate: int = 1) -> Tensor:
+def derived(
+    module: nn.Module,
+    loss: Any,
+    X: Any,
+    y: Any,
+    terms: tuple[str, ...] | None,
+    accumulate: int,
+    precision: Precision,
+) -> Tensor:
     """Steps 1 to 3 as the loop does them, looked at in between; the loss."""
-    _, value = scored(module, loss, X, y, terms)
+    with precision.cast():
+        _, value = scored(module, loss, X, y, terms)
     try:
-        (value if accumulate == 1 else value / accumulate).backward()  # type: ignore[no-untyped-call]
+        precision.back(value if accumulate == 1 else value / accumulate)
     except RuntimeError as problem:
         raise errors.no_way_back(str(problem)) from problem
     if all(p.grad is None for p in learned(module).values()):

@@ -20,9 +20,11 @@ from betahat import errors
 from betahat.feed import Feed
 from betahat.training import checking
 from betahat.training.explaining import SPOKEN, retold
+from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder
 
-_GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
+AT_ONCE = {"cpu"}  # devices whose numbers can be looked at without waiting for them
+GLANCE = 32  # steps between two looks at a loss on any other
 
 
 class Onlooker(Protocol):
@@ -75,6 +77,9 @@ class Plan:
         Batches whose gradients are added before an update.
     onlookers : sequence of Onlooker
     begin : Place
+    precision : Precision
+    derive : callable or None
+        From X, y and `accumulate` to the loss: steps 1 to 3 where several processes take them together.
     """
 
     module: nn.Module
@@ -90,6 +95,8 @@ class Plan:
     accumulate: int = 1
     onlookers: Sequence[Onlooker] = field(default=())
     begin: Place = Place()
+    precision: Precision = field(default=Precision())
+    derive: Callable[[Any, Any, int], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,9 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     except KeyboardInterrupt:
         plan.optimizer.zero_grad()
         return Ended(epoch, "interrupted")
+    if not math.isfinite(recorder.last_loss()):  # since the last look
+        recorder.restore()
+        return Ended(plan.epochs, "diverged")
     return Ended(plan.epochs)
 
 
@@ -140,15 +150,18 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
     for place, (X, y) in enumerate(plan.feed.batches(), done + 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
+            if plan.derive is not None:
+                return plan.derive(X, y, plan.accumulate)
             if recorder.seen == 0:
-                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate)
+                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate, plan.precision)
             yhat = None
             try:
-                yhat = module(X)  # step 1
-                value = plan.loss(yhat, y)  # step 2
+                with plan.precision.cast():
+                    yhat = module(X)  # step 1
+                    value = plan.loss(yhat, y)  # step 2
             except SPOKEN as problem:  # a batch that is unlike the first
                 retold(problem, module, X, y, yhat)
-            (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+            plan.precision.back(value if plan.accumulate == 1 else value / plan.accumulate)
             return value  # step 3 was the line above
 
         def closure() -> Tensor:
@@ -158,9 +171,12 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
         waiting, rows = waiting + 1, rows + rows_of(y)
         # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
         value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
-        looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
-        if looked and not math.isfinite(float(value.detach())):
-            return False
+        at_once = value.device.type in AT_ONCE
+        if at_once or recorder.seen % GLANCE == 0:
+            if not math.isfinite(float(value.detach())):
+                return False
+            if not at_once:
+                recorder.glanced()
         if waiting < plan.accumulate:
             continue
         _update(plan, recorder, parameters, closing, epoch, place, rows, value)
@@ -178,12 +194,13 @@ def _update(
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
     optimizer = plan.optimizer
     if not closing:
+        plan.precision.unscale(optimizer)
         if plan.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
         if plan.clip_value is not None:
             torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
         recorder.derived()
-        optimizer.step()  # step 4
+        plan.precision.step(optimizer)  # step 4
     recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
     if plan.zero_grad and not closing:
         optimizer.zero_grad()

@@ -25,7 +25,7 @@ from betahat.trace import Log, Trace
 SMALL = 1_000  # weights that are kept in full
 _MOST = 1 << 22  # numbers of weights that a record may hold, and as many of gradients
 _STEPS = 1 << 17  # steps that a record may hold
-_KEPT = ("losses", "gradients", "weights", "validation", "stride", "seen", "_before")  # as they are
+_KEPT = ("losses", "gradients", "weights", "validation", "stride", "seen", "_before", "_sure")  # as they are
 
 
 class Recorder:
@@ -54,6 +54,7 @@ class Recorder:
         self.first = self._flat(self.parameters)
         self._before = [p.detach().clone() for p in self.parameters]  # the update before the last
         self._after = [p.detach().clone() for p in self.parameters]
+        self._sure: list[Tensor] | None = None
         self._gradient: Tensor | None = None
 
     @staticmethod
@@ -68,10 +69,18 @@ class Recorder:
         found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         self._gradient = self._flat(found) if self.full else _norm(found)
 
+    def glanced(self) -> None:
+        """The loss at the weights after the last update is a number; where not every loss is looked at, keep them."""
+        self._sure = [p.clone() for p in self._after]
+
     def restore(self) -> None:
-        """Put back the last weights of which the loss is known to be a number."""
+        """Put back the last weights of which the loss is known to be a number; steps whose loss was none are let go."""
         with torch.no_grad():
-            torch._foreach_copy_(self.parameters, self._before)
+            torch._foreach_copy_(self.parameters, self._before if self._sure is None else self._sure)
+        finite = np.isfinite(_stacked([v.reshape(()) for v in self.losses]))
+        good = len(finite) if finite.all() else int(finite.argmin())
+        for record in (self.numbers, self.losses, self.gradients, self.weights):
+            del record[good:]
 
     def updated(self, epoch: int, batch: int, rows: int, loss: Tensor, lr: float) -> None:
         """Step 4 is done."""
@@ -118,13 +127,13 @@ class Recorder:
     def trace(self) -> Trace:
         """The record as a Trace."""
         t, p = len(self.numbers), len(self.terms)
-        losses = torch.stack([v.double().reshape(()) for v in self.losses]).cpu().numpy() if t else np.empty(0)
+        losses = _stacked([v.reshape(()) for v in self.losses]) if t else np.empty(0)
         gradients, weights = (_stacked(v) for v in (self.gradients, self.weights))  # (t, p), or (t,)
         epochs, batches, rows, rates, seconds = (
             np.array(column) for column in (zip(*self.numbers, strict=True) if t else [()] * 5)
         )
         if self.full and t:
-            before = np.concatenate([self.first.double().cpu().numpy()[None], weights[:-1]])
+            before = np.concatenate([self.first.cpu().double().numpy()[None], weights[:-1]])
             norms = np.linalg.norm(gradients, axis=1)
             moves = np.linalg.norm(weights - before, axis=1)
         else:
@@ -145,4 +154,4 @@ def _norm(values: Sequence[Tensor]) -> Tensor:
 
 
 def _stacked(values: list[Tensor]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return torch.stack(values).double().cpu().numpy() if values else np.empty(0)
+    return torch.stack(values).cpu().double().numpy() if values else np.empty(0)

@@ -116,6 +116,7 @@ def taken(plan: Plan) -> dict[str, Any]:
         "extra": {name: part.get_extra_state() for name, part in _extra(plan).items()},
         "optimizer": plan.optimizer.state_dict(),
         "scheduler": None if plan.scheduler is None else plan.scheduler.state_dict(),
+        "scaler": None if plan.precision.scaler is None else plan.precision.scaler.state_dict(),
     }
 
 
@@ -135,6 +136,8 @@ def put(state: dict[str, Any], plan: Plan) -> None:
         # A scheduler that is stepped for the first time warns unless the optimizer was stepped before, as it was.
         plan.optimizer._opt_called = True  # type: ignore[attr-defined]
     _optimizer(plan.optimizer, state["optimizer"])
+    if plan.precision.scaler is not None:
+        plan.precision.scaler.load_state_dict(state["scaler"])
 
 
 def _optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Validating: the loss on rows that are not trained on, after each epoch, and stopping when it no longer falls.
 
-Validation(module, feed, loss, recorder, patience=10)
+Validation(module, feed, loss, recorder, 10, Precision(), Ranks())
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from betahat.feed import Feed
 from betahat.modules import evaluating
 from betahat.training.explaining import SPOKEN, retold
 from betahat.training.loop import rows_of
+from betahat.training.precision import Precision
+from betahat.training.ranks import Ranks
 from betahat.training.recorder import Recorder
 
 
@@ -30,8 +32,11 @@ class Validation:
     loss : callable
     recorder : Recorder
         It is told the losses.
-    patience : int, optional
+    patience : int or None
         Epochs without a smaller loss after which to stop; then the weights of the smallest loss are put back.
+    precision : Precision
+    ranks : Ranks
+        Of several processes the loss of the first one counts.
     """
 
     def __init__(
@@ -40,8 +45,11 @@ class Validation:
         feed: Feed,
         loss: Callable[[Any, Any], Tensor],
         recorder: Recorder,
-        patience: int | None = None,
+        patience: int | None,
+        precision: Precision,
+        ranks: Ranks,
     ) -> None:
+        self.precision, self.ranks = precision, ranks
         self.module, self.feed, self.loss, self.recorder, self.patience = module, feed, loss, recorder, patience
         self.best, self.best_epoch = math.inf, 0
         self._weights: dict[str, Tensor] = {}
@@ -64,17 +72,19 @@ class Validation:
             for X, y in self.feed.batches():
                 yhat = None
                 try:
-                    yhat = self.module(X)
-                    total += float(self.loss(yhat, y)) * rows_of(y)
+                    with self.precision.cast():
+                        yhat = self.module(X)
+                        value = self.loss(yhat, y)
                 except SPOKEN as problem:
                     retold(problem, self.module, X, y, yhat)
+                total += float(value) * rows_of(y)
                 rows += rows_of(y)
-        value = total / max(1.0, rows)
-        self.recorder.validation.append((epoch, value))
+        mean = self.ranks.agree(total / max(1.0, rows))[0]
+        self.recorder.validation.append((epoch, mean))
         if self.patience is None:
             return ""
-        if value < self.best:
-            self.best, self.best_epoch = value, epoch
+        if mean < self.best:
+            self.best, self.best_epoch = mean, epoch
             self._weights = {name: v.detach().clone() for name, v in self.module.state_dict().items()}
             return ""
         if epoch - self.best_epoch < self.patience:
