@@ -71,6 +71,10 @@ class Log:
         The learning rate, and the time since the beginning.
     validation : array (e, 2)
         An epoch and the loss on the validation set after it, a row for each time that it was computed.
+    stride : int
+        Of a long training every so many-th step is kept, the first one first.
+    weights : int
+        How many the model has; the trace holds them all, or those that its `terms` name.
     """
 
     epochs: npt.NDArray[np.int64]
@@ -81,6 +85,8 @@ class Log:
     rates: Array
     seconds: Array
     validation: Array
+    stride: int = 1
+    weights: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,6 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
     """One pass over the batches; whether every loss was a number."""
     module, optimizer = plan.module, plan.optimizer
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     closing = isinstance(optimizer, torch.optim.LBFGS)
     waiting = place = rows = 0
     value: Any = None
@@ -135,30 +134,26 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
         waiting, rows = waiting + 1, rows + rows_of(y)
         # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
         value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
-        looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
-        if looked and not math.isfinite(float(value.detach())):
+        looked = value.is_cpu or recorder.seen % _GLANCE == 0
+        if looked and not math.isfinite(value.item()):
             return False
         if waiting < plan.accumulate:
             continue
-        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value)
         waiting = rows = 0
     if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
-        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value)
     if place == 0:
         raise errors.nothing_fed(plan.feed.label)
     return True
 
 
-def _update(
-    plan: Plan, recorder: Recorder, parameters: list[Any], closing: bool, epoch: int, place: int, rows: int, value: Any
-) -> None:
+def _update(plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: int, rows: int, value: Any) -> None:
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
     optimizer = plan.optimizer
     if not closing:
-        if plan.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-        if plan.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+        if plan.clip_norm is not None or plan.clip_value is not None:
+            _clip(plan)
         recorder.derived()
         optimizer.step()  # step 4
     recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
@@ -170,10 +165,19 @@ def _update(
         looker.stepped(epoch, place, rows)
 
 
+def _clip(plan: Plan) -> None:
+    """Cut down the gradients of whatever the optimizer moves."""
+    parameters = [p for group in plan.optimizer.param_groups for p in group["params"]]
+    if plan.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+    if plan.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+
+
 def _scheduled(scheduler: Any, recorder: Recorder) -> None:
     """Step a scheduler; the one that waits for a plateau is told the loss."""
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(recorder.validation[-1][1] if recorder.validation else recorder.last_loss())
+        scheduler.step(recorder.validated_last if recorder.validation else recorder.last_loss())
     else:
         scheduler.step()
 

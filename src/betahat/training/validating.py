@@ -57,7 +57,7 @@ class Validation:
                 total += float(self.loss(yhat, y)) * rows_of(y)
                 rows += rows_of(y)
         value = total / max(1.0, rows)
-        self.recorder.validation.append((epoch, value))
+        self.recorder.validated(epoch, value)
         if self.patience is None:
             return ""
         if value < self.best:
