@@ -36,6 +36,7 @@ from betahat.training.fast import WORTH, leap, slow
 from betahat.training.loop import Ended, Plan, run
 from betahat.training.rates import made
 from betahat.training.recorder import Recorder
+from betahat.training.showing import checked, shown
 from betahat.training.validating import Validation
 
 
@@ -68,6 +69,7 @@ def train(
     validation: Any = None,
     patience: int | None = None,
     fast: bool | None = None,
+    progress: bool | float = True,
 ) -> LinearFit | ModuleFit:
     """Train a module, and keep a record of every step.
 
@@ -116,6 +118,9 @@ def train(
         A linear module under a squared loss, in one batch, by SGD, Adam or AdamW, can go all the way from moments: the
         same weights up to rounding, at a cost that does not depend on the rows. True asks for that, False for the plain
         loop; when left out it is taken where there is much to save (n · p · epochs above five million).
+    progress : bool or float
+        Where a loop lasts: a bar on a terminal, one live line in a notebook, both gone at the end; else, in a log, a
+        line on standard error every 30 seconds, or so many as this says. False shows nothing.
 
     Returns
     -------
@@ -139,6 +144,7 @@ def train(
     """
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
     _truths(zero_grad=zero_grad, fast=fast)
+    checked(progress)
     ready(module, loss, optimizer)
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
@@ -188,7 +194,7 @@ def train(
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
     plan = Plan(
         module, feed, measured, optimizer, int(epochs), zero_grad, scheduler, every, clip_norm, clip_value, accumulate,
-        onlookers,
+        onlookers, progress,
     )  # fmt: skip
     reduction = squares(loss) if layer is not None and feed.problem is not None else None
     if layer is not None and reduction is not None:
@@ -209,7 +215,8 @@ def train(
 def _walked(plan: Plan, recorder: Recorder) -> Ended:
     """The loop; that of least squares where it was asked for."""
     walk = marquardt.run if isinstance(plan.optimizer, marquardt.Marquardt) else run
-    return walk(plan, recorder)
+    with shown(plan, recorder) as seen:
+        return walk(seen, recorder)
 
 
 def _line(

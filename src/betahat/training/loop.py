@@ -57,6 +57,8 @@ class Plan:
     accumulate : int
         Batches whose gradients are added before an update.
     onlookers : sequence of Onlooker
+    progress : bool or float
+        Whether to show how far it is; a number of seconds between two lines in a log.
     """
 
     module: nn.Module
@@ -71,6 +73,7 @@ class Plan:
     clip_value: float | None = None
     accumulate: int = 1
     onlookers: Sequence[Onlooker] = field(default=())
+    progress: bool | float = True
 
 
 @dataclass(frozen=True)

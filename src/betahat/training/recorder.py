@@ -31,6 +31,7 @@ _MOST = 1 << 22  # numbers of weights that a record may hold, as many of gradien
 _STEPS = 1 << 17  # steps that a record may hold, and epochs with a validation loss
 _LAP = 64  # steps after which what was written down is moved to where it stays
 _COLUMNS = 5  # epoch, batch, rows, learning rate, seconds
+_PLAIN = ("stride", "seen", "validation", "validated_last", "validations", "validation_stride")  # kept as they are
 
 
 class Recorder:
@@ -56,7 +57,7 @@ class Recorder:
         self.befores: list[Tensor] = []  # as blocks, from when on they are not the weights after the last step kept
         self.weights: list[Tensor] = []
         self.validation: list[tuple[int, float]] = []
-        self.validated_last, self._validations, self._validation_stride = math.nan, 0, 1
+        self.validated_last, self.validations, self.validation_stride = math.nan, 0, 1
         self.begun = time.perf_counter()
         self._sample = Sample(self.parameters, self.apart) if self.apart > 1 else None
         like = [p.detach() for p in self.parameters]
@@ -104,12 +105,39 @@ class Recorder:
     def validated(self, epoch: int, loss: float) -> None:
         """The loss on the validation set after an epoch is known."""
         self.validated_last = loss
-        if self._validations % self._validation_stride == 0:
+        if self.validations % self.validation_stride == 0:
             self.validation.append((epoch, loss))
             if len(self.validation) >= _STEPS:
                 del self.validation[1::2]
-                self._validation_stride *= 2
-        self._validations += 1
+                self.validation_stride *= 2
+        self.validations += 1
+
+    def kept(self) -> dict[str, Any]:
+        """The record between two steps, as tensors and numbers; `resumed` goes on from it."""
+        self._look()
+        numbers = torch.tensor(self.numbers, dtype=torch.float64).reshape(-1, _COLUMNS)
+        return {name: getattr(self, name) for name in _PLAIN} | {
+            "first": self.first,
+            "numbers": numbers,
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "records": [torch.cat(blocks) if blocks else None for blocks, _ in self._records()],
+            "slates": [slate.block for slate in self._slates()],
+            "turn": 0 if self._sample is None else self._sample.turn,
+            "seconds": time.perf_counter() - self.begun,
+        }
+
+    def resumed(self, kept: dict[str, Any]) -> None:
+        """Go on from what `kept` kept, with the same parameters."""
+        for name in (*_PLAIN, "first"):
+            setattr(self, name, kept[name])
+        self.numbers, self.losses = (array("d", kept[name].ravel().tolist()) for name in ("numbers", "losses"))
+        for (blocks, _), block in zip(self._records(), kept["records"], strict=True):
+            blocks[:] = [] if block is None else [block]
+        for slate, block in zip(self._slates(), kept["slates"], strict=True):
+            slate.block.copy_(block)
+        if self._sample is not None:
+            self._sample.turn = kept["turn"]
+        self.begun = time.perf_counter() - kept["seconds"]
 
     def last_loss(self) -> float:
         """The loss of the last step kept; on another device this waits for it."""
@@ -147,6 +175,10 @@ class Recorder:
         """What is kept of gradients and of the weights before and after, in blocks, and what is being written."""
         blocks = (self.gradients, self.befores, self.weights)
         return list(zip(blocks, (self._slopes, self._befores, self._afters), strict=True))
+
+    def _slates(self) -> list[Slate]:
+        """All that is being written."""
+        return [slate for _, slate in self._records()] + ([] if self._sample is None else [self._sample.pages])
 
     def _kept(self) -> list[int]:
         """The rows of the slates, since the last lap, whose steps are kept."""
