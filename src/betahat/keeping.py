@@ -15,6 +15,7 @@ import json
 import os
 import struct
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,8 @@ def _checksum(content: bytes) -> str:
     return digest.hexdigest()
 
 
-def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> None:
-    """Write a file beside its place and rename it, so that it is there whole or not at all.
+def write_whole(path: str | Path, content: bytes | Iterable[bytes], *, again: bool = False) -> None:
+    """Write a file, given at once or in parts, beside its place and rename it: it is there whole or not at all.
 
     What is written `again` and again has one name beside its place, so that a killed run leaves nothing that piles up.
     """
@@ -118,7 +119,7 @@ def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> Non
         raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            stream.writelines([content] if isinstance(content, bytes) else content)
             stream.flush()
             os.fsync(stream.fileno())
         umask = os.umask(0)

@@ -108,7 +108,7 @@ def cell_line() -> Iterator[Callable[[str], None]]:
     """One line below a notebook's cell, which each text replaces, and which is empty at the end."""
     from IPython.display import display
 
-    handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    handle = display({"text/plain": ""}, raw=True, display_id=True)
     try:
         yield lambda text: handle.update({"text/plain": text}, raw=True)
     finally:

@@ -26,7 +26,7 @@ from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
 from betahat.outcome import LinearFit
 from betahat.roads import gather
-from betahat.trace import Trace
+from betahat.trace import Log, Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
 from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready
@@ -243,7 +243,9 @@ def _line(
     if fast or (fast is None and much and not against):
         path = leap(plan, layer, gathered.sums, reduction)
         names = tuple(problem.design.names)
-        trace = Trace(names, gathered.sums.rows, path.losses, path.gradients, path.weights[:-1], path.weights[1:])
+        rows, before, after = gathered.sums.rows, path.weights[:-1], path.weights[1:]
+        log = Log.of_epochs(rows, path.gradients, before, after, optimizer.param_groups[0]["lr"])
+        trace = Trace(names, rows, path.losses, path.gradients, before, after, log)
         road = "every epoch was computed from the moments, which does not depend on the number of rows"
         ended = Ended(len(trace), "diverged" if path.diverged else "")
         if path.diverged:
