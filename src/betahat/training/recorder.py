@@ -23,13 +23,14 @@ import torch
 from torch import Tensor
 
 from betahat.trace import Log, Trace
-from betahat.training.slate import Sample, Slate
+from betahat.training.slate import Slate
 
 SMALL = 1_000  # weights that are kept in full
 SAMPLE = 100  # of more, at most so many are
 _MOST = 1 << 22  # numbers of weights that a record may hold, as many of gradients, and, once thinned, of weights before
 _STEPS = 1 << 17  # steps that a record may hold, and epochs with a validation loss
-_LAP = 64  # steps after which what was written down is moved to where it stays
+_LAP = 64  # steps after which what was written down is moved to where it stays; of very large models, fewer
+_ROOM = 1 << 21  # numbers that may be written down until then
 _COLUMNS = 5  # epoch, batch, rows, learning rate, seconds
 _PLAIN = ("stride", "seen", "validation", "validated_last", "validations", "validation_stride")  # kept as they are
 
@@ -59,14 +60,12 @@ class Recorder:
         self.validation: list[tuple[int, float]] = []
         self.validated_last, self.validations, self.validation_stride = math.nan, 0, 1
         self.begun = time.perf_counter()
-        self._sample = Sample(self.parameters, self.apart) if self.apart > 1 else None
-        like = [p.detach() for p in self.parameters]
-        if self._sample is not None:
-            like = [self._sample.slope(like)]  # a row as long as any other; the norm in front is of nothing
-        self._slopes, self._befores, self._afters = (Slate(like, _LAP) for _ in range(3))
+        self.lap = min(_LAP, max(2, _ROOM // max(1, size)))
+        self._slopes, self._afters = Slate(self.parameters, self.lap), Slate(self.parameters, self.lap)
         for row in (-1, -2):  # as if there had been steps before the first, which changed nothing
-            self._afters.write(row, like)
-        self.first = self._afters.rows([-1])  # (1, w)
+            self._afters.write(row, [p.detach() for p in self.parameters])
+        self._last = self._afters.block[-1].clone()  # (p,): the weights before this lap
+        self.first = self._row(self._afters.block[-1:], self._last[None]).cpu().clone()  # (1, w)
         self._derived = False
 
     def derived(self) -> None:
@@ -74,32 +73,26 @@ class Recorder:
         if self.seen % self.stride:
             return
         found = [_dense(p) if (g := p.grad) is None or g.is_sparse else g for p in self.parameters]
-        self._slopes.write(self.seen % _LAP, found if self._sample is None else [self._sample.slope(found)])
+        self._slopes.write(self.seen % self.lap, found)
         self._derived = True
 
     def restore(self) -> None:
         """Put back the last weights of which the loss is known to be a number."""
-        parts = self._afters.parts[self.seen % _LAP - 2] if self._sample is None else self._sample.before()
         with torch.no_grad():
-            torch._foreach_copy_(self.parameters, parts)
+            torch._foreach_copy_(self.parameters, self._afters.parts[self.seen % self.lap - 2])
 
     def updated(self, epoch: int, batch: int, rows: int, loss: Tensor, lr: float) -> None:
         """Step 4 is done."""
-        kept, row = self.seen % self.stride == 0, self.seen % _LAP
+        kept, row = self.seen % self.stride == 0, self.seen % self.lap
         if kept and not self._derived:  # an optimizer that asks for gradients by itself
             self.derived()
         self._derived = False
-        if self._sample is None:
-            self._afters.write_resting(row, self.parameters)
-            if kept and self.stride > 1:
-                self._befores.block[row] = self._afters.block[row - 1]
-        elif (moved := self._sample.moved(self.parameters, kept)) is not None:
-            self._befores.block[row], self._afters.block[row] = moved
+        self._afters.write_resting(row, self.parameters)
         self.seen += 1
         if kept:
             self.waiting.append(loss.item() if loss.is_cpu else loss.detach())
             self.numbers.extend((epoch, batch, rows, lr, time.perf_counter() - self.begun))
-        if row == _LAP - 1:
+        if row == self.lap - 1:
             self._gather()
 
     def validated(self, epoch: int, loss: float) -> None:
@@ -120,9 +113,8 @@ class Recorder:
             "first": self.first,
             "numbers": numbers,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
-            "records": [torch.cat(blocks) if blocks else None for blocks, _ in self._records()],
-            "slates": [slate.block for slate in self._slates()],
-            "turn": 0 if self._sample is None else self._sample.turn,
+            "records": [torch.cat(blocks) if blocks else None for blocks in self._records()],
+            "lap": [self._slopes.block, self._afters.block, self._last],
             "seconds": time.perf_counter() - self.begun,
         }
 
@@ -131,12 +123,10 @@ class Recorder:
         for name in (*_PLAIN, "first"):
             setattr(self, name, kept[name])
         self.numbers, self.losses = (array("d", kept[name].ravel().tolist()) for name in ("numbers", "losses"))
-        for (blocks, _), block in zip(self._records(), kept["records"], strict=True):
+        for blocks, block in zip(self._records(), kept["records"], strict=True):
             blocks[:] = [] if block is None else [block]
-        for slate, block in zip(self._slates(), kept["slates"], strict=True):
-            slate.block.copy_(block)
-        if self._sample is not None:
-            self._sample.turn = kept["turn"]
+        for values, held in zip((self._slopes.block, self._afters.block, self._last), kept["lap"], strict=True):
+            values.copy_(held)
         self.begun = time.perf_counter() - kept["seconds"]
 
     def last_loss(self) -> float:
@@ -154,12 +144,12 @@ class Recorder:
         self._look()
         epochs, batches, rows, rates, seconds = np.array(self.numbers).reshape(-1, _COLUMNS).T
         gradients, befores, weights = (
-            torch.cat([*blocks, slate.rows(self._kept())]).double().numpy()  # (t, w): all weights, or a norm and some
-            for blocks, slate in self._records()
+            torch.cat([*blocks, new]).double().numpy()  # (t, w): all weights, or a norm and some
+            for blocks, new in zip(self._records(), self._taken(self.seen - self.seen % self.lap), strict=True)
         )
         path = np.concatenate([self.first.double().numpy(), weights])  # (t + 1, w)
         before, after = path[:-1] if self.stride == 1 else befores, path[1:]
-        if self._sample is None:
+        if self.apart == 1:
             norms, moves = np.linalg.norm(gradients, axis=1), np.linalg.norm(after - before, axis=1)
         else:
             norms, moves = gradients[:, 0], after[:, 0]
@@ -171,19 +161,26 @@ class Recorder:
         terms, last = self.terms[:: self.apart], int(rows[-1]) if len(rows) else 0
         return Trace(terms, last, np.array(self.losses), gradients, before, after, log)
 
-    def _records(self) -> list[tuple[list[Tensor], Slate]]:
-        """What is kept of gradients and of the weights before and after, in blocks, and what is being written."""
-        blocks = (self.gradients, self.befores, self.weights)
-        return list(zip(blocks, (self._slopes, self._befores, self._afters), strict=True))
+    def _records(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """What is kept of gradients and of the weights before and after, in blocks."""
+        return self.gradients, self.befores, self.weights
 
-    def _slates(self) -> list[Slate]:
-        """All that is being written."""
-        return [slate for _, slate in self._records()] + ([] if self._sample is None else [self._sample.pages])
+    def _taken(self, begun: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of the steps of a lap that began after so many steps."""
+        rows = [step - begun for step in range(begun, self.seen) if step % self.stride == 0]
+        slopes, befores, afters = (
+            self._slopes.block[rows], self._afters.block[[r - 1 for r in rows]], self._afters.block[rows],
+        )  # fmt: skip
+        if rows[:1] == [0]:
+            befores[0] = self._last
+        moved = afters if self.apart == 1 else afters - befores
+        return self._row(slopes, slopes).cpu(), self._row(befores, befores).cpu(), self._row(afters, moved).cpu()
 
-    def _kept(self) -> list[int]:
-        """The rows of the slates, since the last lap, whose steps are kept."""
-        begun = self.seen - self.seen % _LAP
-        return [step - begun for step in range(begun, self.seen) if step % self.stride == 0]
+    def _row(self, values: Tensor, measured: Tensor) -> Tensor:
+        """All numbers (t, p) of a small model; of a large one the norms of what is measured, and a sample of them."""
+        if self.apart == 1:
+            return values
+        return torch.cat([torch.linalg.vector_norm(measured, dim=1, keepdim=True), values[:, :: self.apart]], dim=1)
 
     def _look(self) -> None:
         """Look at the losses that wait; on another device this waits for them, for all of them at once."""
@@ -198,15 +195,15 @@ class Recorder:
         What stood before the steps that stay is known now, and not later.
         """
         self._look()
-        kept = [row for row in range(_LAP) if (self.seen - _LAP + row) % self.stride == 0]
-        for blocks, slate in self._records():
+        for blocks, new in zip(self._records(), self._taken(self.seen - self.lap), strict=True):
             if self.stride > 1 or blocks is not self.befores:
-                blocks.append(slate.rows(kept))
+                blocks.append(new)
+        self._last.copy_(self._afters.block[-1])
         if len(self.losses) < self.most:
             return
         if self.stride == 1:
             self.befores[:] = [torch.cat([self.first, *self.weights])[:-1]]
-        for blocks, _ in self._records():
+        for blocks in self._records():
             blocks[:] = [torch.cat(blocks)[::2].clone()]
         self.numbers = array("d", np.array(self.numbers).reshape(-1, _COLUMNS)[::2].ravel())
         self.losses = self.losses[::2]

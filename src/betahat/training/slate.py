@@ -1,7 +1,7 @@
 """Slate: rows of numbers that are written again and again into the same memory, which costs less than new tensors.
 
     slate = Slate(parameters, 64)
-    slate.write(k, [p.grad for p in parameters]); slate.rows(range(k + 1))
+    slate.write(k, [p.grad for p in parameters]); slate.block[k]
 
 In a loop whose step takes some dozens of microseconds every call of torch counts. Weights on the CPU stay where they
 are in memory, so that they are read through NumPy, which is told once where that is, and again when they have moved.
@@ -27,13 +27,17 @@ class Slate:
         The tensors' shapes; numbers are kept as at least float32.
     rows : int
 
+    Attributes
+    ----------
+    block : Tensor (rows, p)
+
     Examples
     --------
     >>> weights = [torch.tensor([[1.0, 2.0]]), torch.tensor([3.0])]
     >>> slate = Slate(weights, 2)
     >>> slate.write(1, weights)
-    >>> slate.rows([1]).tolist()
-    [[1.0, 2.0, 3.0]]
+    >>> slate.block[1].tolist()
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(self, like: Sequence[Tensor], rows: int) -> None:
@@ -67,57 +71,7 @@ class Slate:
             else:
                 line[self._places[i]] = numbers
 
-    def rows(self, chosen: Sequence[int]) -> Tensor:
-        """A copy of some rows, on the CPU."""
-        return self.block[list(chosen)].cpu()
-
     def _readable(self, tensor: Tensor) -> Any:
         """An array over a tensor's own memory; None where NumPy could not read it as it lies."""
         plain = tensor.is_cpu and tensor.dtype == self.block.dtype and tensor.is_contiguous()
         return tensor.detach().numpy().reshape(-1) if plain else None
-
-
-class Sample:
-    """Of tensors with many numbers: norms over all of them, and every so many-th, as one row (1 + m,).
-
-    Parameters
-    ----------
-    parameters : sequence of Tensor
-    apart : int
-        Every so many-th number is taken, the first one first.
-
-    Examples
-    --------
-    >>> sample = Sample([torch.arange(5.0)], 2)
-    >>> sample.moved([torch.arange(5.0) + 2], keep=True)[1].tolist()  # |2, 2, 2, 2, 2|, and three weights
-    [4.4721360206604, 2.0, 4.0, 6.0]
-    """
-
-    def __init__(self, parameters: Sequence[Tensor], apart: int) -> None:
-        self.apart, self.turn = apart, 0
-        self.pages = Slate(parameters, 3)  # the weights before the last update and after it, by turns; room
-        for page in (0, 1):
-            self.pages.write(page, [p.detach() for p in parameters])
-
-    def before(self) -> list[Tensor]:
-        """The weights before the last update, in the tensors' shapes."""
-        return self.pages.parts[1 - self.turn]
-
-    def slope(self, gradients: list[Tensor]) -> Tensor:
-        """The row of gradients."""
-        self.pages.write(2, gradients)
-        return self._row(2)
-
-    def moved(self, parameters: Sequence[Tensor], keep: bool) -> tuple[Tensor, Tensor] | None:
-        """The rows of weights before and after an update, with its norm; None where they are not to be kept."""
-        self.turn = 1 - self.turn
-        self.pages.write_resting(self.turn, parameters)
-        if not keep:
-            return None
-        torch.sub(self.pages.block[self.turn], self.pages.block[1 - self.turn], out=self.pages.block[2])
-        return self._row(1 - self.turn), self._row(self.turn)
-
-    def _row(self, page: int) -> Tensor:
-        """The norm of what is in the third page, and a sample of a page."""
-        norm = torch.linalg.vector_norm(self.pages.block[2])
-        return torch.cat([norm.reshape(1), self.pages.block[page, :: self.apart]])
