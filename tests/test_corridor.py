@@ -15,7 +15,7 @@ HOUSE = Path(betahat.__file__).parent
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
     "formula", "strips", "encoding", "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
-    "doubled", "sums", "derive", "direct", "update", "epochs", "trace", "covariance", "questions", "outcome",
+    "doubled", "sums", "derive", "direct", "update", "epochs", "records", "trace", "covariance", "questions", "outcome",
     "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
     "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
     "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",

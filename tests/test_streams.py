@@ -327,7 +327,7 @@ def on_terminal(monkeypatch):
         screen = Terminal() if screen is None else screen
         with monkeypatch.context() as patched:
             patched.setattr(sys, "stderr", screen)
-            patched.setattr(progress, "_PATIENCE", -1.0)
+            patched.setattr(progress, "PATIENCE", -1.0)
             patched.setenv("TERM", "xterm")
             patched.setenv("COLUMNS", "200")
             call()

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 import betahat as bh
 from betahat.errors import OptionError
+from betahat.training.slate import Slate
 
 ROWS = 60
 
@@ -274,6 +275,8 @@ def same(a, b, where=""):
         assert len(a) == len(b), where
         for name in a if isinstance(a, dict) else range(len(a)):
             same(a[name], b[name], f"{where}.{name}")
+    elif isinstance(a, Slate):
+        same(a.block, b.block, where)
     elif isinstance(a, torch.Tensor):
         assert (a.dtype, a.shape) == (b.dtype, b.shape), where
         assert torch.equal(*(v.detach().contiguous().reshape(-1).view(torch.uint8) for v in (a, b))), where
@@ -490,8 +493,10 @@ def test_a_long_record_is_thinned_alike_and_the_file_stays_small(tmp_path, monke
     from betahat.training import recorder
 
     monkeypatch.setattr(recorder, "_STEPS", 16)
+    monkeypatch.setattr(recorder, "_LAP", 8)
+    monkeypatch.setattr(recorder, "SAMPLE", 2)
     path = tmp_path / "run.checkpoint"
-    for training, small in ((line, 1_000), (own_generator, 2)):  # in full, and norms only
+    for training, small in ((line, 1_000), (own_generator, 2)):  # in full, and norms with a sample
         monkeypatch.setattr(recorder, "SMALL", small)
         _, expected = trained(training, 1, tmp_path, epochs=40)
         for epochs in (10, 40):
@@ -500,7 +505,7 @@ def test_a_long_record_is_thinned_alike_and_the_file_stays_small(tmp_path, monke
         assert len(fit.trace) < 40
         path.unlink()
     sizes = []
-    for epochs in (200, 300):
+    for epochs in (256, 512):
         trained(line, 1, tmp_path, epochs=epochs, checkpoint=path)
         sizes.append(path.stat().st_size)
     assert sizes[1] - sizes[0] < 64  # the digits of larger counts

@@ -16,7 +16,7 @@ import os
 import re
 import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,8 @@ def _checksum(content: bytes) -> str:
     return digest.hexdigest()
 
 
-def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> None:
-    """Write a file beside its place and rename it, so that it is there whole or not at all.
+def write_whole(path: str | Path, content: bytes | Iterable[bytes], *, again: bool = False) -> None:
+    """Write a file, given at once or in parts, beside its place and rename it: it is there whole or not at all.
 
     What is written `again` and again has one name beside its place, so that a killed run leaves nothing that piles up.
     """
@@ -127,7 +127,7 @@ def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> Non
         raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            stream.writelines([content] if isinstance(content, bytes) else content)
             stream.flush()
             os.fsync(stream.fileno())
         umask = os.umask(0)

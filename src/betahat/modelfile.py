@@ -32,7 +32,7 @@ from betahat.keeping import (
     write_whole,
 )  # fmt: skip
 from betahat.outcome import LinearFit
-from betahat.trace import Trace
+from betahat.trace import Log, Trace
 
 #: what a model file says of a fit besides its tensors: name → the kinds that it may be of
 _ENTRIES: dict[str, tuple[type, ...]] = {
@@ -55,11 +55,16 @@ def save(fit: LinearFit, path: str | Path) -> None:
         "fit": {name: getattr(fit, name) for name in _ENTRIES},
         "spectrum": fit.spectrum,
         "covariance": _stated(fit.chosen),
+        "traced": list(fit.trace.terms),
         "steps": [[i, fit.trace.rows, loss] for i, loss in enumerate(fit.trace.losses.tolist(), 1)],
     }
     trace = {"gradient": fit.trace.gradients, "before": fit.trace.before, "after": fit.trace.after}
     stack = {name: torch.from_numpy(values.copy()) for name, values in trace.items()}
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    if fit.trace.log is not None:
+        log = fit.trace.log
+        meta["log"] = {"stride": log.stride, "weights": log.weights}
+        tensors |= {"log": torch.from_numpy(log.table()), "validation": torch.from_numpy(log.validation.copy())}
     if fit.null is not None:
         tensors["null"] = fit.null
     if fit.chosen is not None:
@@ -76,6 +81,17 @@ def _stated(chosen: Covariance | None) -> dict[str, Any] | None:
         return None
     joint = chosen.joint if math.isfinite(chosen.joint) else None
     return {"kind": chosen.kind, "joint": joint, "words": chosen.words, "notes": list(chosen.notes)}
+
+
+def _log(meta: dict[str, Any], tensors: dict[str, torch.Tensor], losses: Any) -> Log | None:
+    """What a loop in batches left besides; None for a descent from moments, and in files of earlier versions."""
+    kept = meta.get("log")
+    if kept is None:
+        return None
+    numbers = tensors["log"].double().numpy()
+    if numbers.shape != (len(losses), 7) or any(type(kept[name]) is not int for name in ("stride", "weights")):
+        raise ValueError("the log of its learning does not belong to its steps")
+    return Log.of_table(numbers, tensors["validation"].double().numpy(), kept["stride"], kept["weights"])
 
 
 def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], names: tuple[str, ...]) -> Covariance | None:
@@ -122,8 +138,9 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
     """Make the Fit again, with every entry checked to be of its kind."""
     design = design_in(meta["design"])
     p, k = len(design.names), len(design.names) - design.intercept
+    traced = tuple(strings(meta.get("traced", list(design.names)), list))  # the weights in the trace
     shapes = {"coef": (p,), "unscaled": (p, p), "center": (k,)} | dict.fromkeys(
-        ("gradient", "before", "after"), (len(meta["steps"]), p)
+        ("gradient", "before", "after"), (len(meta["steps"]), len(traced))
     )
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
@@ -157,7 +174,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
         unscaled=tensors["unscaled"],
         center=tensors["center"],
         tally=Tally(**meta["tally"]),
-        trace=Trace(design.names, steps[0][1] if steps else 0, losses, gradients, before, after),
+        trace=Trace(traced, steps[0][1] if steps else 0, losses, gradients, before, after, _log(meta, tensors, losses)),
         dropped=dropped,
         remarks=tuple(remarks),
         chosen=_chosen(meta, tensors, design.names),

@@ -28,7 +28,7 @@ from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
 from betahat.outcome import LinearFit
 from betahat.roads import gather
-from betahat.trace import Trace
+from betahat.trace import Log, Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
 from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
@@ -43,6 +43,7 @@ from betahat.training.rates import made
 from betahat.training.recorder import Recorder
 from betahat.training.resuming import followed, is_there, kept_in, resumed
 from betahat.training.sharing import Spread, same_call, same_data, shared
+from betahat.training.showing import checked, shown
 from betahat.training.validating import Validation
 
 
@@ -80,6 +81,7 @@ def train(
     checkpoint_every: float | None = None,
     device: str | torch.device | None = None,
     precision: str | None = None,
+    progress: bool | float = True,
 ) -> LinearFit | ModuleFit:
     """Train a module, and keep a record of every step.
 
@@ -142,6 +144,9 @@ def train(
     precision : {"bfloat16", "float16"}, optional
         Take the matrix products of a float32 module in half the bits (`torch.autocast`). Losses are scaled for float16,
         and steps whose gradients overflow by that skipped; the gradients in the trace are the unscaled ones.
+    progress : bool or float
+        Where a loop lasts: a bar on a terminal, one live line in a notebook, both gone at the end; else, in a log, a
+        line on standard error every 30 seconds, or so many as this says. False shows nothing.
 
     Returns
     -------
@@ -173,6 +178,7 @@ def train(
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
     _truths(zero_grad=zero_grad, fast=fast)
     kept_in(checkpoint, checkpoint_every, optimizer, fast)
+    checked(progress)
     ready(module, loss, optimizer)
     scheduled(scheduler, optimizer)
     ranks, tangents = here(), isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES
@@ -243,7 +249,7 @@ def train(
     ranks.same_order(generator)
     plan = Plan(
         module, feed if ranks.alone else shared(feed, ranks), measured, optimizer, int(epochs), zero_grad, scheduler,
-        every, clip_norm, clip_value, accumulate, onlookers, precision=bits,
+        every, clip_norm, clip_value, accumulate, onlookers, precision=bits, progress=progress,
         derive=None if ranks.alone else Spread(module, measured, feed.terms, ranks, bits),
     )  # fmt: skip
     asked = {"batch_size": batch_size, "shuffle": shuffle, "patience": patience, "lr": lr, "precision": precision}
@@ -270,7 +276,8 @@ def train(
 def _walked(plan: Plan, recorder: Recorder) -> Ended:
     """The loop, or that of least squares where it was asked for; kept where there is a checkpoint."""
     walk = marquardt.run if isinstance(plan.optimizer, marquardt.Marquardt) else run
-    ended = followed(plan, recorder, walk)
+    with shown(plan, recorder) as seen:
+        ended = followed(seen, recorder, walk)
     if isinstance(plan.derive, Spread):
         plan.derive.over()
     here().same_end(plan.module, plan.feed.tally if plan.feed.own else None)
@@ -301,7 +308,9 @@ def _line(
     if fast or (fast is None and much and not against):
         path = leap(plan, layer, gathered.sums, reduction)
         names = tuple(problem.design.names)
-        trace = Trace(names, gathered.sums.rows, path.losses, path.gradients, path.weights[:-1], path.weights[1:])
+        rows, before, after = gathered.sums.rows, path.weights[:-1], path.weights[1:]
+        log = Log.of_epochs(rows, path.gradients, before, after, optimizer.param_groups[0]["lr"])
+        trace = Trace(names, rows, path.losses, path.gradients, before, after, log)
         road = "every epoch was computed from the moments, which does not depend on the number of rows"
         ended = Ended(len(trace), "diverged" if path.diverged else "")
         if path.diverged:

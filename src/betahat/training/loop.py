@@ -80,6 +80,8 @@ class Plan:
     precision : Precision
     derive : callable or None
         From X, y and `accumulate` to the loss: steps 1 to 3 where several processes take them together.
+    progress : bool or float
+        Whether to show how far it is; a number of seconds between two lines in a log.
     """
 
     module: nn.Module
@@ -97,6 +99,7 @@ class Plan:
     begin: Place = Place()
     precision: Precision = field(default=Precision())
     derive: Callable[[Any, Any, int], Tensor] | None = None
+    progress: bool | float = True
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,6 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
     """One pass over the batches, or over those that are left of it; whether every loss was a number."""
     module, optimizer = plan.module, plan.optimizer
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     closing = isinstance(optimizer, torch.optim.LBFGS)
     waiting, place, rows = 0, done, 0
     value: Any = None
@@ -173,32 +175,28 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
         value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
         at_once = value.device.type in AT_ONCE
         if at_once or recorder.seen % GLANCE == 0:
-            if not math.isfinite(float(value.detach())):
+            if not math.isfinite(value.item()):
                 return False
             if not at_once:
                 recorder.glanced()
         if waiting < plan.accumulate:
             continue
-        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value)
         waiting = rows = 0
     if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
-        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value)
     if place == 0:
         raise errors.nothing_fed(plan.feed.label)
     return True
 
 
-def _update(
-    plan: Plan, recorder: Recorder, parameters: list[Any], closing: bool, epoch: int, place: int, rows: int, value: Any
-) -> None:
+def _update(plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: int, rows: int, value: Any) -> None:
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
     optimizer = plan.optimizer
     if not closing:
         plan.precision.unscale(optimizer)
-        if plan.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-        if plan.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+        if plan.clip_norm is not None or plan.clip_value is not None:
+            _clip(plan)
         recorder.derived()
         plan.precision.step(optimizer)  # step 4
     recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
@@ -210,10 +208,19 @@ def _update(
         looker.stepped(epoch, place, rows)
 
 
+def _clip(plan: Plan) -> None:
+    """Cut down the gradients of whatever the optimizer moves."""
+    parameters = [p for group in plan.optimizer.param_groups for p in group["params"]]
+    if plan.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+    if plan.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+
+
 def _scheduled(scheduler: Any, recorder: Recorder) -> None:
     """Step a scheduler; the one that waits for a plateau is told the loss."""
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(recorder.validation[-1][1] if recorder.validation else recorder.last_loss())
+        scheduler.step(recorder.validated_last if recorder.validation else recorder.last_loss())
     else:
         scheduler.step()
 

@@ -80,7 +80,7 @@ class Validation:
                 total += float(value) * rows_of(y)
                 rows += rows_of(y)
         mean = self.ranks.agree(total / max(1.0, rows))[0]
-        self.recorder.validation.append((epoch, mean))
+        self.recorder.validated(epoch, mean)
         if self.patience is None:
             return ""
         if mean < self.best:
