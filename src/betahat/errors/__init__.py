@@ -18,3 +18,4 @@ from betahat.errors.reading import *  # noqa: F403
 from betahat.errors.tabling import *  # noqa: F403
 from betahat.errors.testing import *  # noqa: F403
 from betahat.errors.training import *  # noqa: F403
+from betahat.errors.watching import *  # noqa: F403

@@ -1,0 +1,101 @@
+"""Listening: the three places in torch where a loop can be heard, and who is told.
+
+    begin(watcher); ...; end(watcher)
+
+While anybody listens, `torch.autograd.backward` is a function of ours that calls it, and two hooks hang on all
+optimizers; with the last listener they are gone. Each thread's innermost listener hears what that thread does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock, get_ident
+from typing import Any, Protocol
+
+import torch
+from torch.optim import optimizer as optim
+
+
+class Listener(Protocol):
+    """Who is told."""
+
+    thread: int
+
+    def backward_begins(self, root: torch.Tensor) -> None:  # noqa: D102
+        ...
+
+    def backward_ended(self) -> None:  # noqa: D102
+        ...
+
+    def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:  # noqa: D102
+        ...
+
+    def step_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+        ...
+
+
+_listeners: list[Listener] = []
+_door = Lock()
+_handles: list[Any] = []
+_own: list[Callable[..., Any]] = []  # torch's own backward, which ours calls
+
+
+def begin(listener: Listener) -> None:
+    """Tell it from now on."""
+    with _door:
+        _listeners.append(listener)
+        if len(_listeners) == 1:
+            _own[:] = [torch.autograd.backward]
+            torch.autograd.backward = _backward
+            _handles.extend(
+                [optim.register_optimizer_step_pre_hook(_before), optim.register_optimizer_step_post_hook(_after)]
+            )
+
+
+def end(listener: Listener) -> None:
+    """Tell it no more."""
+    with _door:
+        _listeners.remove(listener)
+        if not _listeners:
+            if torch.autograd.backward is _backward:
+                torch.autograd.backward = _own[0]
+            for handle in _handles:
+                handle.remove()
+            _handles.clear()
+
+
+def _here() -> Listener | None:
+    thread = get_ident()
+    for listener in reversed(_listeners):
+        if listener.thread == thread:
+            return listener
+    return None
+
+
+def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
+    """`torch.autograd.backward`, heard."""
+    own = _own[0]
+    listener = _here()
+    if listener is None:
+        return own(tensors, *args, **options)
+    root = tensors if isinstance(tensors, torch.Tensor) else next(iter(tensors), None)
+    if root is None:
+        return own(tensors, *args, **options)
+    listener.backward_begins(root)
+    try:
+        return own(tensors, *args, **options)
+    finally:
+        listener.backward_ended()
+
+
+def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
+    listener = _here()
+    if listener is not None:
+        closure = any(callable(one) and not isinstance(one, torch.optim.Optimizer) for one in args)
+        listener.step_begins(optimizer, closure or options.get("closure") is not None)
+
+
+def _after(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
+    listener = _here()
+    if listener is not None:
+        listener.step_ended(optimizer)

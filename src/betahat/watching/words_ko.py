@@ -1,0 +1,95 @@
+"""`watch`의 편지, 한국어: 무엇을 보았는지, 왜 문제인지, 어느 줄로 고치는지."""
+
+SOMEWHERE = "사용자 코드 밖"
+AND_MORE = "{names} 외 {rest}개"
+LOOKED = "backward {backwards}번과 갱신 {updates}번을 지켜보았습니다."
+BROKEN = (
+    "규칙 '{rule}'이 스스로 실패하여({problem}) 더는 쓰지 않습니다. 루프는 건드리지 않았습니다.",
+    "이번 실행에서는 이 규칙이 찾는 실수를 볼 수 없습니다",
+    "가능하면 루프와 함께 알려 주세요",
+)
+
+LETTERS = {
+    "gradient-not-cleared": (
+        "{place1}에서 {optimizer}의 {step}번째 step이 비우지 않은 기울기를 씁니다. {place0}의 backward()가 앞의 "
+        "step이 "
+        "이미 쓴 기울기 위에 더했습니다: {names}.",
+        "지난 기울기가 매번 다시 쓰입니다. 모멘텀이 1.0인 경사하강과 같아서 최솟값을 지나쳐 그 둘레를 끝없이 맴돕니다",
+        "{optimizer}.zero_grad()  # step마다 한 번, backward() 앞에",
+    ),
+    "gradient-not-cleared-by-hand": (
+        "{place0}의 backward()가 {names}을(를) 바꾸는 데 이미 쓴 기울기 위에 더합니다.",
+        "지난 기울기가 매번 다시 쓰입니다. 모멘텀이 1.0인 경사하강과 같아서 최솟값을 지나쳐 그 둘레를 끝없이 맴돕니다",
+        "W.grad = None  # 갱신할 때마다, 모든 가중치 W에 대해",
+    ),
+    "stepped-twice": (
+        "{place1}에서 {optimizer}의 {step}번째 step이 바로 앞의 step이 쓴 기울기를 그대로 다시 씁니다. 둘 사이에 "
+        "backward()가 없었습니다(마지막 backward()는 {place0}).",
+        "같은 기울기가 두 번 적용되어 학습률이 두 배가 된 셈이고, 기억이 있는 옵티마이저는 배치 하나를 둘로 셉니다",
+        "두 step 가운데 하나를 지우세요",
+    ),
+    "cleared-before-use": (
+        "{place1}에서 {optimizer}의 최근 step {times}번에 기울기가 없었습니다. {place0}의 backward()가 "
+        "{names}에 쓴 것이 "
+        "step 전에 지워집니다.",
+        "아무것도 배우지 못합니다. 가중치가 그대로입니다",
+        "{optimizer}.zero_grad(); loss.backward(); {optimizer}.step()  # 이 순서로",
+    ),
+    "loss-cut-off": (
+        "{place0}의 loss는 계산 과정과 끊어진 텐서입니다(torch.tensor(…), .item(), .data, .detach()). "
+        "backward()가 시작한 "
+        "자리에서 끝나므로 {place1}의 {optimizer}.step()에는 기울기가 없습니다.",
+        "아무것도 배우지 못합니다. 가중치가 그대로입니다",
+        "loss = criterion(model(x), y)  # 바로 이 텐서에 backward()를 부르세요",
+    ),
+    "foreign-parameters": (
+        "{optimizer}가 가진 텐서 {count}개 가운데 어느 것도 step {times}번 동안({place1}) 기울기를 받지 못했습니다. "
+        "{place0}의 backward()는 어느 옵티마이저에도 없는 {names}에 기울기를 씁니다.",
+        "옵티마이저가 다른 모델의, 또는 바뀌기 전의 파라미터를 쥐고 있습니다. 학습하는 것과 loss가 기대는 것이 서로 "
+        "다릅니다",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # 모델을 다 만든 다음에",
+    ),
+    "loss-computed-once": (
+        "{place0}의 backward()가 {before}번째 backward()가 지나간 그래프를 다시 지나갑니다. 그 사이에 가중치는 "
+        "바뀌었습니다.",
+        "예측과 loss를 루프 밖에서 한 번만 계산했습니다. 지금은 없는 가중치의 기울기입니다",
+        "yhat = model(x); loss = criterion(yhat, y)  # 루프 안에서 매번",
+    ),
+    "backward-twice": (
+        "{place0}의 backward()가 방금 지나간 그래프를 다시 지나갑니다.",
+        "같은 기울기가 한 번 더 더해져 학습률이 두 배가 된 셈입니다",
+        "loss.backward()  # loss마다 한 번",
+    ),
+    "rows-compared-with-all": (
+        "{place0}의 loss는 {prediction}와 {response}를 비교합니다. 예측마다 모든 반응값과 견주는 {n} × {n} 표가 "
+        "됩니다. "
+        "이 loss는 {value}이지만, 짝이 맞는 행끼리의 제곱 평균은 {matched}입니다.",
+        "이런 모델이 할 수 있는 최선은 누구에게나 평균을 예측하는 것입니다",
+        "y = y.reshape(yhat.shape)  # loss를 계산하기 전에",
+    ),
+    "closure-does-not-clear": (
+        "{place1}의 {optimizer}.step(closure)가 closure를 {times}번 불렀고, {place0}의 backward()가 매번 앞의 "
+        "기울기 위에 "
+        "더했습니다.",
+        "첫 기울기만 옳습니다. 직선 탐색이 여러 자리의 기울기를 더한 것을 따라갑니다",
+        "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss",
+    ),
+    "loss-not-finite": (
+        "{place0}의 loss가 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 그 기울기를 씁니다.",
+        "이제부터 가중치는 모두 숫자가 아닙니다",
+        "loss가 유한하지 않으면 바로 멈추세요. 학습률을 10분의 1로 줄이고 log(0), 0/0, 오버플로가 없는지 보세요",
+    ),
+    "rate-over-limit": (
+        "최근 step {steps}번 동안 loss가 매번 커졌습니다: {first}에서 {last}까지. 그 길의 곡률로 보면 학습률의 "
+        "한계는 "
+        "{limit}인데 {optimizer}의 학습률은 {lr}입니다({place0}, 모멘텀 {momentum}).",
+        "한계 2(1 + 모멘텀)/λ를 넘으면 step마다 최솟값에서 더 멀어집니다",
+        "lr={safe}  # 한계의 절반. 또는 X의 열을 표준화하세요",
+    ),
+    "no-update": (
+        "{names}에 backward()를 {times}번 했지만({place0}) 갱신이 한 번도 없었습니다. step도 없었고 가중치도 "
+        "바뀌지 않았습니다.",
+        "아무것도 배우지 못합니다. 기울기를 만들기만 하고 쓰지 않습니다",
+        "optimizer.step()  # backward() 다음에",
+    ),
+}
