@@ -29,6 +29,8 @@ from betahat.watching.places import here
 from betahat.watching.rules import Alarm
 
 LANGUAGES = ("en", "ko")
+_FIRST = 60  # backward passes that are followed one by one
+_SLEEP, _LOOK = 90, 10  # from then on so many are let pass, and so many followed, in turn
 
 
 class watch:  # noqa: N801  a context manager, used like a function
@@ -77,6 +79,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._said: set[str] = set()
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
+        self._heard, self._asleep, self._wake = 0, False, 0
         self.thread = 0
 
     # ── the block ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,12 +102,24 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     def backward_begins(self, root: torch.Tensor) -> None:
         """A backward pass is about to begin."""
+        self._heard += 1
+        if self._asleep and self._heard < self._wake:
+            return
+        if self._asleep:
+            self._asleep, self._wake = False, self._heard + _LOOK
+            self._ledger.begin_anew()
+            self._curvature = Curvature()
+        elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
+            self._asleep, self._wake = True, self._heard + _SLEEP
+            return
         self._ledger.backward_begins(root, here())
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
 
     def backward_ended(self) -> None:
         """It is over."""
+        if self._asleep:
+            return
         root = self._ledger.root
         mixed = self._ledger.backward_ended(None if root is None else root.place)
         if mixed:
@@ -112,11 +127,15 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
+        if self._asleep:
+            return
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
         if closure:
             return
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
+        if all(one.fresh and not one.mixed for one in owned) and ledger.sound:
+            return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
         for rule in rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
         if type(optimizer) is torch.optim.SGD:
@@ -125,9 +144,11 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
+        if self._asleep:
+            return
         ledger = self._ledger
         known = ledger.optimizers.get(id(optimizer))
-        if known is not None:
+        if known is not None and ledger.closing > 1:
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
 

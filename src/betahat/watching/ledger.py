@@ -122,6 +122,7 @@ class Optimizer:
 
     itself: weakref.ref[torch.optim.Optimizer]
     steps: int = 0
+    seen: int = 0  # of these, since we have been looking
     empty: int = 0  # steps in a row that found no gradient
     since: int = 0  # the backward after which it was first seen
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=5))
@@ -154,6 +155,24 @@ class Ledger:
     closing: int = 0  # backward passes inside a step that was given a closure; −1 outside of one
     uncleared_closure: bool = False
     _within: Any = None
+
+    def begin_anew(self) -> None:
+        """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
+        self.gradients.clear()
+        self.losses.clear()
+        self.root, self._within, self.closing = None, None, 0
+        for known in self.optimizers.values():
+            known.empty, known.seen = 0, 0
+
+    def rested(self) -> bool:
+        """Whether this is a moment at which no gradient is half made use of."""
+        return not any(one.mixed or one.wiped for one in self.gradients.values() if one.owners)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the last loss is a number, and no larger than the one before."""
+        losses = self.losses
+        return not losses or (math.isfinite(losses[-1]) and (len(losses) < 2 or losses[-1] <= losses[-2]))
 
     # ── backward ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -221,7 +240,7 @@ class Ledger:
         known = self.optimizers.get(id(optimizer))
         if known is None or known.itself() is not optimizer:
             known = self.optimizers[id(optimizer)] = Optimizer(weakref.ref(optimizer), since=self.backwards)
-        known.steps, known.place, self.steps = known.steps + 1, place, self.steps + 1
+        known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
         known.rates.append(float(optimizer.param_groups[0].get("lr", math.nan)))
         if closure:
             self._within, self.closing, self.uncleared_closure = optimizer, 0, False

@@ -94,7 +94,7 @@ def foreign(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -
     Only when every step has been empty, so tasks that take turns are left alone, and so are parameters that another
     optimizer owns.
     """
-    if known.empty < _ROW or known.empty < known.steps or ledger.backwards - known.since < _ROW - 1:
+    if known.empty < _ROW or known.empty < known.seen or ledger.backwards - known.since < _ROW - 1:
         return None
     if any(one.written or one.held for one in owned):
         return None
