@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -651,3 +653,68 @@ def test_options_that_are_not_known():
         bh.watch(raise_on="errors")
     with pytest.raises(bh.errors.OptionError, match="language"):
         bh.watch(language="fr")
+
+
+def test_a_mistake_that_comes_late_is_seen():
+    s = Scene(lr=0.01)
+    with bh.watch(quiet=True) as findings:
+        for i in range(500):
+            if i < 217:
+                s.opt.zero_grad()
+            s.loss().backward()
+            s.opt.step()
+    found = findings["gradient-not-cleared"]
+    assert 217 < found.step < 217 + 100
+
+
+# ── the command line ─────────────────────────────────────────────────────────────────────────────────────────────
+
+SCRIPT = """\
+import sys
+import torch
+
+x = torch.linspace(-1, 1, 50)[:, None]
+y = 2 * x + 1
+net = torch.nn.Linear(1, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for epoch in range(int(sys.argv[1])):
+    loss = ((net(x) - y) ** 2).mean()
+    {clear}
+    loss.backward()
+    opt.step()
+print("done", float(loss))
+sys.exit({status})
+"""
+
+
+def watched(tmp_path, *arguments, clear="pass", status=0):
+    (tmp_path / "train.py").write_text(SCRIPT.format(clear=clear, status=status))
+    own = [sys.executable, "-m", "betahat", "watch"]
+    return subprocess.run([*own, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_names_the_mistake_and_the_line(tmp_path):
+    ended = watched(tmp_path, "--sarif", "out.sarif", "--json", "out.json", "train.py", "10")
+    assert ended.returncode == 3
+    assert ended.stdout.startswith("done")
+    assert "train.py:11" in ended.stderr
+    assert "opt.zero_grad()" in ended.stderr
+    (result,) = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == 12
+    assert json.loads((tmp_path / "out.json").read_text())["findings"][0]["name"] == "gradient-not-cleared"
+
+
+def test_the_command_leaves_a_legal_script_its_status(tmp_path):
+    ended = watched(tmp_path, "-m", "train", "10", clear="opt.zero_grad()", status=7)
+    assert ended.returncode == 7
+    assert "Nothing to report" in ended.stderr
+
+
+def test_a_script_that_fails_and_one_that_is_not_there(tmp_path):
+    ended = watched(tmp_path, "train.py", "ten")
+    assert ended.returncode == 1
+    assert "invalid literal for int()" in ended.stderr
+    assert "runpy" not in ended.stderr
+    ended = watched(tmp_path, "tarin.py")
+    assert ended.returncode == 1
+    assert "tarin.py" in ended.stderr

@@ -104,6 +104,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         """A backward pass is about to begin."""
         self._heard += 1
         if self._asleep and self._heard < self._wake:
+            self._ledger.backwards += 1
             return
         if self._asleep:
             self._asleep, self._wake = False, self._heard + _LOOK
@@ -111,6 +112,7 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._curvature = Curvature()
         elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
             self._asleep, self._wake = True, self._heard + _SLEEP
+            self._ledger.backwards += 1
             return
         self._ledger.backward_begins(root, here())
         for rule in rules.AT_BACKWARD:
@@ -128,6 +130,7 @@ class watch:  # noqa: N801  a context manager, used like a function
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
         if self._asleep:
+            self._ledger.passed(optimizer)
             return
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
@@ -202,6 +205,12 @@ class watch:  # noqa: N801  a context manager, used like a function
     def to_json(self) -> str:
         """The same as text."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+
+    def to_sarif(self) -> dict[str, Any]:
+        """A SARIF 2.1.0 log, which editors and continuous integration show beside the line."""
+        from betahat.watching import sarif
+
+        return sarif.of(self.findings)
 
     def __repr__(self) -> str:
         return str(self.findings)

@@ -164,6 +164,13 @@ class Ledger:
         for known in self.optimizers.values():
             known.empty, known.seen = 0, 0
 
+    def passed(self, optimizer: torch.optim.Optimizer) -> None:
+        """Count a step that nobody looks at."""
+        self.steps, self.updates = self.steps + 1, self.updates + 1
+        known = self.optimizers.get(id(optimizer))
+        if known is not None:
+            known.steps += 1
+
     def rested(self) -> bool:
         """Whether this is a moment at which no gradient is half made use of."""
         return not any(one.mixed or one.wiped for one in self.gradients.values() if one.owners)

@@ -8,6 +8,7 @@ name_of(optimizer, frame)           # "opt", if a variable of that frame holds i
 from __future__ import annotations
 
 import sys
+import sysconfig
 from dataclasses import dataclass
 from inspect import CO_OPTIMIZED
 from pathlib import Path
@@ -19,7 +20,8 @@ import torch
 _OURS = str(Path(__file__).parent)
 _FOREIGN = (str(Path(torch.__file__).parent), _OURS, "<frozen ")
 _DEEP = 60  # frames that are looked at
-_own: dict[CodeType, bool] = {}  # whether code is the user's: asked of each code object once
+_INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+_own: dict[CodeType, int] = {}  # how much code is the user's: 2 quite, 1 that of a library, 0 torch's or ours
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,25 @@ class Place:
 
 
 def frame_here() -> FrameType | None:
-    """The nearest frame of the user's own code."""
+    """The nearest frame of the user's own code; of a library that trains for them, where there is none."""
     frame: FrameType | None = sys._getframe(1)
+    library = None
     for _ in range(_DEEP):
         if frame is None:
-            return None
+            break
         code = frame.f_code
         own = _own.get(code)
         if own is None:
             if len(_own) > 10_000:
                 _own.clear()
-            own = _own[code] = not code.co_filename.startswith(_FOREIGN)
-        if own:
+            file = code.co_filename
+            own = _own[code] = 0 if file.startswith(_FOREIGN) else 1 if file.startswith(_INSTALLED) else 2
+        if own == 2:
             return frame
+        if own == 1 and library is None:
+            library = frame
         frame = frame.f_back
-    return None
+    return library
 
 
 def here() -> Place | None:
