@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import subprocess
@@ -224,7 +225,133 @@ def no_step():
         s.loss().backward()
 
 
+def sigmoid_twice():
+    s = Scene(lr=0.01)
+    for _ in range(5):
+        s.opt.zero_grad()
+        p = torch.sigmoid(s.net(s.x))
+        nn.BCEWithLogitsLoss()(p, (s.y > 0).float()).backward()
+        s.opt.step()
+
+
+def softmax_twice():
+    s = Scene(lr=0.01)
+    net = nn.Sequential(nn.Linear(2, 3), nn.Softmax(dim=1))
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(5):
+        opt.zero_grad()
+        nn.functional.cross_entropy(net(s.x), torch.randint(3, (100,))).backward()
+        opt.step()
+
+
+def nll_of_a_softmax():
+    s = Scene(lr=0.01)
+    net = nn.Linear(2, 3)
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(5):
+        opt.zero_grad()
+        nn.NLLLoss()(torch.softmax(net(s.x), 1), torch.randint(3, (100,))).backward()
+        opt.step()
+
+
+class Listed(nn.Module):
+    def __init__(self, container=list):
+        super().__init__()
+        self.blocks = container([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.head = nn.Linear(2, 1)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = torch.tanh(block(x))
+        return self.head(x)
+
+
+def layers_in_a_list(container=list):
+    s = Scene()
+    net = Listed(container)
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(10):
+        opt.zero_grad()
+        ((net(s.x) - s.y) ** 2).mean().backward()
+        opt.step()
+
+
+class Forgetful(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(2, 1)
+
+    def forward(self, x):
+        self.scale = nn.Parameter(torch.randn(2))
+        return self.head(x * self.scale)
+
+
+def parameter_in_forward():
+    s = Scene()
+    net = Forgetful()
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(10):
+        opt.zero_grad()
+        ((net(s.x) - s.y) ** 2).mean().backward()
+        opt.step()
+
+
+def dropout_net():
+    return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+def eval_for_ever(back=False):
+    s = Scene()
+    net = dropout_net()
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(4):
+        if back:
+            net.train()
+        for _ in range(6):
+            opt.zero_grad()
+            ((net(s.x) - s.y) ** 2).mean().backward()
+            opt.step()
+        net.eval()
+        with torch.no_grad():
+            net(s.x)
+
+
+def dead_output():
+    s = Scene()
+    with torch.no_grad():
+        s.net.bias.fill_(-50.0)
+    for _ in range(20):
+        s.opt.zero_grad()
+        ((torch.relu(s.net(s.x)) - s.y) ** 2).mean().backward()
+        s.opt.step()
+
+
+def optimizer_in_the_loop(kind=torch.optim.Adam):
+    s = Scene()
+    for _ in range(10):
+        opt = kind(s.net.parameters(), lr=0.01)
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def best_by_reference(kept=lambda state: state):
+    s = Scene()
+    best = None
+    for epoch in range(10):
+        s.opt.zero_grad()
+        s.loss().backward()
+        s.opt.step()
+        if epoch == 5:
+            best = kept(s.net.state_dict())
+    s.net.load_state_dict(best)
+
+
 MISTAKES = [
+    (sigmoid_twice, "squashed-twice"), (softmax_twice, "squashed-twice"), (nll_of_a_softmax, "squashed-twice"),
+    (layers_in_a_list, "layers-hidden"), (parameter_in_forward, "parameter-made-anew"),
+    (eval_for_ever, "trained-in-eval-mode"), (dead_output, "no-slope"), (optimizer_in_the_loop, "optimizer-made-anew"),
+    (best_by_reference, "state-is-a-reference"),
     (never_cleared, "gradient-not-cleared"), (never_cleared_and_clipped, "gradient-not-cleared"),
     (cleared_in_one_model_only, "gradient-not-cleared"), (by_hand_never_cleared, "gradient-not-cleared-by-hand"),
     (step_before_backward, "cleared-before-use"), (zeroed_between, "cleared-before-use"),
@@ -523,7 +650,116 @@ def sparse():
         opt.step()
 
 
+def logistic():
+    s = Scene(lr=0.1)
+    for _ in range(20):
+        s.opt.zero_grad()
+        nn.BCELoss()(torch.sigmoid(s.net(s.x)), (s.y > 0).float()).backward()
+        s.opt.step()
+
+
+def attention():
+    s = Scene(lr=0.1)
+    net, values = nn.Linear(2, 3), nn.Linear(3, 3)
+    opt = torch.optim.Adam([*net.parameters(), *values.parameters()])
+    for _ in range(5):
+        opt.zero_grad()
+        mixed = values(torch.softmax(net(s.x), 1))
+        nn.functional.cross_entropy(mixed, torch.randint(3, (100,))).backward()
+        opt.step()
+
+
+def layers_in_a_module_list():
+    layers_in_a_list(nn.ModuleList)
+
+
+def eval_and_back():
+    eval_for_ever(back=True)
+
+
+def batch_norm_frozen_later():
+    s = Scene()
+    net = dropout_net()
+    opt = torch.optim.Adam(net.parameters())
+    for i in range(20):
+        if i == 8:
+            net[1].eval()
+        opt.zero_grad()
+        ((net(s.x) - s.y) ** 2).mean().backward()
+        opt.step()
+
+
+def always_in_eval_mode():
+    s = Scene()
+    net = dropout_net().eval()
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(20):
+        opt.zero_grad()
+        ((net(s.x) - s.y) ** 2).mean().backward()
+        opt.step()
+
+
+def median():
+    s = Scene(n=10, lr=0.5)
+    b = nn.Parameter(torch.zeros(1))
+    opt = torch.optim.SGD([b], lr=0.3)
+    for _ in range(60):
+        opt.zero_grad()
+        (s.y[:, 0] - b).abs().mean().backward()
+        opt.step()
+
+
+def plain_descent_made_anew():
+    optimizer_in_the_loop(torch.optim.SGD)
+
+
+def best_by_copy():
+    best_by_reference(copy.deepcopy)
+
+
+def one_optimizer_after_the_other():
+    s = Scene()
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    for _ in range(10):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+    opt = torch.optim.LBFGS(s.net.parameters(), max_iter=3)
+
+    def closure():
+        opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        opt.step(closure)
+
+
+def a_fresh_model_for_each_fold():
+    for seed in range(5):
+        s = Scene(seed=seed)
+        opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+        for _ in range(10):
+            opt.zero_grad()
+            s.loss().backward()
+            opt.step()
+
+
+def learned_inputs():
+    s = Scene()
+    for _ in range(10):
+        x = nn.Parameter(s.x.clone())
+        opt = torch.optim.SGD([x], lr=0.1)
+        for _ in range(3):
+            opt.zero_grad()
+            ((s.net(x) - s.y) ** 2).mean().backward()
+            opt.step()
+
+
 LEGAL = [
+    logistic, attention, layers_in_a_module_list, eval_and_back, batch_norm_frozen_later, always_in_eval_mode, median,
+    plain_descent_made_anew, best_by_copy, one_optimizer_after_the_other, a_fresh_model_for_each_fold, learned_inputs,
     plain, cleared_with_none, cleared_after_the_step_with_zeros, accumulated, lbfgs, two_losses_into_one_gradient,
     head_only, quantiles, ranking, kernel, a_table_of_responses, gradient_penalty, gradients_by_hand,
     validation_between, truncated_through_time, tasks_in_turn, several_steps_on_one_batch, step_inside_hooks, gan,

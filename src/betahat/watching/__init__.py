@@ -137,7 +137,8 @@ class watch:  # noqa: N801  a context manager, used like a function
         if closure:
             return
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
-        if all(one.fresh and not one.mixed for one in owned) and ledger.sound:
+        healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
+        if healthy and known.steps > 1 and known.steps != rules.FLAT:
             return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
         for rule in rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
@@ -154,6 +155,13 @@ class watch:  # noqa: N801  a context manager, used like a function
         if known is not None and ledger.closing > 1:
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
+
+    def loaded(self, module: torch.nn.Module, state: Any) -> None:
+        """A module is about to take over a state: how many of its tensors are the module's own."""
+        own = {p.data_ptr() for p in module.state_dict(keep_vars=True).values() if p.numel()}
+        given = [v for v in state.values() if isinstance(v, torch.Tensor) and v.numel()]
+        shared = sum(v.data_ptr() in own for v in given)
+        self._judge("reference", rules.reference, self._ledger, shared)
 
     def _judge(self, name: str, rule: Any, *asked: Any, optimizer: Any = None) -> None:
         """Ask a rule; one that fails is asked no more, and the loop goes on."""

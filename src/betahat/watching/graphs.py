@@ -51,10 +51,13 @@ class Graph:
     leaves : tuple of Tensor
         The tensors in which backward leaves gradients.
     table : Table or None
+    squashed : tuple of str
+        The outer and the inner one of two operations of which the outer contains the inner; empty where there are none.
     """
 
     leaves: tuple[Tensor, ...]
     table: Table | None
+    squashed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, root: Tensor) -> Graph:
@@ -62,6 +65,7 @@ class Graph:
         leaves: dict[int, Tensor] = {}
         seen: set[Any] = set()
         waiting: list[Any] = [root.grad_fn]
+        squashed: tuple[str, ...] = ()
         while waiting and len(seen) < _MOST:
             node = waiting.pop()
             if node is None or node in seen:
@@ -70,8 +74,33 @@ class Graph:
             variable = getattr(node, "variable", None)
             if variable is not None:
                 leaves[id(variable)] = variable
+            squashed = squashed or _squashed(node)
             waiting.extend(child for child, _ in node.next_functions)
-        return cls(tuple(leaves.values()), _table(root.grad_fn))
+        return cls(tuple(leaves.values()), _table(root.grad_fn), squashed)
+
+
+def _squashed(node: Any) -> tuple[str, ...]:
+    """Whether a loss that takes scores was given probabilities, or one that takes their logarithms was."""
+    name, inner = node.name(), _past_shapes(node)
+    if name == "BinaryCrossEntropyWithLogitsBackward0" and inner == "SigmoidBackward0":
+        return "binary_cross_entropy_with_logits", "sigmoid", "loss = F.binary_cross_entropy_with_logits(z, y)"
+    if name == "LogSoftmaxBackward0" and inner == "SoftmaxBackward0":
+        return "log_softmax (which cross_entropy contains)", "softmax", "loss = F.cross_entropy(z, y)"
+    if name.startswith("NllLoss") and inner == "SoftmaxBackward0":
+        return "nll_loss (which takes logarithms)", "softmax", "loss = F.cross_entropy(z, y)"
+    return ()
+
+
+def _past_shapes(node: Any) -> str:
+    """The name of the operation before, those left out that change no number."""
+    for _ in range(4):
+        node = node.next_functions[0][0] if node.next_functions else None
+        if node is None:
+            return ""
+        if node.name() not in ("ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0",
+                               "ReshapeAliasBackward0", "ToCopyBackward0"):  # fmt: skip
+            return str(node.name())
+    return ""
 
 
 def _table(root: Any) -> Table | None:

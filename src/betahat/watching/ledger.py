@@ -125,6 +125,7 @@ class Optimizer:
     seen: int = 0  # of these, since we have been looking
     empty: int = 0  # steps in a row that found no gradient
     since: int = 0  # the backward after which it was first seen
+    makes: int = 0  # of its kind, over the same parameters, so far
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=5))
     place: Place | None = None
 
@@ -154,13 +155,17 @@ class Ledger:
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=_LOSSES))
     closing: int = 0  # backward passes inside a step that was given a closure; −1 outside of one
     uncleared_closure: bool = False
+    new_each_time: int = 0  # looks in a row at which an unowned nn.Parameter was reached that was not there before
+    in_training: set[int] = field(default_factory=set)  # modules that were seen in training mode
+    anew: bool = False  # whether the next graph is looked at in any case
     _within: Any = None
+    _makes: dict[Any, int] = field(default_factory=dict)
 
     def begin_anew(self) -> None:
         """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
         self.gradients.clear()
         self.losses.clear()
-        self.root, self._within, self.closing = None, None, 0
+        self.root, self._within, self.closing, self.anew, self.new_each_time = None, None, 0, True, 0
         for known in self.optimizers.values():
             known.empty, known.seen = 0, 0
 
@@ -200,12 +205,15 @@ class Ledger:
                 again, updated = mark[0], mark[1] != self.updates
             marks["betahat"] = (self.backwards, self.updates)
         value = float(root.detach()) if root.numel() == 1 and root.device.type == "cpu" else None
-        graph = Graph.of(root) if scanned(self.backwards) and node is not None else None
+        graph = Graph.of(root) if (self.anew or scanned(self.backwards)) and node is not None else None
+        self.anew = False
         leaf = node is None and root.requires_grad
         self.root = Root(value, leaf, again, updated, place, graph)
         if value is not None:
             self.losses.append(value)
         if graph is not None:
+            fresh = [p for p in graph.leaves if isinstance(p, torch.nn.Parameter) and not self._is_known(p)]
+            self.new_each_time = self.new_each_time + 1 if fresh and self.gradients else 0
             for parameter in graph.leaves:
                 self._known(parameter)
 
@@ -246,7 +254,8 @@ class Ledger:
         """An optimizer is about to step: the gradients of all that it owns."""
         known = self.optimizers.get(id(optimizer))
         if known is None or known.itself() is not optimizer:
-            known = self.optimizers[id(optimizer)] = Optimizer(weakref.ref(optimizer), since=self.backwards)
+            known = Optimizer(weakref.ref(optimizer), since=self.backwards, makes=self._made(optimizer))
+            self.optimizers[id(optimizer)] = known
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
         known.rates.append(float(optimizer.param_groups[0].get("lr", math.nan)))
         if closure:
@@ -274,10 +283,21 @@ class Ledger:
                     gradient.taken(id(optimizer), self.steps)
 
     def _known(self, parameter: Tensor) -> Gradient:
+        if not self._is_known(parameter):
+            self.gradients[id(parameter)] = Gradient(parameter)
+        return self.gradients[id(parameter)]
+
+    def _is_known(self, parameter: Tensor) -> bool:
         found = self.gradients.get(id(parameter))
-        if found is None or found.parameter() is not parameter:
-            found = self.gradients[id(parameter)] = Gradient(parameter)
-        return found
+        return found is not None and found.parameter() is parameter
+
+    def _made(self, optimizer: torch.optim.Optimizer) -> int:
+        """How many optimizers of this kind, with a memory, have been made over just these parameters."""
+        if type(optimizer) is torch.optim.SGD and not any(group.get("momentum") for group in optimizer.param_groups):
+            return 0
+        key = (type(optimizer), frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
+        self._makes[key] = self._makes.get(key, 0) + 1
+        return self._makes[key]
 
 
 def scanned(backward: int) -> bool:

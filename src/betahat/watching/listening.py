@@ -1,9 +1,10 @@
-"""Listening: the three places in torch where a loop can be heard, and who is told.
+"""Listening: the places in torch where a loop can be heard, and who is told.
 
     begin(watcher); ...; end(watcher)
 
-While anybody listens, `torch.autograd.backward` is a function of ours that calls it, and two hooks hang on all
-optimizers; with the last listener they are gone. Each thread's innermost listener hears what that thread does.
+While anybody listens, `torch.autograd.backward` and `Module.load_state_dict` are functions of ours that call them, and
+two hooks hang on all optimizers; with the last listener they are gone. Each thread's innermost listener hears what that
+thread does.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ class Listener(Protocol):
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         ...
 
+    def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
+        ...
+
 
 _listeners: list[Listener] = []
 _door = Lock()
 _handles: list[Any] = []
-_own: list[Callable[..., Any]] = []  # torch's own backward, which ours calls
+_own: list[Callable[..., Any]] = []  # torch's own backward and load_state_dict, which ours call
 
 
 def begin(listener: Listener) -> None:
@@ -46,7 +50,8 @@ def begin(listener: Listener) -> None:
         _listeners.append(listener)
         if len(_listeners) == 1:
             _own[:] = [torch.autograd.backward]
-            torch.autograd.backward = _backward
+            _own.append(torch.nn.Module.load_state_dict)
+            torch.autograd.backward, torch.nn.Module.load_state_dict = _backward, _load  # type: ignore[method-assign]
             _handles.extend(
                 [optim.register_optimizer_step_pre_hook(_before), optim.register_optimizer_step_post_hook(_after)]
             )
@@ -59,6 +64,8 @@ def end(listener: Listener) -> None:
         if not _listeners:
             if torch.autograd.backward is _backward:
                 torch.autograd.backward = _own[0]
+            if torch.nn.Module.load_state_dict is _load:
+                torch.nn.Module.load_state_dict = _own[1]  # type: ignore[method-assign]
             for handle in _handles:
                 handle.remove()
             _handles.clear()
@@ -86,6 +93,14 @@ def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
         return own(tensors, *args, **options)
     finally:
         listener.backward_ended()
+
+
+def _load(self: torch.nn.Module, state_dict: Any, *args: Any, **options: Any) -> Any:
+    """`Module.load_state_dict`, heard."""
+    listener = _here()
+    if listener is not None:
+        listener.loaded(self, state_dict)
+    return _own[1](self, state_dict, *args, **options)
 
 
 def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from betahat.watching import modules
 from betahat.watching.curvature import Curvature
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
-from betahat.watching.places import Place
+from betahat.watching.ledger import Gradient, Ledger, Optimizer, empty
+from betahat.watching.places import Place, here
 
 _ROW = 3  # times in a row before a habit is a mistake and not an exception
+FLAT = 10  # steps from the beginning without a slope
 _MANY = 20  # backward passes without an update
 
 
@@ -181,7 +183,91 @@ def _of_root(ledger: Ledger) -> Place | None:
     return None if ledger.root is None else ledger.root.place
 
 
+def squashed(ledger: Ledger) -> Alarm | None:
+    """A loss that takes scores is given probabilities, or one that takes their logarithms is."""
+    root = ledger.root
+    if root is None or root.graph is None or not root.graph.squashed:
+        return None
+    outer, inner, fix = root.graph.squashed
+    return Alarm("squashed-twice", "error", (root.place,), {"outer": outer, "inner": inner, "mended": fix})
+
+
+def hidden(ledger: Ledger) -> Alarm | None:
+    """Layers that are called, get gradients, and stand in a plain list or dict of a module, which does not know them.
+
+    A model of which only the head is trained knows its trunk: its parameters are registered.
+    """
+    root = ledger.root
+    if root is None or root.graph is None or not ledger.optimizers:
+        return None
+    orphans = [one for one in ledger.gradients.values() if not one.owners and one.writes >= _ROW]
+    if not orphans:
+        return None
+    found = modules.hidden(orphans)
+    if found is None:
+        return None
+    owner, attribute, kind, count = found
+    values = {"owner": owner, "attribute": attribute, "kind": kind, "count": count}
+    return Alarm("layers-hidden", "error", (root.place,), values)
+
+
+def made_in_forward(ledger: Ledger) -> Alarm | None:
+    """Each backward reaches an nn.Parameter that was not there before and belongs to no optimizer."""
+    root = ledger.root
+    if root is None or root.graph is None or ledger.new_each_time < _ROW + 1 or not ledger.optimizers:
+        return None
+    return Alarm("parameter-made-anew", "error", (root.place,), {"times": ledger.new_each_time})
+
+
+def in_eval_mode(ledger: Ledger) -> Alarm | None:
+    """A model with dropout or batch normalization that was trained in training mode is now trained in evaluation mode.
+
+    One that was never in training mode is left alone, and so is one in which only some layers were put to rest.
+    """
+    root = ledger.root
+    if root is None or root.graph is None:
+        return None
+    for name, module, kinds in modules.resting(root.graph.leaves):
+        if id(module) in ledger.in_training and not module.training:
+            return Alarm("trained-in-eval-mode", "warning", (root.place,), {"model": name, "kinds": kinds})
+        if module.training:
+            ledger.in_training.add(id(module))
+    return None
+
+
+def no_slope(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """From the beginning every gradient is exactly zero, and the loss is not.
+
+    From the beginning: at the end of a training on absolute errors, signs may cancel exactly.
+    """
+    losses = list(ledger.losses)
+    if known.steps != FLAT or len(losses) < FLAT or not losses[-1] or len(set(losses)) > 1:
+        return None
+    there = [p.grad for one in owned if (p := one.parameter()) is not None and p.grad is not None]
+    if not there or not all(one.fresh for one in owned if one.held) or not all(empty(grad) for grad in there):
+        return None
+    values = {"value": losses[-1], "steps": FLAT}
+    return Alarm("no-slope", "warning", (_of_root(ledger), known.place), values, tuple(owned))
+
+
+def made_anew(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A third optimizer of one kind over the same parameters, each of which has begun without memory.
+
+    Plain descent has none to lose. Another kind after the first, to polish, is no mistake.
+    """
+    if known.makes < _ROW or known.steps > 1:
+        return None
+    return Alarm("optimizer-made-anew", "warning", (known.place,), {"makes": known.makes})
+
+
+def reference(ledger: Ledger, shared: int) -> Alarm | None:
+    """Weights that were put aside, to be put back, are the model's own tensors: they have changed with it."""
+    return Alarm("state-is-a-reference", "error", (here(),), {"count": shared}) if shared and ledger.updates else None
+
+
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
-    uncleared, stepped_twice, wiped, cut, foreign, not_finite,
+    uncleared, stepped_twice, wiped, cut, foreign, not_finite, no_slope, made_anew,
 )  # fmt: skip
-AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (same_loss, table)
+AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
+    same_loss, table, squashed, hidden, made_in_forward, in_eval_mode,
+)  # fmt: skip

@@ -90,4 +90,44 @@ LETTERS = {
         "nothing is learned: gradients are made and never used",
         "optimizer.step()  # after backward()",
     ),
+    "squashed-twice": (
+        "The loss at {place0} puts {inner} inside {outer}.",
+        "what is squashed twice can no longer be sure of anything: gradients are small, and the loss has a floor",
+        "{mended}  # with the scores z themselves, without {inner}",
+    ),
+    "layers-hidden": (
+        "{owner}.{attribute} is a plain {kind} with {count} layers in it. The loss at {place0} depends on them, but "
+        "{owner}.parameters() does not know them, and no optimizer has them.",
+        "these layers keep their random weights for ever, and are missing in state_dict() and on another device",
+        "self.{attribute} = nn.ModuleList([…])  # or nn.ModuleDict",
+    ),
+    "parameter-made-anew": (
+        "In the last {times} backward passes looked at, the loss at {place0} depended on an nn.Parameter that was not "
+        "there before: it is made anew each time, and no optimizer has it.",
+        "it is random in every pass, and nothing that is learned of it is kept",
+        "self.W = nn.Parameter(…)  # in __init__, not in forward",
+    ),
+    "trained-in-eval-mode": (
+        "backward() at {place0} goes through {model}, which is in evaluation mode, and was in training mode before. It "
+        "has {kinds}.",
+        "model.eval() was called for a validation and never taken back: dropout is off, and running means stand still",
+        "{model}.train()  # at the beginning of each epoch",
+    ),
+    "no-slope": (
+        "In all {steps} steps so far every gradient was exactly zero, in {names}, while the loss at {place0} "
+        "is {value}.",
+        "nothing is learned: the output is constant, as after a ReLU below zero or a softmax over one column",
+        "no activation after the last layer; or another start",
+    ),
+    "optimizer-made-anew": (
+        "This is {class} number {makes} over the same parameters (it steps at {place0}).",
+        "momentum and the running means of gradients begin from nothing each time",
+        "optimizer = torch.optim.{class}(model.parameters(), …)  # once, before the loop",
+    ),
+    "state-is-a-reference": (
+        "load_state_dict() at {place0} is given {count} tensors that are the model's own: they have changed with it "
+        "since they were put aside.",
+        "state_dict() returns references, not copies: the best weights are lost, and the last ones are put back",
+        "best = copy.deepcopy(model.state_dict())",
+    ),
 }

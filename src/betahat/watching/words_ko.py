@@ -92,4 +92,43 @@ LETTERS = {
         "아무것도 배우지 못합니다. 기울기를 만들기만 하고 쓰지 않습니다",
         "optimizer.step()  # backward() 다음에",
     ),
+    "squashed-twice": (
+        "{place0}의 loss는 {outer} 안에 {inner}를 또 넣습니다.",
+        "두 번 눌린 값은 무엇도 확신할 수 없습니다. 기울기가 작고 loss가 어느 값 밑으로 내려가지 않습니다",
+        "{mended}  # {inner} 없이, 점수 z 그대로",
+    ),
+    "layers-hidden": (
+        "{owner}.{attribute}는 보통 {kind}이고 그 안에 층이 {count}개 있습니다. {place0}의 loss는 이 층들에 기대지만 "
+        "{owner}.parameters()는 모르고, 어느 옵티마이저도 갖고 있지 않습니다.",
+        "이 층들은 처음의 난수 가중치로 남고, state_dict()에도 없으며 다른 장치로 옮겨지지도 않습니다",
+        "self.{attribute} = nn.ModuleList([…])  # 또는 nn.ModuleDict",
+    ),
+    "parameter-made-anew": (
+        "살펴본 최근 backward {times}번마다 {place0}의 loss가 전에 없던 nn.Parameter에 기댔습니다. 매번 새로 "
+        "만들어지고 어느 옵티마이저도 갖고 있지 않습니다.",
+        "지나갈 때마다 난수이고, 배운 것이 남지 않습니다",
+        "self.W = nn.Parameter(…)  # forward가 아니라 __init__에서",
+    ),
+    "trained-in-eval-mode": (
+        "{place0}의 backward()가 {model}을 지나가는데, 전에는 학습 모드였던 이 모델이 지금은 평가 모드입니다. 안에 "
+        "{kinds}이(가) 있습니다.",
+        "검증할 때 model.eval()을 부르고 되돌리지 않았습니다. 드롭아웃은 꺼져 있고 이동 평균은 멈춰 있습니다",
+        "{model}.train()  # 에포크를 시작할 때마다",
+    ),
+    "no-slope": (
+        "지금까지 step {steps}번 동안 {names}의 기울기가 모두 정확히 0이었는데 {place0}의 loss는 {value}입니다.",
+        "아무것도 배우지 못합니다. 0보다 작은 값을 받은 ReLU나 열이 하나뿐인 softmax처럼 출력이 상수입니다",
+        "마지막 층 다음에는 활성화 함수를 두지 마세요. 또는 다른 값에서 시작하세요",
+    ),
+    "optimizer-made-anew": (
+        "같은 파라미터로 {class}를 {makes}번째 만들었습니다(step은 {place0}).",
+        "모멘텀과 기울기의 이동 평균이 매번 처음부터 시작됩니다",
+        "optimizer = torch.optim.{class}(model.parameters(), …)  # 루프 앞에서 한 번",
+    ),
+    "state-is-a-reference": (
+        "{place0}의 load_state_dict()가 받은 텐서 {count}개는 모델 자신의 것입니다. 따로 둔 뒤에도 모델과 함께 "
+        "바뀌었습니다.",
+        "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 가장 좋았던 가중치는 사라지고 마지막 것이 다시 들어갑니다",
+        "best = copy.deepcopy(model.state_dict())",
+    ),
 }
