@@ -174,6 +174,28 @@ def test_powers_of_one_variable_are_not_told_as_collinear():
     assert "collinear-terms" not in fit.check()
 
 
+@pytest.mark.parametrize("formula", ["y ~ x + twice + z", "y ~ x + z + big + both", "y ~ 0 + x + z + twice"])
+def test_coefficients_chosen_by_norm_are_named_and_no_others(formula):
+    t = pd.DataFrame(well())
+    rng = np.random.default_rng(3)
+    t["twice"], t["big"] = 2 * t.x, 1e6 * rng.normal(size=len(t))
+    t["both"] = t.x + t.big / 3
+    fit = bh.fit(formula, t, collinear="min_norm")
+    found = fit.check()["undetermined-terms"]
+    tied = {"x", "big", "both"} if "both" in formula else {"x", "twice"}
+    assert (set(found.where), found.level) == (tied, "warning")
+    assert f"rank {fit.rank} of {len(fit.terms)}" in found.evidence
+    for term in fit.terms:  # rounding of large columns is not taken for a share in what is tied
+        if term in tied:
+            with pytest.raises(bh.errors.FitError, match="do not determine"):
+                fit.test(f"{term} = 0")
+        else:
+            dropped = bh.fit(formula, t)
+            assert fit.test(f"{term} = 0").value == pytest.approx(dropped.test(f"{term} = 0").value, rel=1e-8)
+    assert "undetermined-terms" not in bh.fit(formula, t).check()
+    assert "undetermined-terms" not in bh.fit("y ~ x + z", t, collinear="min_norm").check()
+
+
 def test_rows_sorted_by_something_else_get_a_note_only():
     t = pd.DataFrame(well()).sort_values("y")
     assert bh.fit("y ~ z", t).check()["autocorrelation"].level == "note"

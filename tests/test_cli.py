@@ -175,7 +175,9 @@ def test_fit_under_a_covariance_is_saved_with_it(arguments, how, tmp_path):
     ("arguments", "words"),
     [
         (["--vcov", "HC9"], ["HC9", "Did you mean"]),
-        (["--vcov", "CR1"], ["without clusters"]),
+        (["--vcov", "CR1"], ["without clusters", "--vcov CR1 --cluster COLUMN"]),
+        (["--cluster", "city"], ["classical has no option 'cluster'", "goes with CR0, CR1, CR1S, CR2, CR3", "Next:"]),
+        (["--vcov", "HC1", "--lags", "3"], ["HC1 has no option 'lags'", "it takes small_sample", "goes with HAC"]),
         (["--vcov", "CR1", "--cluster", "cty"], ["Did you mean 'city'"]),
         (["--lags", "3"], ["classical", "'lags'"]),
         (["--vcov", "HAC", "--bandwidth", "andrew"], ["Did you mean 'andrews'"]),
@@ -363,6 +365,11 @@ def test_swapped_arguments_are_named_as_they_were_typed(table, tmp_path):
 @pytest.mark.parametrize("out", ["o.txt", "o", "o.csv.gz", "no/folder/o.csv"])
 def test_out_that_cannot_be_written(out, table, model, tmp_path):
     refused(["predict", model, table, "--out", str(tmp_path / out)], [out.rpartition("/")[2]], tmp_path)
+
+
+@pytest.mark.parametrize(("option", "words"), [("--save", "no regular file"), ("--plot", "what kind of picture")])
+def test_a_file_without_a_name_is_refused_and_not_forgotten(option, words, table, tmp_path):
+    refused(["fit", table, FORMULA, option, ""], [words], tmp_path)
 
 
 def test_a_save_that_cannot_be_written(table, tmp_path):

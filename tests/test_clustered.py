@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import betahat as bh
-from betahat import revisit
+from betahat import coordinates
 from reference_cases import LINEAR
 from test_sandwich import after, among_kept, fitted
 
@@ -238,6 +238,9 @@ def test_labels_stand_beside_all_rows_of_the_data(table):
         ({"kind": "CR1", "cluster": []}, bh.errors.BatchError, "a label for each row"),
         ({"kind": "CR1", "cluster": 3}, bh.errors.BatchError, "a label for each row"),
         ({"kind": "CR1", "cluster": np.zeros(150)}, bh.errors.FitError, "one cluster of cluster"),
+        ({"kind": "CR1", "cluster": [{}] * 150}, bh.errors.OptionError, "cannot be told alike"),
+        ({"kind": "HC1", "cluster": "g"}, bh.errors.OptionError, "goes with CR0, CR1, CR1S, CR2, CR3"),
+        ({"kind": np.eye(3)}, bh.errors.OptionError, r"vcov=array\(\[\[1., 0., 0.\], \[0., 1"),
         ({"kind": "CR1", "cluster": "g", "lag": 3}, bh.errors.OptionError, "no option 'lag'"),
         ({"kind": "CR1", "cluster": "g", "small_sample": "Stata"}, bh.errors.OptionError, "Did you mean 'stata'"),
         ({"kind": "HC1", "cluster": "g"}, bh.errors.OptionError, "no option 'cluster'"),
@@ -350,11 +353,11 @@ def test_rows_as_they_are_stored_give_what_coordinates_give(monkeypatch, shift, 
     values = {"weights": rng.uniform(0.5, 2, n), "freq": rng.integers(1, 4, n), "offset": rng.standard_normal(n)}
     how = {name: values.get(name, False) for name in given}
     fit = bh.fit(table, y, **how)
-    basis = revisit.Basis.of(fit)
+    basis = coordinates.Basis.of(fit)
     asked = [("HC1", {}), ("HC3", {}), ("CR1", {"cluster": g}), ("CR0", {"cluster": [g, h]})]
     ours = [fit.vcov(kind, **options).to_numpy() for kind, options in asked]
-    monkeypatch.setattr(revisit, "_PLAIN", 0.0)
-    assert not revisit.Basis.of(fit).plain
+    monkeypatch.setattr(coordinates, "_PLAIN", 0.0)
+    assert not coordinates.Basis.of(fit).plain
     assert basis.near == (basis.plain and shift < 100)
     for one, (kind, options) in zip(ours, asked, strict=True):
         twin = fit.vcov(kind, **options).to_numpy()

@@ -15,11 +15,12 @@ HOUSE = Path(betahat.__file__).parent
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
     "formula", "strips", "encoding", "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
-    "doubled", "sums", "derive", "direct", "update", "epochs", "trace", "covariance", "questions", "outcome",
+    "doubled", "sums", "derive", "direct", "update", "epochs", "records", "trace", "covariance", "questions", "outcome",
     "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
-    "groups", "many", "validation", "fitting", "feed", "training", "estimating", "revisit", "sandwich", "inference",
-    "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
-    "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
+    "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
+    "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",
+    "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching",
+    "estimator", "lecture", "lab",
     "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same

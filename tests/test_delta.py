@@ -135,6 +135,12 @@ def test_predictions_of_a_network_have_intervals_where_its_weights_have_none():
         (lambda m: m.V.round().long(), "not a floating-point tensor"),
         (lambda m: m.W, "has no attribute 'W'"),
         (lambda m: m.V.detach().numpy() * 2, "cannot be differentiated"),
+        (lambda m: torch.log(-m.V), "is not finite at the module's weights .* nan"),
+        (lambda m: torch.sqrt(m.V - m.V), "is not finite"),
+        (lambda m: m.V[None][:0], r"empty tensor, of shape \(0,\)"),
+        (lambda m: m.V.to(torch.complex128), "a tensor of torch.complex128"),
+        (None, "None is no function"),
+        ("V / K", r"'V / K' is no function .*\n.*fit\.test"),
     ],
 )
 def test_a_function_without_a_derivative_is_a_letter(curve, function, words):
@@ -155,6 +161,27 @@ def test_what_is_refused(curve):
     with pytest.raises(bh.BetahatError, match="needs a covariance"):
         bare.delta(lambda m: m.V)
     assert len(bare.predict(x)) == N
+
+
+@pytest.mark.parametrize(
+    ("new", "how", "words"),
+    [
+        (X[:, :1], {}, r"X has shape \(90, 1\), and the first layer takes 2 columns"),
+        (X[0], {}, r"For 2 rows the module gives \(1,\)"),
+        (X[:0], {}, "new has no rows"),
+        (None, {}, r"new has shape \(\)"),
+        (3, {}, r"new has shape \(\)"),
+        (X * torch.nan, {}, "Column 0 of new is nan at row 0"),
+        (torch.ones(3, 2, dtype=torch.int64), {}, "X is int64"),
+        (X, {"batch_size": 0}, "batch_size=0"),
+        (X, {"batch_size": -3}, "batch_size=-3"),
+        (X, {"batch_size": "all"}, "batch_size='all'"),
+        (X, {"interval": ["confidence"]}, "interval="),
+    ],
+)
+def test_rows_that_cannot_be_predicted_are_refused_in_words(line, new, how, words):
+    with pytest.raises(bh.BetahatError, match=words):
+        line.predict(new, **how)
 
 
 def test_the_module_is_as_before(curve):

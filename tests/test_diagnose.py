@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 import betahat as bh
 from betahat.batch import Tally
+from betahat.coordinates import Basis, columns
+from betahat.revisit import revisit
 from reference_cases import LINEAR
 from test_sandwich import after, fitted
 
@@ -48,6 +50,27 @@ def test_influence_agrees_with_r(name):
     np.testing.assert_allclose(found.dfbetas[here][:, kept], moved, rtol=1e-9, atol=1e-12 * scale)
     assert np.isnan(found.dfbetas[:, [not k for k in kept]]).all()
     np.testing.assert_allclose(found.press, float(r["influence.press"]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("collinear", ["drop", "min_norm"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_columns_come_back_from_their_coordinates(collinear, intercept, weighted):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(40, 4)) * [1.0, 1e3, 1e-3, 1.0] + [5.0, 0.0, 1.0, 0.0]
+    X[:, 3] = X[:, 0] - X[:, 1] / 500
+    weights = rng.uniform(0.5, 2, 40) if weighted else None
+    fit = bh.fit(X, rng.normal(size=40), intercept=intercept, collinear=collinear, weights=weights)
+    assert fit.rank < len(fit.terms)
+    basis = Basis.of(fit)
+    R = columns(fit, basis)
+    parts = [
+        R.T @ seen.z / (1.0 if seen.root is None else seen.root) for seen in revisit(fit, lambda s: s, basis=basis)
+    ]
+    found = np.concatenate(parts, axis=1).T[:, int(intercept) :]
+    np.testing.assert_allclose(found / np.abs(X).max(0), X / np.abs(X).max(0), atol=1e-11)  # condition 1e3, squared
+    order = fit.diagnose("rainbow", order_by=f"{fit.terms[-1]}").statistic
+    assert order == pytest.approx(fit.diagnose("rainbow", order_by=X[:, 3]).statistic, rel=1e-9)
 
 
 def test_leverage_one_is_said():

@@ -11,12 +11,15 @@ import statsmodels.api as sm
 import torch
 from scipy.optimize import curve_fit
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 - as everybody writes it
+from torch.utils.data import TensorDataset
 
 import betahat as bh
-from betahat import functional
+from betahat import errors, functional
 from betahat.estimating import gathering
 from betahat.feed import Feed
 from betahat.functional import Functional
+from test_errors import letter
 
 N = 120
 
@@ -402,7 +405,7 @@ def together(yhat, y):
     [
         ({"loss": together}, "sum over independent rows"),
         ({"loss": nn.L1Loss()}, "no second derivative"),
-        ({"loss": nn.MSELoss(reduction="none")}, "is one number"),
+        ({"loss": nn.MSELoss(reduction="none")}, "not one number"),
         ({"loss": lambda yhat, y: (y**2).mean() + 0 * yhat.detach().sum()}, "does not depend on the parameters"),
         ({"loss": lambda yhat, y: torch.tensor((yhat - y).square().mean().item())}, "row by row"),
         ({"y": torch.zeros(N, 2)}, "has shape"),
@@ -468,3 +471,135 @@ def test_a_loss_that_is_square_near_zero_only_is_not_taken_for_squares():
     one, other = (bh.infer(net, X[o], y[o], loss=torch.nn.HuberLoss(), kind="hessian") for o in (slice(None), order))
     assert one.covariance.words == other.covariance.words
     np.testing.assert_allclose(one.bse, other.bse, rtol=1e-9)
+
+
+# ── bad input ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LABELS = np.arange(N) // 10
+SICK = nn.Linear(2, 1).double()
+with torch.no_grad():
+    SICK.weight[0, 1] = torch.nan
+
+#: what → (arguments of bh.infer, the kind of error, words of its letter)
+REFUSED = {
+    "columns": ({"X": rows(k=5)}, errors.BatchError, ["X has shape (120, 5)", "takes 2 columns"]),
+    "one dimension": ({"X": rows()[:, 0]}, errors.BatchError, ["X has shape (120,)"]),
+    "a layer inside": (
+        {"module": nn.Sequential(nn.Linear(2, 4), nn.Linear(5, 1)).double()}, errors.BatchError,
+        ["layer '1' (Linear) takes 5 columns, and 4 come in"],
+    ),
+    "rows": ({"y": noise()[:5]}, errors.BatchError, ["120 rows and y has 5"]),
+    "responses": ({"y": rows()}, errors.BatchError, ["(120, 1)", "(120, 2)"]),
+    "NaN": ({"X": rows() * torch.nan}, errors.BatchError, ["Column 0 of X is nan at row 0"]),
+    "NaN in y": ({"y": noise() * torch.nan}, errors.BatchError, ["y is nan at row 0"]),
+    "NaN in a Dataset": (
+        {"X": TensorDataset(rows(), noise() * torch.nan), "y": None}, errors.BatchError, ["y of a batch is nan"],
+    ),
+    "weights": ({"module": SICK}, errors.FitError, ["1 of the 2 weights of 'weight' is not finite"]),
+    "reduction": (
+        {"loss": nn.MSELoss(reduction="none")}, errors.BatchError, ["(120, 1)", "reduction='none'", ".mean()"],
+    ),
+    "whole numbers": ({"X": torch.arange(2 * N).reshape(N, 2)}, errors.BatchError, ["X is int64", "X.double()"]),
+    "no probabilities": ({"loss": nn.BCEWithLogitsLoss(), "y": noise() + 9}, errors.BatchError, ["y is ", "at row 0"]),
+    "classes": (
+        {"module": nn.Linear(2, 3).double(), "loss": nn.CrossEntropyLoss(), "y": torch.arange(N) % 4},
+        errors.BatchError, ["class 3 at row 3", "classes 0 to 2"],
+    ),
+    "a loss of one thing": ({"loss": lambda f: f.sum()}, errors.BatchError, ["called with (yhat, y)"]),
+    "dimensions": ({"module": nn.Conv1d(2, 1, 1).double()}, errors.BatchError, ["Conv1d", "torch says"]),
+    "few labels": ({"cluster": LABELS[:7]}, errors.FitError, ["cluster has 7 labels", "the data have 120 rows"]),
+    "no labels": ({"cluster": []}, errors.FitError, ["cluster has 0 labels"]),
+    "one cluster": ({"cluster": LABELS * 0}, errors.FitError, ["one cluster of cluster"]),
+    "missing labels": (
+        {"cluster": pd.Series(LABELS).astype("Int64").where(LABELS != 1)}, errors.FitError,
+        ["10 rows, first in row 10"],
+    ),
+    "a formula without a column": (
+        {"X": "y ~ 1", "y": {"y": [1.0, 2.0]}}, errors.BatchError, ["'y ~ 1' has no column"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_inferred_from_is_refused_in_words(name):
+    given, kind, words = REFUSED[name]
+    call = {"module": nn.Linear(2, 1).double(), "X": rows(), "y": noise(), "loss": nn.MSELoss()} | given
+    letter(lambda: bh.infer(call.pop("module"), call.pop("X"), call.pop("y"), **call), kind, words)
+
+
+def test_labels_of_rows_that_the_formula_leaves_out_go_with_them():
+    table = pd.DataFrame({"x": rows()[:, 0].numpy(), "y": noise().numpy(), "g": [f"g{v}" for v in LABELS]})
+    table.loc[[3, 57], "x"] = np.nan
+    table.loc[57, "g"] = None
+    net = nn.Linear(1, 1).double()
+    whole = table.dropna()
+    expected = bh.infer(net, "y ~ x", whole, loss=nn.MSELoss(), cluster="g")
+    for labels in ("g", table.g, table.g.to_numpy()):
+        found = bh.infer(net, "y ~ x", table, loss=nn.MSELoss(), cluster=labels)
+        np.testing.assert_allclose(found.vcov(), expected.vcov(), rtol=1e-12)
+    letter(
+        lambda: bh.infer(net, "y ~ x", table, loss=nn.MSELoss(), cluster=whole.g), errors.FitError, ["118", "120 rows"]
+    )
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda f, y: ((f[:, 0] - y) ** 2).mean(), lambda f, y: F.mse_loss(f.squeeze(-1), y), nn.MSELoss()]
+)
+def test_a_loss_that_takes_the_output_apart_itself_gets_y_as_it_is(line, loss):
+    X, y, net = line
+    found = bh.infer(net, X, y, loss=loss, kind="fisher")
+    np.testing.assert_allclose(found.bse.to_numpy()[[2, 0, 1]], bh.fit(X, y).bse, rtol=1e-8)
+
+
+def test_class_indices_and_embeddings_in_arrays_stay_whole():
+    levels, y = np.arange(N) % 3, (np.arange(N) * 7) % 2
+    net = nn.Sequential(nn.Embedding(3, 2)).double()
+    ours = bh.infer(net, levels, y, loss=nn.CrossEntropyLoss())
+    theirs = bh.infer(net, torch.from_numpy(levels), torch.from_numpy(y), loss=nn.CrossEntropyLoss())
+    assert ours.value == theirs.value
+
+
+# ── tests of weights, and what a module's fit does not answer ────────────────────────────────────────────────────
+
+
+def test_wald_tests_of_weights_are_those_of_least_squares(line):
+    X, y, net = line
+    ours = bh.infer(net, X, y, loss=nn.MSELoss(), kind="fisher")
+    fit = bh.fit(X, y)
+    for text, asked in {
+        "weight[0, 0] = 0": "x0 = 0", "weight[0, 0] = weight[0, 1] = -1": "x0 = x1 = -1",
+        "2*weight[0, 1] + bias[0] = 3, 1e200*bias[0] = 1e200": "2*x1 + Intercept = 3, Intercept = 1",
+    }.items():  # fmt: skip
+        found, theirs = ours.test(text), fit.test(asked)
+        assert (found.df1, found.df2) == (theirs.df1, theirs.df2)
+        assert (found.value, found.p) == pytest.approx((theirs.value, theirs.p), rel=1e-8)
+    chi2 = bh.infer(net, X, y, loss=nn.MSELoss()).test("weight[0, 0] = 0")
+    assert (chi2.df2, chi2.value) == (np.inf, pytest.approx(fit.test("x0 = 0", vcov="HC0").value, rel=1e-8))
+
+
+def test_a_test_of_what_is_not_identified_is_refused():
+    X, y = rows(), noise()
+    net = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1)).double()
+    bh.train(net, X, y, loss=nn.MSELoss(), optimizer="levenberg-marquardt", epochs=50)
+    fit = bh.infer(net, X, y, loss=nn.MSELoss(), kind="fisher")
+    letter(lambda: fit.test("1.weight[0, 0] = 1"), errors.FitError, ["data do not determine", "fit.delta"])
+    assert fit.test("1.bias[0] = 0").value == pytest.approx(bh.fit(X, y).test("Intercept = 0").value, rel=1e-6)
+    bare = bh.train(net, X, y, loss=nn.MSELoss(), optimizer="adam", epochs=1)
+    letter(lambda: bare.test("1.bias[0] = 0"), errors.OptionError, ["A test needs a covariance", "bh.infer"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "influence", "augment", "vif", "collinearity", "diagnose", "check", "anova", "with_rows", "save", "information",
+        "fvalue", "f_pvalue", "llf", "aic", "bic", "plot",
+    ],
+)  # fmt: skip
+def test_what_rests_on_least_squares_is_not_asked_of_a_module(line, name):
+    X, y, net = line
+    fit = bh.infer(net, X, y, loss=nn.MSELoss())
+    given = {"with_rows": (X, y), "save": ("m.betahat",), "plot": ("qq",)}.get(name, ())
+    with pytest.raises(errors.FitError, match="rests on a linear model and least squares") as caught:
+        getattr(fit, name)(*given)
+    assert "bh.fit answers the rest" in str(caught.value)
+    assert name == "plot" or hasattr(bh.Fit, name)

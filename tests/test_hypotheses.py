@@ -101,6 +101,12 @@ def test_lists_matrices_and_names_say_the_same(cars):
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_tensors_that_require_a_gradient_are_read(cars):
+    fit = bh.fit("mpg ~ wt + hp", cars)
+    L = torch.tensor([[0.0, 1, 0]], requires_grad=True)
+    assert fit.test(L, torch.ones(1, requires_grad=True)).value == fit.test("wt = 1").value
+
+
 def test_linear_hypotheses_agree_with_r(cars):
     stored = NESTED["linearHypothesis_wt_eq_10hp"]
     fit = bh.fit(stored["model"], cars)
@@ -148,6 +154,29 @@ def test_against_statsmodels(seed, kind):
         )
         assert ours.value == pytest.approx(float(other.statistic), rel=1e-10)  # condition below 10
         assert ours.p == pytest.approx(float(other.pvalue), rel=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["classical", "HC3"])
+@pytest.mark.parametrize("factors", [[1e200] * 3, [1e-200] * 3, [1.0, 1e250, 1e-250], [-1e-300, 3.0, 1e300]])
+def test_a_hypothesis_times_a_number_is_the_same_hypothesis(cars, factors, kind):
+    fit = bh.fit("mpg ~ wt + hp", cars).with_vcov(kind)
+    L, right = np.eye(3) + 0.5, np.array([30.0, -3.0, 0.25])
+    once, again = fit.test(L, right), fit.test(L * np.array(factors)[:, None], right * factors)
+    # Products with a factor are rounded, 1e-16 each, and the condition of the three together under V is near 1e5.
+    assert (again.value, again.p) == pytest.approx((once.value, once.p), rel=1e-9)
+    np.testing.assert_allclose(again.std_error, once.std_error * np.abs(factors), rtol=1e-12)
+    parts = again.hypotheses[0].split(" = ")
+    assert fit.test(" = ".join(parts)).value == pytest.approx(fit.test(L[:1], right[:1]).value, rel=1e-5)  # 6 digits
+
+
+def test_numbers_beyond_float64_are_refused_in_words(cars):
+    fit = bh.fit("mpg ~ wt + hp", cars)
+    letter(lambda: fit.test("1e308*Intercept = 0"), OptionError, ["'1e308*Intercept = 0'", "1.8e308", "divide both"])
+    letter(lambda: fit.test([[0, 1e-200, 0]], 1e200), OptionError, ["1e-200*wt = 1e+200", "do not fit"])
+    assert fit.test("wt = 1e200").value == math.inf
+    for nothing in (None, 3, True, math.nan):
+        letter(lambda nothing=nothing: fit.test(nothing), OptionError, [repr(nothing), "no hypothesis"])
+    assert fit.test(np.array(["wt = 0", "hp = 0"])).value == fit.test("wt, hp").value
 
 
 @pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
@@ -239,6 +268,8 @@ LETTERS = [
     ([[0.0, 1], [1.0]], OptionError, ["no hypothesis"]),
     (object(), OptionError, ["no hypothesis"]),
     ({"weight": 1.0}, OptionError, ["'weight'"]),
+    ([[0.0, 1j, 0]], OptionError, ["no hypothesis"]),
+    ("wt = 1,000", OptionError, ["'000 = 0' says nothing"]),
 ]
 
 
@@ -251,6 +282,8 @@ def test_letters_of_options(cars):
     fit = bh.fit("mpg ~ wt + hp", cars)
     letter(lambda: fit.test("wt", 1), OptionError, ["right=", "wt = 2"])
     letter(lambda: fit.test([[0, 1, 0]], [1, 2]), BatchError, ["right", "(1,)"])
+    for right in ("two", {}, [1j], object()):
+        letter(lambda right=right: fit.test([[0, 1, 0]], right), OptionError, ["right=", "a number"])
     letter(lambda: fit.test("wt", statistic="t"), OptionError, ["statistic='t'", "F, chi2"])
     letter(lambda: fit.test("wt", vcov="HC9"), OptionError, ["HC9"])
     few = bh.fit("y ~ x", {"y": [1.0, 2.0], "x": [0.0, 1.0]})

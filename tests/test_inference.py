@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 
 import betahat as bh
 from betahat import inference
-from betahat.errors import BatchError, BetahatError, BetahatWarning, DesignError, OptionError, SourceError
+from betahat.covariance import Covariance
+from betahat.errors import (
+    BatchError,
+    BetahatError,
+    BetahatWarning,
+    DesignError,
+    FitError,
+    OptionError,
+    SourceError,
+)
 from test_errors import letter, refused, write_csv
 
 # Reason for 1e-9: statsmodels solves by the pseudo-inverse of columns as they are: its error is near ε κ, and ε κ² in
@@ -322,17 +331,42 @@ def test_a_level_that_was_meant_as_alpha_is_remarked():
         fit.conf_int(0.05)
 
 
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 5, "0.05", True, float("nan"), [0.05]])
+def test_an_alpha_that_is_no_share_is_refused_as_alpha(alpha):
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
+    letter(lambda: fit.conf_int(alpha=alpha), OptionError, [f"alpha={alpha!r}", "0.05 for the level 0.95"])
+    assert fit.conf_int(alpha=0.1).equals(fit.conf_int(0.9))
+
+
+@pytest.mark.parametrize(("value", "interval", "told"), [(1e308, None, "The pred"), (1e200, "confidence", "The var")])
+def test_a_prediction_beyond_float64_is_refused(value, interval, told):
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 15.5, 18.0]})
+    letter(lambda: fit.predict({"x": [1.0, value]}, interval=interval), FitError, [told, "at row 1", "1.8e308"])
+
+
 def test_an_offset_for_a_model_without_one_is_refused():
     fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.5, 5.5, 8.0]})
     with pytest.raises(bh.BetahatError, match="learned without one"):
         fit.predict({"x": [1.0], "o": [3.0]}, offset="o")
 
 
-def test_a_covariance_that_is_made_already_takes_no_options_and_fits_its_terms():
+def test_a_covariance_that_is_made_already_takes_no_options_and_fits_its_terms(tmp_path):
     data = {"x": [1.0, 2.0, 3.0, 4.0, 6.0], "z": [1.0, 0.0, 2.0, 1.0, 0.0], "y": [2.0, 4.5, 5.5, 8.0, 9.0]}
     fit, other = bh.fit("y ~ x", data), bh.fit("y ~ x + z", data)
     made = fit.with_vcov("HC1").covariance
     assert fit.with_vcov(made).bse.equals(fit.with_vcov("HC1").bse)
     letter(lambda: fit.with_vcov(made, cluster="z"), OptionError, ["cluster=", "made already"])
     letter(lambda: other.with_vcov(made), BatchError, ["(2, 2)", "(3, 3)", "Intercept, x, z"])
+    for kind in ("classical", "HC3", "CR1", "HAC"):
+        theirs = bh.fit("y ~ z", data).with_vcov(kind, **({"cluster": [1, 1, 2, 2, 3]} if kind == "CR1" else {}))
+        letter(lambda made=theirs.covariance: fit.with_vcov(made), FitError, [kind, "Intercept, z", "Intercept, x"])
+    elsewhere = bh.fit("y ~ x", {**data, "y": [2.0, 4.5, 5.5, 8.0, 9.5]}).covariance
+    letter(lambda: fit.with_vcov(elsewhere), FitError, ["classical", "coefficient of", "other rows, weights or"])
+    fit.with_vcov("HC1").save(tmp_path / "m.betahat")
+    kept = bh.load(tmp_path / "m.betahat")
+    assert kept.with_vcov(made).bse.equals(kept.bse)
+    assert fit.with_vcov(kept.covariance).bse.equals(kept.bse)
+    letter(lambda: bh.fit("y ~ z", data).with_vcov(kept.covariance), FitError, ["HC1", "Intercept, z"])
+    by_hand = Covariance("jackknife", made.matrix, made.df, made.joint, "by hand")
+    assert bh.fit("y ~ z", data).with_vcov(by_hand).covariance.words == "by hand"
     letter(lambda: fit.with_vcov("classical", foo=3), OptionError, ["classical", "'foo'"])

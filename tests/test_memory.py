@@ -142,6 +142,9 @@ def test_too_small_a_ceiling_says_what_is_needed(large):
     letter(lambda: bh.fit(X, X.sum(1), memory="5MB"), OptionError, ["301 columns", *words])
     letter(lambda: bh.fit("y ~ center(x)", large, memory="20MB"), OptionError, ["center(x)", *words])
     assert bh.fit(X, X.sum(1), memory="100MB").rank == 301
+    bare = ["2 columns", "2,048 bytes of memory; 1 byte is allowed", "without a unit is bytes", "memory='1MB'"]
+    for size in (1, "1"):
+        letter(lambda size=size: bh.fit([[1.0], [2.0], [4.0]], [1.0, 3.0, 2.0], memory=size), OptionError, bare)
 
 
 def test_on_the_command_line(large):

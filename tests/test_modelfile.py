@@ -24,7 +24,7 @@ from safetensors.torch import save as save_tensors
 
 import betahat as bh
 from betahat import keeping, modelfile
-from betahat.errors import ModelFileError
+from betahat.errors import ModelFileError, OptionError
 from test_errors import letter, refused, write_csv
 
 SECRET = 8_675_309.25  # stands in the training rows only
@@ -179,6 +179,32 @@ def test_an_interrupted_save_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_a_saved_file_has_the_permissions_of_any_new_file(tmp_path):
     (tmp_path / "other").touch()
     assert saved(SMALL, tmp_path).stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_file_that_does_not_say_which_columns_a_term_has_tells_by_their_names(formula):
+    design = bh.fit(formula, FRAME).design
+    kept = {name: value for name, value in keeping.design_out(design).items() if name != "widths"}
+    assert keeping.design_in(kept).widths == design.widths
+    assert [len(block) for block in design.blocks] == list(design.widths)
+
+
+@pytest.mark.parametrize("path", [3, None, b"m.betahat", "m\0.betahat", ["m.betahat"]])
+def test_what_is_no_path_is_refused_at_every_door(path):
+    words = ["is no path of a file", "'cars.betahat'"]
+    table = {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0]}
+    letter(lambda: bh.fit("y ~ x", table).save(path), OptionError, words)
+    letter(lambda: bh.Moments.of("y ~ x", table).save(path), OptionError, words)
+    for read in (bh.load, bh.Moments.load):
+        letter(lambda read=read: read(path), OptionError, words)
+
+
+def test_a_path_from_the_users_own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0]})
+    fit.save("~/m.betahat")
+    assert (tmp_path / "m.betahat").is_file()
+    assert bh.load("~/m.betahat").params.equals(fit.params)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -318,6 +318,8 @@ def test_what_the_notes_state():
         ({"rows": {"Sample": ["all"]}}, ["rows= has 1 value"]),
         ({"vcov": ["HC3", "HC1"]}, ["vcov= has 2 values for 3 models"]),
         ({"vcov": "HC33"}, ["vcov='HC33'", "Did you mean 'HC3'?"]),
+        ({"keep": 3}, ["keep=3 will not do", "or a sequence of them"]),
+        ({"statistics": 3}, ["statistics=3 will not do"]),
         ({"keep": "wtt"}, ["keep='wtt' matches no term", "Did you mean 'wt'?"]),
         ({"drop": "C(cyl"}, ["neither a term's name nor a regular expression"]),
         ({"drop": [2]}, ["drop=[2]"]),
@@ -366,6 +368,9 @@ def test_saving_by_the_ending(fits, tmp_path):
     assert json.loads((tmp_path / "t.json").read_text(encoding="utf-8")) == table.to_dict()
     with pytest.raises(bh.errors.OptionError, match=r"let it end in \.txt, \.md"):
         table.save(tmp_path / "t.docx")
+    for path in (3, None, b"t.tex", "t\0.tex"):
+        with pytest.raises(bh.errors.OptionError, match="is no path of a file"):
+            table.save(path)
     with pytest.raises(bh.errors.OptionError, match="is no width"):
         table.to_text(20)
 

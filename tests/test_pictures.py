@@ -23,19 +23,9 @@ from betahat.plot import KINDS, hangul, residuals
 from betahat.plot.cloud import CELLS, LINE, Gathered, Points
 from betahat.plot.smooth import smooth
 from reference_cases import ROOT
+from test_plot import offsets
 
-
-def offsets(axes: Axes) -> np.ndarray:
-    """The places (n, 2) of the points that were drawn first."""
-    return np.asarray(axes.collections[0].get_offsets())
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    """statsmodels brings pyplot in, which keeps its figures."""
-    yield
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
+pytestmark = pytest.mark.usefixtures("pyplot_closed")
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +279,8 @@ def test_a_font_of_the_user_s_that_has_hangul_stays(korean, fonts):
         ({"term": "x"}, "the four panels"),
         ({"kind": "added-variable", "term": "xx"}, "Did you mean 'x'"),
         ({"kind": "added-variable", "term": 3}, "term=3 is no term"),
+        ({"kind": "coefficients", "term": {}}, "term={} is no term"),
+        ({"kind": "coefficients", "term": np.array(["x", "q"])}, "term='q' is no term"),
         ({"kind": "line", "term": "g[T.b]"}, "is no term"),
         ({"kind": "line", "level": 95}, "not a confidence level"),
         ({"kind": "line", "ax": "here"}, "is no matplotlib axes"),
@@ -318,8 +310,13 @@ def test_what_has_no_part_of_its_own_is_refused(rows, kind):
         dropped.plot(kind, term="x1")
     if kind != "line":
         assert len(dropped.plot(kind)) == 2  # the others are drawn
-        with pytest.raises(bh.errors.FitError, match="the other terms determine it"):
-            bh.fit(X, whole.y.to_numpy(), collinear="min_norm").plot(kind)
+        least = bh.fit(X, whole.y.to_numpy(), collinear="min_norm")
+        assert len(least.plot(kind)) == 1
+        with pytest.raises(bh.errors.FitError, match="'x1' has nothing to draw: the other terms determine it"):
+            least.plot(kind, term="x1")
+        np.testing.assert_allclose(
+            offsets(least.plot(kind, term="x2")[0]), offsets(dropped.plot(kind, term="x2")[0]), rtol=1e-9, atol=1e-9
+        )
         wide = bh.fit(np.random.default_rng(1).normal(size=(40, 15)), np.arange(40.0))
         with pytest.raises(bh.errors.OptionError, match=r"15 panels; a page holds 12"):
             wide.plot(kind)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +14,8 @@ import betahat as bh
 from betahat.plot import residuals
 from reference_cases import ROOT
 
+pytestmark = pytest.mark.usefixtures("pyplot_closed")
+
 CARS = pd.read_csv(ROOT / "data" / "mtcars.csv")
 
 
@@ -27,14 +27,6 @@ def offsets(axes: Axes) -> np.ndarray:
 def line_called(axes: Axes, label: str) -> np.ndarray:
     (line,) = [line for line in axes.lines if line.get_label() == label]
     return np.asarray(line.get_xydata())
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    """statsmodels brings pyplot in, which keeps its figures."""
-    yield
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,7 @@ def test_streams_give_what_memory_gives(series, how, tmp_path):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
+        ({"kernel": ["qs"]}, "kernel=.* is not known"),
         ({"kernel": "bartlet"}, "Did you mean 'bartlett'"),
         ({"bandwidth": "andrew"}, "Did you mean 'andrews'"),
         ({"bandwidth": -1}, "positive"),
@@ -130,6 +131,8 @@ def test_streams_give_what_memory_gives(series, how, tmp_path):
         ({"lags": 2, "bandwidth": 3}, "one of them"),
         ({"lags": 2, "kernel": "qs"}, "no last lag"),
         ({"lag": 2}, "Did you mean 'lags'"),
+        ({"prewhite": "no"}, "prewhite='no' is not known"),
+        ({"prewhite": 1}, "prewhite=1 is not known"),
         ({"small_sample": "clubSandwich"}, "clusters only"),
     ],
 )

@@ -197,6 +197,16 @@ def test_units_change_no_test(scale, shift, unit):
         assert b.p == pytest.approx(a.p, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e140, 1e-140])
+def test_residuals_whose_fourth_powers_are_beyond_float64(table, unit):
+    once, again = (
+        bh.fit("y ~ x + z + g", {**table, "y": np.asarray(table["y"]) * factor}).diagnose() for factor in (1.0, unit)
+    )
+    assert [one.name for one in again] == list(EVERY)
+    for a, b in zip(once, again, strict=True):
+        assert (b.statistic, b.p) == pytest.approx((a.statistic, a.p), rel=1e-9)  # y is rounded anew: 1e-16
+
+
 def test_counts_are_rows(table):
     many = {name: np.repeat(column, table["n"]) for name, column in table.items()}
     one, all_ = bh.fit("y ~ x + z", table, freq="n"), bh.fit("y ~ x + z", many)
@@ -230,8 +240,17 @@ def test_an_order_is_that_of_sorted_rows(table, test):
     [
         ("breusch_pagn", {}, "Did you mean 'breusch-pagan'"),
         (7, {}, "test=7 is not known"),
+        (["reset"], {}, "is not known"),
+        ({}, {}, "is not known"),
+        ("breusch-pagan", {"studentize": "no"}, "studentize='no' is not known"),
+        ("breusch-godfrey", {"f": 1}, "f=1 is not known"),
+        ("rainbow", {"fraction": "half"}, "fraction='half' will not do"),
+        ("goldfeld-quandt", {"point": True}, "point=True will not do"),
+        ("goldfeld-quandt", {"drop": None}, "drop=None will not do"),
+        ("reset", {"powers": 10**6}, "whole numbers from 2 to 50"),
+        ("reset", {"powers": 1.5}, "whole numbers from 2 to 50"),
         ("reset", {"power": 2}, "Did you mean 'powers'"),
-        ("reset", {"powers": (1, 2)}, "whole numbers from 2 on"),
+        ("reset", {"powers": (1, 2)}, "whole numbers from 2 to 50"),
         ("breusch-godfrey", {"order": 0}, "whole number from 1 on"),
         ("breusch-godfrey", {"order": 299}, "needs 305 rows or more, and 300 rows"),
         ("durbin-watson", {"alternative": "grater"}, "Did you mean 'greater'"),
@@ -326,3 +345,4 @@ def test_a_name_that_is_not_there_and_an_order_of_numpy(table):
         fit.diagnose()["wite"]
     assert fit.diagnose("breusch-godfrey", order=np.int64(2)) == fit.diagnose("breusch-godfrey", order=2)
     assert fit.diagnose("reset", powers=np.array([2, 3])) == fit.diagnose("reset", powers=(2, 3))
+    assert fit.diagnose("reset", powers=3) == fit.diagnose("reset", powers=(3,))

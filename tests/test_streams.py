@@ -23,7 +23,7 @@ from betahat.errors import BetahatWarning, DesignError, SourceError
 from betahat.formula import parse
 from betahat.problem import of_formula
 from betahat.source import Source
-from betahat.threads import ahead
+from betahat.threads import ahead, in_order
 from test_errors import letter
 
 # ── reading ahead ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -82,6 +82,10 @@ def test_a_caller_who_stops_leaves_no_thread_and_no_open_file(stop):
         with pytest.raises(stop):
             use()
     assert closed == [True]
+    for _ in range(1000):  # the thread has nothing left to do, and ends by itself
+        if threading.active_count() == before:
+            break
+        time.sleep(0.005)
     assert threading.active_count() == before
 
 
@@ -323,7 +327,7 @@ def on_terminal(monkeypatch):
         screen = Terminal() if screen is None else screen
         with monkeypatch.context() as patched:
             patched.setattr(sys, "stderr", screen)
-            patched.setattr(progress, "_PATIENCE", -1.0)
+            patched.setattr(progress, "PATIENCE", -1.0)
             patched.setenv("TERM", "xterm")
             patched.setenv("COLUMNS", "200")
             call()
@@ -434,3 +438,19 @@ for _ in range(200):
     assert "KeyboardInterrupt" in ran.stderr
     assert ran.returncode != 0
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.skipif(not hasattr(threading, "_shutdown_locks_lock"), reason="Python has this lock up to 3.12")
+@pytest.mark.parametrize("how", ["ahead", "in order"])
+def test_who_stops_in_the_midst_of_the_beginning_of_a_thread_does_not_wait_for_ever(how):
+    found = ahead(iter(range(9))) if how == "ahead" else in_order(range(9), abs, 2)
+    assert next(found) == 0
+
+    def collected():
+        with threading._shutdown_locks_lock:  # as where the garbage collector comes while a thread begins
+            found.close()
+
+    other = threading.Thread(target=collected, daemon=True)
+    other.start()
+    other.join(30)
+    assert not other.is_alive()

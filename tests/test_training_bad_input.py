@@ -72,10 +72,32 @@ def table(place: int, name: str, value: float = np.nan) -> pd.DataFrame:
     return data
 
 
+class Headed(nn.Module):
+    """Layers that do not fit each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), nn.Linear(7, 1)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+class Asking(nn.Linear):
+    """A module that wants more than X."""
+
+    def forward(self, x, mask):
+        return super().forward(x * mask)
+
+
 MSE, KNOB = nn.MSELoss(), torch.ones((), requires_grad=True)
 other, first, last = net(), net(), net()
 lazy = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 1))
 half = net().double()
+spoiled_net, low = net(), net()
+with torch.no_grad():
+    spoiled_net[0].weight[2, 1] = torch.nan
+    low[2].bias -= 9.0
 formula = "sold ~ price + size"
 
 #: what → (the call's arguments, the kind of error, the words its letter must hold)
@@ -139,7 +161,7 @@ CASES = {
         {"X": formula, "y": table(9, "size", np.inf)}, BatchError, ["'size' is inf", "row 9"],
     ),
     "NaN in a loader": (
-        {"X": TensorDataset(spoiled(X, (3, 1)), Y), "y": None}, BatchError, ["Column 1 of X of the first", "row 3"],
+        {"X": TensorDataset(spoiled(X, (3, 1)), Y), "y": None}, BatchError, ["Column 1 of X of a batch", "row 3"],
     ),
     "text": ({"X": np.array([["a", "b", "c"]] * N)}, BetahatError, ["text", "'a'"]),
     # loaders
@@ -182,6 +204,99 @@ CASES = {
         {"module": last, "optimizer": torch.optim.SGD([*last.parameters(), *other.parameters()])}, OptionError,
         ["4 parameters that the module does not have"],
     ),
+    # layers that refuse what comes in
+    "layers that do not fit": (
+        {"module": nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(5, 1))}, BatchError,
+        ["layer '2' (Linear) takes 5 columns, and 4 come in", "Linear(4, …)"],
+    ),
+    "a head that does not fit": ({"module": Headed()}, BatchError, ["layer 'head' (Linear) takes 7 columns, and 4"]),
+    "too many columns for a module of one's own": (
+        {"module": Headed(), "X": numbers(N, 5)}, BatchError, ["X has shape (30, 5)", "takes 3 columns"],
+    ),
+    "rows for a convolution": (
+        {"module": nn.Conv1d(3, 1, 1)}, BatchError, ["The Conv1d cannot take", "(30, 3)", "torch says", "3 channels"],
+    ),
+    "a kernel that is too long": (
+        {"module": nn.Sequential(nn.Conv1d(3, 2, 9), nn.Flatten()), "X": numbers(N, 3, 5)}, BatchError,
+        ["layer '0' (Conv1d)", "(30, 3, 5)", "Kernel size"],
+    ),
+    "a normalization of another width": (
+        {"module": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(5), nn.Linear(5, 1))}, BatchError,
+        ["layer '1' (BatchNorm1d)", "(30, 4), from X of shape (30, 3)", "4 elements not 5"],
+    ),
+    "a normalization of images": (
+        {"module": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm2d(4))}, BatchError, ["layer '1'", "expected 4D input"],
+    ),
+    "a normalization of one row": (
+        {"module": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)), "X": X[:1], "y": Y[:1]},
+        BatchError, ["layer '1' (BatchNorm1d)", "a batch of one row", "(1, 4)", "drop_last"],
+    ),
+    "numbers for an embedding": ({"module": nn.Embedding(4, 1)}, BatchError, ["Embedding", "float32", "X.long()"]),
+    "levels that an embedding has not": (
+        {"module": nn.Sequential(nn.Embedding(4, 1), nn.Flatten(), nn.Linear(3, 1)), "X": torch.full((N, 3), 4)},
+        BatchError, ["has 4 rows, 0 to 3", "asks for 4 to 4", "Embedding(5, …)"],
+    ),
+    "more than X": ({"module": Asking(3, 1)}, BatchError, ["The Asking cannot be called with X alone", "'mask'"]),
+    # losses that refuse it
+    "outputs that are no probabilities": (
+        {"module": low, "loss": nn.BCELoss(), "y": (Y > 0).float()}, BatchError,
+        ["the module's output is", "BCEWithLogitsLoss()"],
+    ),
+    "outputs that are no probabilities, own loss": (
+        {"module": low, "loss": lambda f, y: F.binary_cross_entropy(f[:, 0], y), "y": (Y > 0).float()}, BatchError,
+        ["the module's output is", "Sigmoid()"],
+    ),
+    "classes 1 and 2 for probabilities": (
+        {"loss": nn.BCEWithLogitsLoss(), "y": 1 + (torch.arange(N) % 2).float()}, BatchError, ["y is 2 at row 1"],
+    ),
+    "classes from 1": (
+        {"module": net(3), "loss": nn.CrossEntropyLoss(), "y": torch.arange(N) % 3 + 1}, BatchError,
+        ["class 3 at row 2", "3 outputs: classes 0 to 2", "y - 1"],
+    ),
+    "classes below zero": (
+        {"module": net(3), "loss": nn.NLLLoss(), "y": torch.arange(N) % 3 - 1}, BatchError,
+        ["class -1 at row 0", "let no class be below 0"],
+    ),
+    "classes in a column": (
+        {"module": net(3), "loss": nn.CrossEntropyLoss(), "y": (torch.arange(N) % 3)[:, None]}, BatchError,
+        ["(30, 3)", "(30, 1)", "y[:, 0]"],
+    ),
+    "classes in 32 bits": (
+        {"module": net(3), "loss": nn.CrossEntropyLoss(), "y": (torch.arange(N) % 3).int()}, BatchError,
+        ["y is int32", "y.long()"],
+    ),
+    "weights of other classes": (
+        {"module": net(3), "loss": nn.CrossEntropyLoss(weight=torch.ones(2)), "y": torch.arange(N) % 3}, BatchError,
+        ["torch says: weight tensor"],
+    ),
+    "a loss of one thing": ({"loss": lambda f: f.sum()}, BatchError, ["called with (yhat, y)", "takes 1 positional"]),
+    "a loss of three things": ({"loss": nn.GaussianNLLLoss()}, BatchError, ["called with (yhat, y)", "'var'"]),
+    "weights that are no numbers": (
+        {"module": spoiled_net}, FitError, ["1 of the 12 weights of '0.weight' is not finite", "diverged"],
+    ),
+    "changed in place": (
+        {"loss": lambda f, y: (f.sigmoid_().exp_() - 1).sum()}, FitError, ["no derivative", "torch says", "in place"],
+    ),
+    # schedulers
+    "a number for a scheduler": ({"scheduler": 3}, OptionError, ["scheduler= is 3", "no step()"]),
+    "the class of a scheduler": (
+        {"scheduler": torch.optim.lr_scheduler.StepLR}, OptionError, ["the class StepLR", "StepLR(optimizer, …)"],
+    ),
+    "a module for a scheduler": ({"scheduler": net()}, OptionError, ["scheduler= is a Sequential"]),
+    "a scheduler of another optimizer": (
+        {"scheduler": torch.optim.lr_scheduler.StepLR(torch.optim.SGD(other.parameters()), 3)}, OptionError,
+        ["The StepLR steers another optimizer", "optimizer='adam' is made by bh.train"],
+    ),
+    "a scheduler of another optimizer over the same module": (
+        {
+            "module": first, "optimizer": torch.optim.SGD(first.parameters()),
+            "scheduler": torch.optim.lr_scheduler.StepLR(torch.optim.SGD(first.parameters()), 3),
+        }, OptionError, ["another optimizer than the one that trains"],
+    ),
+    # formulas
+    "a formula without a column": (
+        {"module": nn.Linear(1, 1), "X": "sold ~ 1", "y": FRAME}, BatchError, ["'sold ~ 1' has no column", "bh.fit("],
+    ),
     # numbers
     "no epochs": ({"epochs": 0}, OptionError, ["epochs=0"]),
     "half an epoch": ({"epochs": 0.5}, OptionError, ["epochs=0.5"]),
@@ -199,6 +314,36 @@ CASES = {
     "the same array": (
         {"X": X.numpy(), "y": Y.numpy(), "validation": (X.numpy()[5:], Y.numpy()[5:])}, OptionError,
         ["training set itself"],
+    ),
+    "the same X beside another y": (
+        {"validation": (X, numbers(N, seed=9))}, OptionError, ["the X that is trained on, beside another y", "clone()"],
+    ),
+    "the same X beside equal numbers": ({"validation": (X, Y.clone())}, OptionError, ["the training set itself"]),
+    "other columns to validate on": (
+        {
+            "X": FRAME[["price", "size"]], "module": nn.Linear(2, 1), "y": FRAME.sold,
+            "validation": (FRAME[["size", "price"]] + 1, FRAME.sold),
+        }, OptionError, ["size, price, and the module is trained on price, size", "table[['price', 'size']]"],
+    ),
+    "another formula to validate by": (
+        {"X": formula, "module": nn.Linear(2, 1), "y": FRAME, "validation": ("sold ~ size", FRAME.copy())}, OptionError,
+        ["'sold ~ size'", "'sold ~ price + size'", "learned once"],
+    ),
+    "a level to validate on that is new": (
+        {
+            "X": "sold ~ C(kind)", "module": nn.Linear(1, 1), "y": FRAME.assign(kind=["a", "b"] * 15),
+            "validation": ("sold ~ C(kind)", FRAME.assign(kind=["b", "c"] * 15)),
+        }, BetahatError, ["'c'", "kind"],
+    ),
+    "a table alone to validate on": (
+        {"X": formula, "module": nn.Linear(2, 1), "y": FRAME, "validation": FRAME.copy()}, OptionError,
+        ["validation= is a DataFrame of shape (30, 3)", "(formula, table)"],
+    ),
+    "classes to validate on that are not there": (
+        {
+            "module": net(3), "loss": nn.CrossEntropyLoss(), "y": torch.arange(N) % 3,
+            "validation": (numbers(4, 3), torch.arange(4)),
+        }, BatchError, ["class 3 at row 3"],
     ),
     "the same table": (
         {"X": formula, "y": FRAME, "validation": (formula, FRAME)}, OptionError,
@@ -236,7 +381,8 @@ def test_bad_input_gets_a_letter_and_changes_nothing(name):
     if not isinstance(call["optimizer"], str):
         del call["lr"]
     module, data, y = call.pop("module"), call.pop("X"), call.pop("y")
-    weights = copy.deepcopy(module.state_dict()) if isinstance(module, nn.Module) and module is not lazy else {}
+    weights = copy.deepcopy(dict(module.named_parameters())) if isinstance(module, nn.Module) else {}
+    weights = {} if module is lazy else weights
     state = torch.get_rng_state()
     with pytest.raises(BetahatError) as caught:
         bh.train(module, data, y, **call)
@@ -245,7 +391,8 @@ def test_bad_input_gets_a_letter_and_changes_nothing(name):
     for word in words:
         assert word in text, f"{word!r} is not in:\n{text}"
     assert "Why:" in text or "Next:" in text or "must be" in text or "Known:" in text
-    assert all(torch.equal(v, module.state_dict()[k]) for k, v in weights.items())
+    for k, v in weights.items():
+        torch.testing.assert_close(module.get_parameter(k), v, rtol=0, atol=0, equal_nan=True)
     if not isinstance(data, DataLoader):  # a DataLoader of the user's own draws a seed, as it does by hand
         assert torch.equal(torch.get_rng_state(), state)
 
@@ -307,3 +454,54 @@ def test_no_is_neither_true_nor_false():
     X, y = torch.randn(30, 2), torch.randn(30)
     with pytest.raises(bh.errors.OptionError, match="zero_grad"):
         bh.train(torch.nn.Linear(2, 1), X, y, loss=torch.nn.MSELoss(), epochs=1, zero_grad="no")
+
+
+def test_a_later_batch_is_explained_as_the_first_is():
+    norm = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    with pytest.raises(BatchError, match=r"layer '1' \(BatchNorm1d\) cannot normalize a batch of one row, of shape"):
+        bh.train(norm, X, Y, loss=MSE, optimizer="adam", epochs=1, batch_size=N - 1)
+    late = torch.arange(N) % 2 + 2 * (torch.arange(N) == 25)
+    with pytest.raises(BatchError, match="class 3 at row 5"):  # of its batch
+        bh.train(net(3), X, late, loss=nn.CrossEntropyLoss(), optimizer="adam", epochs=1, batch_size=10)
+    aside = DataLoader(TensorDataset(X[:4].clone(), torch.tensor([0, 1, 2, 3])), batch_size=2)
+    with pytest.raises(BatchError, match="class 3 at row 1"):
+        bh.train(net(3), X, late % 3, loss=nn.CrossEntropyLoss(), optimizer="adam", epochs=1, validation=aside)
+
+
+def test_looking_at_rows_to_validate_on_draws_no_number():
+    """A module that draws in every mode: its loop by hand asks it once for each epoch, and once for the rows aside."""
+
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return super().forward(x + torch.randn_like(x))
+
+    aside = X[20:].clone(), Y[20:]
+    torch.manual_seed(3)
+    module = Noisy(3, 1)
+    bh.train(module, X, Y, loss=MSE, optimizer=torch.optim.SGD(module.parameters(), lr=0.1), epochs=2, validation=aside)
+    torch.manual_seed(3)
+    hand = Noisy(3, 1)
+    sgd = torch.optim.SGD(hand.parameters(), lr=0.1)
+    for _ in range(2):
+        MSE(hand(X), Y[:, None]).backward()
+        sgd.step()
+        sgd.zero_grad()
+        with torch.no_grad():
+            hand(aside[0])
+    assert torch.equal(module.weight, hand.weight)
+
+
+def test_rows_to_validate_on_are_encoded_as_those_trained_on():
+    """Means and levels are the training rows' own: not learned again from those that are set aside."""
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"x": rng.normal(size=60), "g": ["a", "b", "c"] * 20}).assign(y=lambda t: t.x)
+    aside = table[40:].assign(x=lambda t: 5 * t.x + 9)
+    aside = aside[aside.g != "a"]
+    line = nn.Linear(3, 1).double()
+    fit = bh.train(
+        line, "y ~ scale(x) + g", table[:40], loss=MSE, lr=0.1, epochs=3, validation=("y ~ scale(x) + g", aside)
+    )
+    x = (aside.x - table.x[:40].mean()) / table.x[:40].std()
+    columns = np.column_stack([x, aside.g == "b", aside.g == "c"]).astype(float)
+    expected = np.mean((columns @ line.weight.detach().numpy()[0] + line.bias.item() - aside.y) ** 2)
+    assert fit.trace.log.validation[-1][1] == pytest.approx(expected, rel=1e-12)

@@ -19,7 +19,7 @@ from betahat import columns as col
 from betahat import errors, files
 from betahat.batch import Batch, Tally
 from betahat.direct import Direct
-from betahat.keeping import write_whole
+from betahat.keeping import place, write_whole
 from betahat.moments import Moments
 from betahat.problem import Problem, of_formula
 from betahat.progress import watched
@@ -85,7 +85,7 @@ def resumable(
 
 def _begun(checkpoint: str | Path, asked: dict[str, Any]) -> tuple[Moments | None, dict[str, list[int]]]:
     """What an earlier run left, if it asked for the same."""
-    if not Path(checkpoint).is_file():
+    if not place(checkpoint).is_file():
         return None, {}
     total, meta = Moments.unpacked(checkpoint)
     if meta.get("asked") != asked:

@@ -92,11 +92,16 @@ def _covariance(command: Callable[..., None]) -> Callable[..., None]:
 
 def _how(options: dict[str, Any]) -> dict[str, Any]:
     """What `with_vcov` is to be asked, of the options that were given."""
+    from betahat import errors
+    from betahat.sandwich import clustered
+
     how = {name: value for name, value in options.items() if value not in (None, ())}
     if "vcov" in how:
         how["kind"] = how.pop("vcov")
     if "cluster" in how:
         how["cluster"] = list(how["cluster"])
+    elif how.get("kind") in clustered.KINDS:
+        raise errors.cluster_needed_on_the_command_line(how["kind"])
     with suppress(KeyError, ValueError):  # it is left out, or a name
         how["bandwidth"] = float(how["bandwidth"])
     return how
@@ -187,9 +192,9 @@ def fit(
     if responses(formula)[0]:
         raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
     for target in (save_to, plot_to):
-        if target and not Path(target).expanduser().resolve().parent.is_dir():
+        if target is not None and not Path(target).expanduser().resolve().parent.is_dir():
             raise errors.cannot_write(target, "No such folder")
-    if plot_to:
+    if plot_to is not None:
         plot.check(plot_to)
     with _silent_progress(quiet):
         model = bh.fit(
@@ -209,10 +214,10 @@ def fit(
         if how:
             model = model.with_vcov(**how)
     text = _render(model, level, form)
-    if save_to:
+    if save_to is not None:
         model.save(save_to)
     click.echo(text)
-    if plot_to:
+    if plot_to is not None:
         with _silent_progress(quiet):
             plot.write(model, plot_to)
     if save_to and not quiet:

@@ -22,10 +22,10 @@ import torch
 
 from betahat import errors, inference
 from betahat.batch import Batch, Tally
+from betahat.coordinates import at_hand
 from betahat.design import Design
 from betahat.hypotheses import STATISTICS, wald
 from betahat.outcome import LinearFit
-from betahat.revisit import at_hand
 from betahat.roads import merged
 from betahat.squares import coordinates, explained
 from betahat.sums import Sums

@@ -35,6 +35,10 @@ class Covariance:
         What a reader should know of it: factors, clusters, repairs.
     parts : tuple of arrays (p, r), (r, r), or None
         U and M with matrix = U M U', M where the design is orthonormal: collinear terms blur the product, not these.
+    terms : tuple of str
+        The coefficients whose covariance it is; empty for one made by hand, which goes with any of its shape.
+    coef : Tensor (p,) or None
+        Their values: under the same names another fit has others.
     """
 
     kind: str
@@ -44,3 +48,5 @@ class Covariance:
     words: str
     notes: tuple[str, ...] = ()
     parts: tuple[Array, Array] | None = None
+    terms: tuple[str, ...] = ()
+    coef: Tensor | None = None

@@ -21,9 +21,12 @@ from torch.func import functional_call, jacrev, vmap
 
 from betahat import errors, inference
 from betahat.batch import as_tensor
+from betahat.feed import refuse_no_size
+from betahat.feed.given import refuse_not_finite
 from betahat.functional import BLOCK, Functional, double
 from betahat.modules import ModuleFit, evaluating, learned
 from betahat.source import Source, hand_out, is_frame
+from betahat.training.explaining import explaining
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -45,6 +48,8 @@ class _Asked(nn.Module):
 def delta(fit: ModuleFit, function: Callable[[nn.Module], Tensor], level: float) -> pd.DataFrame:
     """Estimate, standard error and interval of a function of the parameters; see `ModuleFit.delta`."""
     factor = _factor(fit, "delta", level)
+    if not callable(function):
+        raise errors.function_not_callable(function)
     with evaluating(fit.module):
         value, G = _derived(fit.module, function)
     still = ~(G != 0).any(1)
@@ -77,7 +82,10 @@ def _derived(module: nn.Module, function: Callable[[nn.Module], Any]) -> tuple[T
         parts = {f"inner.{name}": part for name, part in {**rest, **f.named(theta)}.items()}
         found = functional_call(asked, parts, ())
         if not isinstance(found, Tensor) or not found.is_floating_point():
-            raise TypeError(f"it returned {type(found).__name__}, not a floating-point tensor")
+            what = f"a tensor of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+            raise TypeError(f"it returned {what}, not a floating-point tensor")
+        if not found.numel():
+            raise TypeError(f"it returned an empty tensor, of shape {tuple(found.shape)}")
         return found
 
     same = {name: v for name, v in [*module.named_parameters(), *module.named_buffers()] if name in f.rest}
@@ -91,6 +99,8 @@ def _derived(module: nn.Module, function: Callable[[nn.Module], Any]) -> tuple[T
         except (RuntimeError, TypeError, ValueError, AttributeError) as found:
             fault = found
             continue
+        if not bool(value.isfinite().all()) or not bool(G.isfinite().all()):
+            raise errors.function_not_finite(float(value.reshape(-1)[0]))
         return value.double().cpu(), G.detach().double().cpu()
     raise errors.function_not_differentiable(str(fault)) from fault
 
@@ -117,6 +127,7 @@ def predict(fit: ModuleFit, new: Any, *, interval: str | None, level: float, bat
     """Predictions for new rows, in the kind that they came in; see `ModuleFit.predict`."""
     if interval not in (None, "confidence"):
         raise errors.unknown_option("interval", interval, ["confidence"])
+    refuse_no_size(batch_size)
     factor = _factor(fit, "interval=", level) if interval else 0.0
     X, kind = _rows(fit, new)
     values, half = [], []
@@ -125,8 +136,11 @@ def predict(fit: ModuleFit, new: Any, *, interval: str | None, level: float, bat
         step = batch_size or max(1, BLOCK // max(1, len(f.theta)))
         for start in range(0, len(X), step):
             x = double(X[start : start + step])
-            with torch.no_grad():
-                values.append(f.whole(f.theta, x).reshape(len(x), -1).cpu().numpy())
+            with torch.no_grad(), explaining(fit.module, x, None, lambda: None):
+                found = f.whole(f.theta, x)
+            if not isinstance(found, Tensor) or found.ndim == 0 or len(found) != len(x):
+                raise errors.output_of_other_rows(getattr(found, "shape", type(found).__name__), len(x))
+            values.append(found.reshape(len(x), -1).cpu().numpy())
             if interval:
                 G = vmap(jacrev(f), (None, 0))(f.theta, x).reshape(-1, len(f.theta)).detach()  # (m k, p)
                 half.append(factor * _errors(fit, G.cpu()).reshape(len(x), -1))
@@ -155,9 +169,13 @@ def _rows(fit: ModuleFit, new: Any) -> tuple[Tensor, str]:
                 raise errors.rows_incomplete(rows - batch.X.shape[0])
             parts.append(batch.X[:, batch.X.shape[1] - len(fit.columns) :])
         return torch.cat(parts).to(like), source.kind
-    if isinstance(new, Tensor):
-        return new.to(like.device), "torch"
-    return as_tensor(new, "new").to(like), "numpy"
+    X = new.to(like.device) if isinstance(new, Tensor) else as_tensor(new, "new").to(like)
+    if X.ndim == 0:
+        raise errors.wrong_shape("new", (), "(n, …)", "pass one row for each prediction")
+    if len(X) == 0:
+        raise errors.no_rows("new")
+    refuse_not_finite(X, "new")
+    return X, "torch" if isinstance(new, Tensor) else "numpy"
 
 
 def _vector(values: Array, kind: str, new: Any) -> Any:

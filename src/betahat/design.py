@@ -14,6 +14,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Design:
     transforms : dict
         What the transforms have learned, by expression.
     widths : tuple of int
-        How many columns each term of `parsed` makes; empty in a model saved by an earlier version.
+        How many columns each term of `parsed` makes.
     """
 
     parsed: Parsed
@@ -59,7 +60,12 @@ class Design:
     ordered: frozenset[str]
     transforms: dict[str, Any]
     encoder: Encoder = field(repr=False, compare=False)
-    widths: tuple[int, ...] = field(default=(), compare=False)
+    widths: tuple[int, ...] = field(compare=False)
+
+    @property
+    def blocks(self) -> tuple[range, ...]:
+        """The columns of each term of `parsed`."""
+        return tuple(range(start, stop) for start, stop in pairwise(accumulate(self.widths, initial=0)))
 
     @property
     def formula(self) -> str:

@@ -329,25 +329,3 @@ def to_learn(parsed: Parsed, schema: Any) -> list[str]:
 def given_levels(parsed: Parsed, name: str) -> tuple[Any, ...] | None:
     """The levels of a column that the formula names itself, C(x, levels=[…]); None when it does not."""
     return next((f.levels for f in parsed.factors.values() if f.columns == (name,) and f.levels is not None), None)
-
-
-def owners(parsed: Parsed, kinds: dict[str, str], names: Sequence[str]) -> tuple[int, ...]:
-    """Which term (its place in `parsed.terms`) each column of X belongs to, (p,).
-
-    A column is called by its factors, joined by ':', a bracket after each that makes several columns. Of the terms
-    that could have made a name, the one of most factors did: no level is called ']:h[T.b'.
-    """
-    by_code = {factor.code: factor for factor in parsed.factors.values()}
-
-    def pattern(codes: tuple[str, ...]) -> re.Pattern[str]:
-        if codes == ("1",):
-            return re.compile("Intercept")
-        parts = []
-        for factor in (by_code[code] for code in codes):
-            plain = factor.role == "column" and kinds[factor.columns[0]] == "number"
-            shown = factor.columns[0] if factor.role == "column" else factor.expr
-            parts.append(re.escape(shown) + ("" if plain else r"(\[.*\])?"))
-        return re.compile(":".join(parts))
-
-    patterns = sorted(((len(codes), i, pattern(codes)) for i, codes in enumerate(parsed.codes)), reverse=True)
-    return tuple(next(i for _, i, made in patterns if made.fullmatch(name)) for name in names)

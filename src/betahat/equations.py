@@ -17,6 +17,7 @@ from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from betahat import errors
 
@@ -52,10 +53,17 @@ class Hypotheses:
     texts: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def units(self) -> Array:
+        """Powers of two (m,) of the size of L's rows: divided by them nothing overflows, and no digit changes."""
+        most = np.abs(self.L).max(axis=1, initial=0.0)
+        return np.exp2(np.floor(np.log2(np.where(most > 0, most, 1.0))))
+
     @classmethod
     def of(cls, given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
         """Read hypotheses: a text, a list of texts, a matrix, a mapping or a frame by term."""
-        texts = [given] if isinstance(given, str) else given
+        texts = given.tolist() if isinstance(given, np.ndarray | pd.Series) else given
+        texts = [texts] if isinstance(texts, str) else texts
         if isinstance(texts, list | tuple) and texts and all(isinstance(text, str) for text in texts):
             if right is not None:
                 raise errors.option_not_for("right=", "hypotheses in words", "write the right side into them: 'wt = 2'")
@@ -80,7 +88,8 @@ class Hypotheses:
 
         `scale` (p,) are standard errors, so that no unit matters.
         """
-        scaled = self.L * scale
+        with np.errstate(over="ignore"):
+            scaled, right = self.L / self.units[:, None] * scale, self.right / self.units
         kept: list[int] = []
         notes: list[str] = []
         room = np.zeros((min(scaled.shape), scaled.shape[1]))  # orthonormal rows: what the kept ones span
@@ -96,8 +105,8 @@ class Hypotheses:
             if not row.any() and self.right[i] == 0:  # "x = 1,000" is two equations, and the other says 0 = 0
                 raise errors.says_nothing([self.texts[i]])
             parts = np.linalg.lstsq(scaled[kept].T, row, rcond=None)[0] if kept else np.zeros(0)
-            implied = parts * self.right[kept]
-            if abs(self.right[i] - implied.sum()) > _SAME * (abs(self.right[i]) + np.abs(implied).sum()):
+            implied = parts * right[kept]
+            if abs(right[i] - implied.sum()) > _SAME * (abs(right[i]) + np.abs(implied).sum()):
                 large = np.abs(parts) > _SAME * np.abs(parts).max(initial=0.0)
                 raise errors.contradiction(
                     self.texts[i], [self.texts[k] for k, far in zip(kept, large, strict=True) if far]
@@ -122,10 +131,10 @@ def _of_numbers(given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
         columns, rows = [str(name) for name in given.index], given.to_numpy()[None]
     else:
         rows = given
-    matrix = np.atleast_2d(_real(rows, given))
-    p = len(terms)
-    if matrix.size == 0:
+    matrix, p = _real(rows), len(terms)
+    if matrix is None or matrix.size == 0 or matrix.ndim == 0:
         raise errors.no_hypothesis(given)
+    matrix = np.atleast_2d(matrix)
     if columns is not None and matrix.shape == (len(matrix), len(columns)):
         for name in columns:
             if name not in terms:
@@ -136,7 +145,10 @@ def _of_numbers(given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
     if matrix.ndim != 2 or matrix.shape[1] != p:
         wanted = f"(m, {p}), a column for each of {errors.listing(terms)}"
         raise errors.wrong_shape("The matrix of hypotheses", matrix.shape, wanted)
-    values = np.zeros(1) if right is None else _real(right, right).reshape(-1)
+    values = np.zeros(1) if right is None else _real(right)
+    if values is None:
+        raise errors.bad_number("right", right, "a number, or one for each hypothesis")
+    values = values.reshape(-1)
     if len(values) not in (1, len(matrix)):
         raise errors.wrong_shape("right", values.shape, f"({len(matrix)},), a value for each hypothesis")
     values = np.broadcast_to(values, len(matrix)).copy()
@@ -144,16 +156,14 @@ def _of_numbers(given: Any, right: Any, terms: Sequence[str]) -> Hypotheses:
     return Hypotheses(matrix, values, tuple(texts))
 
 
-def _real(values: Any, given: Any) -> Array:
-    """Real numbers as float64; anything else holds no hypothesis."""
+def _real(values: Any) -> Array | None:
+    """Real numbers as float64; None for anything else."""
     values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
     try:
         numbers = np.asarray(values)
-        if np.iscomplexobj(numbers):
-            raise TypeError(f"{numbers.dtype} numbers have no order")
-        return numbers.astype(np.float64)
+        return None if np.iscomplexobj(numbers) else numbers.astype(np.float64)
     except (TypeError, ValueError):
-        raise errors.no_hypothesis(given) from None
+        return None
 
 
 def _written(row: Array, value: float, terms: Sequence[str]) -> str:

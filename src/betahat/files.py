@@ -251,21 +251,24 @@ def _agree(schema: Any, first: dict[str, tuple[str, str]], path: str, which: str
             raise errors.schema_differs(path, field.name, broad, there, then, which, culprit)
 
 
-def parts(paths: Sequence[str], wanted: Sequence[str]) -> Iterator[Part] | None:
-    """The tables of `read` in parts that any thread can decode by itself; None where there are too few to share out."""
+def parts(paths: Sequence[str], wanted: Sequence[str], readers: int | None = None) -> Iterator[Part] | None:
+    """The tables of `read` in parts that any thread can decode by itself; None where there are too few to share out.
+
+    They are to be shared by so many readers, by as many as there are cores when it is left out.
+    """
     try:
-        shared = all(kind(path) == "Parquet" for path in paths) and _are_many(paths, list(wanted))
+        shared = all(kind(path) == "Parquet" for path in paths) and _are_many(paths, list(wanted), readers or cores())
     except (errors.BetahatError, pa.ArrowException, OSError):
         return None  # whoever reads finds out, when it is this file's turn
     return _parts(paths, list(wanted)) if shared else None
 
 
-def _are_many(paths: Sequence[str], wanted: list[str]) -> bool:
-    """Whether there are parts for most of the cores."""
+def _are_many(paths: Sequence[str], wanted: list[str], readers: int) -> bool:
+    """Whether there are parts for most of the readers."""
     found = 0
     for path in paths:
         found += len(rowgroups.parts(path, wanted, alone=True))
-        if found > 1 and 2 * found > cores():
+        if found > 1 and 2 * found > readers:
             return True
     return False
 

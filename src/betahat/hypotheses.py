@@ -8,6 +8,7 @@ fit.test([[0, 1, -1]], right=2)              # a matrix (m, p) over the fit's te
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors, inference
+from betahat.coordinates import undetermined
 from betahat.covariance import Covariance
 from betahat.equations import Hypotheses
+from betahat.modules import ModuleFit
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
 from betahat.tabular import Table, plain
@@ -25,6 +28,7 @@ Array = npt.NDArray[np.float64]
 
 STATISTICS = ("F", "chi2")
 _ROUNDED = 1e-12  # of the coefficients of a fit without residuals: nearer to a supposed value, they are that value
+_BLIND = 1e-6  # the share of a hypothesis that may lie in a direction without information
 _FLAT = 1e-11  # of a correlation matrix: a direction with less variance has none
 
 
@@ -100,24 +104,43 @@ class WaldTest:
         return self.table.to_html()
 
 
-def tested(fit: LinearFit, given: Any, right: Any, statistic: str) -> WaldTest:
+def tested(fit: LinearFit | ModuleFit, given: Any, right: Any, statistic: str) -> WaldTest:
     """The Wald test of hypotheses under the fit's covariance; see `Fit.test`."""
     if statistic not in STATISTICS:
         raise errors.unknown_option("statistic", statistic, STATISTICS)
+    if isinstance(fit, ModuleFit) and fit.chosen is None:
+        raise errors.covariance_first("A test")
     asked = Hypotheses.of(given, right, fit.terms)
     for row, text in zip(asked.L, asked.texts, strict=True):
+        if isinstance(fit, ModuleFit):
+            _identified(fit, row, text)
+            continue
         gone = {t: what for t, what in fit.dropped.items() if row[fit.terms.index(t)]}
         if gone:
             raise errors.hypothesis_of_dropped(text, gone)
         if not fit.dropped and fit.rank < len(fit.terms) and not _estimable(fit, row):
             raise errors.not_estimable(text)
-    found = asked.independent(fit.unscaled.diagonal().sqrt().numpy())
-    value, df1, df2, p, spread = wald(fit, found.L, found.right)
+    if isinstance(fit, ModuleFit):
+        judge: Callable[..., tuple[float, int, float, float, Array]] = _of_weights
+        scale = fit.covariance.matrix.diagonal().sqrt().numpy()
+        scale = np.where(scale > 0, scale, 1.0)
+    else:
+        judge, scale = wald, fit.unscaled.diagonal().sqrt().numpy()
+    found = asked.independent(scale)
+    unit, coef = found.units, fit.coef.numpy()
+    with np.errstate(over="ignore"):
+        estimate = found.L @ coef  # (m,)
+        supposed = found.right / unit
+        value, df1, df2, p, spread = judge(fit, found.L / unit[:, None], supposed)
+        error = np.sqrt(spread.diagonal()) * unit
+    for text, *numbers in zip(found.texts, estimate, error, supposed, strict=True):
+        if not np.isfinite(numbers).all():
+            raise errors.hypothesis_overflows(text)
     if statistic == "chi2":
         value, df2, p = value * df1, math.inf, float(inference.upper_tail(value, df1, math.inf))
     return WaldTest(
-        statistic, value, df1, df2, p, found.texts, found.L @ fit.coef.numpy(), np.sqrt(spread.diagonal()),
-        found.right, found.L, fit.covariance.words, found.notes, fit.kind,
+        statistic, value, df1, df2, p, found.texts, estimate, error, found.right, found.L, fit.covariance.words,
+        found.notes, fit.kind,
     )  # fmt: skip
 
 
@@ -140,6 +163,27 @@ def wald(fit: LinearFit, L: Array, right: Any = 0.0) -> tuple[float, int, float,
     enough_directions(found, judged, plain, fit.condition)
     value = inference.f_of(gap, judged)
     return value, len(L), found.joint, float(inference.upper_tail(value, len(L), found.joint)), spread
+
+
+def _of_weights(fit: ModuleFit, L: Array, right: Any) -> tuple[float, int, float, float, Array]:
+    """The same for the weights of a module, whose covariance is all that is known."""
+    found = fit.covariance
+    spread = L @ found.matrix.numpy() @ L.T  # (m, m)
+    if (rank := _rank(spread)) < len(spread):
+        raise errors.covariance_too_thin(found.words, len(spread), rank)
+    value = inference.f_of(L @ fit.coef.numpy() - right, spread)
+    return value, len(L), found.joint, float(inference.upper_tail(value, len(L), found.joint)), spread
+
+
+def _identified(fit: ModuleFit, row: Array, text: str) -> None:
+    """Refuse a combination (p,) of the weights that changes along a direction of which the data say nothing."""
+    N = np.zeros((0, len(row))) if fit.blind is None else fit.blind.numpy()  # (q, p)
+    row = row / np.abs(row).max(initial=1e-300)
+    across = np.linalg.norm(N @ row)
+    if across > _BLIND * np.linalg.norm(row) * np.linalg.norm(N) or any(
+        row[fit.terms.index(term)] and why.startswith("the loss") for term, why in fit.dropped.items()
+    ):
+        raise errors.hypothesis_not_identified(text, [t for t in fit.dropped if row[fit.terms.index(t)]])
 
 
 def enough_directions(found: Covariance, spread: Array, plain: Array, condition: float) -> None:
@@ -166,6 +210,6 @@ def _estimable(fit: LinearFit, row: Array) -> bool:
     """Whether a combination (p,) of the coefficients is the same for all that predict the same."""
     if fit.null is None:
         return True
-    N = fit.null.numpy()  # (p, d)
+    N = fit.null.numpy() * undetermined(fit)[:, None]  # (p, d), without what is rounding
     parts = np.abs(row[:, None] * N)
     return bool((np.abs(row @ N) <= 1e-9 * parts.sum(0)).all())

@@ -1,6 +1,6 @@
-"""Inference: from a Fit (and new rows, when asked) to covariance, standard errors, intervals and tests.
+"""Inference: from a Fit to covariance, standard errors, intervals and tests.
 
-    vcov(fit), conf_int(fit, level=0.95), predict(fit, new, interval="prediction")
+    vcov(fit), conf_int(fit, level=0.95), p_values(fit)
 
 Everything rests on the fit's covariance and the degrees of freedom that come with it. Dropped terms are NaN throughout.
 """
@@ -11,7 +11,6 @@ import math
 import warnings
 from dataclasses import replace
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,12 @@ from scipy import linalg, special
 from torch import Tensor
 
 from betahat import errors, sandwich
+from betahat.coordinates import Basis, at_hand
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
 from betahat.problem import of_arrays, of_formula
-from betahat.revisit import Basis, at_hand
-from betahat.source import Source, hand_out, is_frame
 
 SIMULTANEOUS = ("bonferroni", "scheffe")
-INTERVALS = ("confidence", "prediction")
 _FLAT = 1e-13  # an eigenvalue of a correlation matrix that is zero but for rounding
 _BLUR = 1e-8  # the same where eight digits are left: below, digits are sought where they were not lost
 FAIR = 1e5  # condition up to which X'WX, which squares it, keeps six digits
@@ -44,7 +41,7 @@ def covariance(fit: LinearFit) -> Covariance:
     if fit.chosen is None and not hasattr(fit, "unscaled"):
         p = len(fit.terms)
         return Covariance("none", torch.full((p, p), math.nan), torch.full((p,), math.inf), math.inf, "none")
-    return sandwich.classical(fit) if fit.chosen is None else fit.chosen
+    return sandwich.chosen(fit) if fit.chosen is None else fit.chosen
 
 
 def under(fit: LinearFit, kind: Any, how: dict[str, Any]) -> LinearFit:
@@ -57,6 +54,11 @@ def under(fit: LinearFit, kind: Any, how: dict[str, Any]) -> LinearFit:
     p, shape = len(fit.terms), tuple(kind.matrix.shape)
     if shape != (p, p):
         raise errors.wrong_shape("the covariance", shape, f"({p}, {p}), for {errors.listing(fit.terms)}")
+    if kind.terms and kind.terms != fit.terms:
+        raise errors.covariance_of_others(kind.words, kind.terms, fit.terms)
+    if kind.coef is not None and not torch.equal(kind.coef, fit.coef):
+        i = int((kind.coef - fit.coef).abs().argmax())
+        raise errors.covariance_of_another_fit(kind.words, fit.terms[i], float(kind.coef[i]), float(fit.coef[i]))
     return replace(fit, chosen=kind)
 
 
@@ -292,93 +294,3 @@ def information(fit: LinearFit, counting: str) -> dict[str, float]:
 def short_aic(n: int, rss: float, rank: int) -> float:
     """AIC less what all models of the same rows share, n log(rss/n) + 2 rank: R's extractAIC."""
     return n * math.log(rss / n) + 2 * rank if rss > 0 else -math.inf
-
-
-# ── new rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def predict(
-    fit: LinearFit, new: Any, *, interval: str | None, level: float, offset: Any, simultaneous: str | None = None
-) -> Any:
-    """Predictions for new rows, in the kind that they came in; see `Fit.predict`."""
-    if interval is not None and interval not in INTERVALS:
-        raise errors.unknown_option("interval", interval, INTERVALS)
-    if simultaneous is not None and interval is None:
-        raise errors.simultaneous_of_nothing()
-    if interval:
-        _factor(fit, interval, level, simultaneous, 1)  # refuses before anything is read
-    a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
-    data = Source.of(new) if a_table else new
-    if offset is not None and fit.offset_given is None:
-        raise errors.option_not_for("offset=", "a model that was learned without one", "leave it out")
-    if offset is None and fit.offset_given is not None:
-        offset = fit.offset_given
-        if not isinstance(data, Source) or offset not in data.names:
-            raise errors.offset_needed(offset)
-    columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "error": []}
-    missing = start = 0
-    for batch, rows in fit.design.replay(data, offset=offset):
-        center = batch.X @ fit.coef  # (n,)
-        if batch.offset is not None:
-            center = center + batch.offset
-        here = batch.rows - start
-        missing += rows - len(here)
-        columns["predicted"].append(_spread_out(center, here, rows))
-        if interval:
-            variance = _variance(fit, batch.X) + (fit.scale if interval == "prediction" else 0.0)  # (n,)
-            columns["error"].append(_spread_out(variance.sqrt(), here, rows))
-        start += rows
-    if missing:
-        warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
-    out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
-    kind = data.kind if isinstance(data, Source) else "torch" if isinstance(new, Tensor) else "numpy"
-    if not interval:
-        return _vector(out["predicted"], kind, new)
-    half = out.pop("error") * _factor(fit, interval, level, simultaneous, start - missing)
-    table = hand_out(out | {"lower": out["predicted"] - half, "upper": out["predicted"] + half}, kind)
-    return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
-
-
-def _factor(fit: LinearFit, interval: str, level: float, simultaneous: str | None, rows: int) -> Any:
-    """The factor of an interval for each of so many rows; for all together, if wanted.
-
-    Scheffé's for the mean holds for any rows at all, √(r F(r, df)) with r the rank (Working and Hotelling 1929); for
-    new responses the rows are what is combined (Kutner, Nachtsheim, Neter and Li 2005, equation 6.63).
-    """
-    joint = covariance(fit).joint
-    if simultaneous is None:
-        return quantile(level, joint)
-    many = fit.rank if simultaneous == "scheffe" and interval == "confidence" else rows
-    return wide_quantile(level, joint, joint, simultaneous, many)
-
-
-def _variance(fit: LinearFit, X: Tensor) -> Tensor:
-    """X'Vx for new rows, (n,)."""
-    found = covariance(fit)
-    if found.kind == "classical":
-        return fit.scale * _leverage(fit, X)
-    return ((X @ found.matrix) * X).sum(1).clamp(min=0.0)
-
-
-def _leverage(fit: LinearFit, X: Tensor) -> Tensor:
-    """x'(X'WX)⁻¹x for new rows, (n,): reckoned from the means, since about zero it may cancel to nothing."""
-    k = len(fit.center)
-    apart = X[:, fit.intercept :] - fit.center  # (n, k)
-    spread = fit.unscaled[fit.intercept :, fit.intercept :]  # (k, k)
-    about = ((apart @ spread) * apart).sum(1) if k else X.new_zeros(X.shape[0])  # (n,)
-    return about + (1 / fit.weight if fit.intercept else 0.0)
-
-
-def _spread_out(values: Tensor, here: Tensor, rows: int) -> np.ndarray[Any, Any]:
-    """Values of some of the rows at their places, NaN at the others."""
-    out = np.full(rows, np.nan)
-    out[here.numpy()] = values.numpy()
-    return out
-
-
-def _vector(values: np.ndarray[Any, Any], kind: str, new: Any) -> Any:
-    if kind == "pandas":
-        return pd.Series(values, index=getattr(new, "index", None), name="predicted")
-    if kind in ("polars", "arrow", "file"):
-        return hand_out({"predicted": values}, kind)["predicted"]
-    return torch.from_numpy(values) if kind == "torch" else values

@@ -13,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from betahat import errors
 from betahat.arrays import Columns
 from betahat.design import Design
 from betahat.encoding import Encoder, categorical
-from betahat.formula import parse
+from betahat.formula import Parsed, parse
 
 FORMAT = 1
 
@@ -37,6 +39,13 @@ FORMAT = 1
 BROKEN = (
     SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError,
 )  # fmt: skip
+
+
+def place(path: Any) -> Path:
+    """Where a file is to be, "~" the user's own folder."""
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise errors.no_path(path)
+    return Path(path).expanduser()
 
 
 def packed(meta: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
@@ -56,7 +65,7 @@ def unpacked(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ModelFileError
         When the file is no such file, is damaged, or was written by a newer betahat.
     """
-    content = Path(path).read_bytes()
+    content = place(path).read_bytes()
     meta = _header(content, str(path))
     version = meta.get("format")
     if isinstance(version, int) and version > FORMAT and not isinstance(version, bool):
@@ -100,12 +109,12 @@ def _checksum(content: bytes) -> str:
     return digest.hexdigest()
 
 
-def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> None:
-    """Write a file beside its place and rename it, so that it is there whole or not at all.
+def write_whole(path: str | Path, content: bytes | Iterable[bytes], *, again: bool = False) -> None:
+    """Write a file, given at once or in parts, beside its place and rename it: it is there whole or not at all.
 
     What is written `again` and again has one name beside its place, so that a killed run leaves nothing that piles up.
     """
-    target = Path(path).resolve()  # a link is followed, not replaced
+    target = place(path).resolve()  # a link is followed, not replaced
     if target.exists() and not target.is_file():
         raise errors.cannot_write(str(path), "it is no regular file")
     try:
@@ -118,7 +127,7 @@ def write_whole(path: str | Path, content: bytes, *, again: bool = False) -> Non
         raise errors.cannot_write(str(path), problem.strerror or str(problem)) from None
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            stream.writelines([content] if isinstance(content, bytes) else content)
             stream.flush()
             os.fsync(stream.fileno())
         umask = os.umask(0)
@@ -195,12 +204,33 @@ def design_in(kept: dict[str, Any]) -> Design | Columns:
         raise ValueError("what its transforms learned is missing")
     encoder = Encoder(parsed, kinds, levels, frozenset(strings(kept["ordered"], list)))
     encoder.transforms = transforms
-    widths = tuple(kept.get("widths", ()))
-    if widths and (
-        any(type(v) is not int for v in widths) or (len(widths), sum(widths)) != (len(parsed.terms), len(names))
-    ):
-        raise ValueError("its terms and their columns do not agree")
+    widths = tuple(kept.get("widths") or _widths(parsed, kinds, names))
+    if any(type(v) is not int for v in widths) or (len(widths), sum(widths)) != (len(parsed.terms), len(names)):
+        raise ValueError("its columns and its terms do not agree")
     return Design(parsed, names, kinds, levels, encoder.ordered, encoder.transforms, encoder, widths)
+
+
+def _widths(parsed: Parsed, kinds: dict[str, str], names: Sequence[str]) -> tuple[int, ...]:
+    """How many columns each term has, told by their names: files of an earlier version do not say.
+
+    A column is called by its factors, joined by ':', a bracket after each that makes several columns. Of the terms
+    that could have made a name, the one of most factors did: no level is called ']:h[T.b'.
+    """
+    by_code = {factor.code: factor for factor in parsed.factors.values()}
+
+    def pattern(codes: tuple[str, ...]) -> re.Pattern[str]:
+        if codes == ("1",):
+            return re.compile("Intercept")
+        parts = []
+        for factor in (by_code[code] for code in codes):
+            plain = factor.role == "column" and kinds[factor.columns[0]] == "number"
+            shown = factor.columns[0] if factor.role == "column" else factor.expr
+            parts.append(re.escape(shown) + ("" if plain else r"(\[.*\])?"))
+        return re.compile(":".join(parts))
+
+    patterns = sorted(((len(codes), i, pattern(codes)) for i, codes in enumerate(parsed.codes)), reverse=True)
+    owners = [next(i for _, i, made in patterns if made.fullmatch(name)) for name in names]
+    return tuple(owners.count(i) for i in range(len(parsed.terms)))
 
 
 # ── JSON for what JSON lacks: arrays, tuples, number keys, infinities ────────────────────────────────────────────

@@ -190,10 +190,14 @@ class Labels:
         if isinstance(values, list | tuple):
             values = pd.Series(values)  # NumPy would make text of a NaN beside text
         elif not isinstance(values, pd.Series | pd.Index):
+            values = values.detach().cpu() if hasattr(values, "detach") else values
             values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
         whole = isinstance(values, np.ndarray) and values.dtype.kind in "iu" and len(values) > 0
         self._codes: Codes
-        self._codes, self._found = _whole(values) if whole else pd.factorize(values)
+        try:
+            self._codes, self._found = _whole(values) if whole else pd.factorize(values)
+        except TypeError:
+            raise errors.labels_not_alike(what) from None
 
     @property
     def values(self) -> list[tuple[Any, ...]]:

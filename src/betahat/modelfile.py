@@ -26,12 +26,13 @@ from betahat.keeping import (
     design_out,
     looks_like_ours,
     packed,
+    place,
     strings,
     unpacked,
     write_whole,
 )  # fmt: skip
 from betahat.outcome import LinearFit
-from betahat.trace import Trace
+from betahat.trace import Log, Trace
 
 #: what a model file says of a fit besides its tensors: name → the kinds that it may be of
 _ENTRIES: dict[str, tuple[type, ...]] = {
@@ -54,16 +55,21 @@ def save(fit: LinearFit, path: str | Path) -> None:
         "fit": {name: getattr(fit, name) for name in _ENTRIES},
         "spectrum": fit.spectrum,
         "covariance": _stated(fit.chosen),
+        "traced": list(fit.trace.terms),
         "steps": [[i, fit.trace.rows, loss] for i, loss in enumerate(fit.trace.losses.tolist(), 1)],
     }
     trace = {"gradient": fit.trace.gradients, "before": fit.trace.before, "after": fit.trace.after}
     stack = {name: torch.from_numpy(values.copy()) for name, values in trace.items()}
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    if fit.trace.log is not None:
+        log = fit.trace.log
+        meta["log"] = {"stride": log.stride, "weights": log.weights}
+        tensors |= {"log": torch.from_numpy(log.table()), "validation": torch.from_numpy(log.validation.copy())}
     if fit.null is not None:
         tensors["null"] = fit.null
     if fit.chosen is not None:
         tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
-    target = Path(path)
+    target = place(path)
     if target.is_file() and target.stat().st_size and not looks_like_ours(target):
         raise errors.cannot_write(str(path), "it is there already, and is no model")
     write_whole(path, packed(meta, tensors))
@@ -77,9 +83,20 @@ def _stated(chosen: Covariance | None) -> dict[str, Any] | None:
     return {"kind": chosen.kind, "joint": joint, "words": chosen.words, "notes": list(chosen.notes)}
 
 
-def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], p: int) -> Covariance | None:
+def _log(meta: dict[str, Any], tensors: dict[str, torch.Tensor], losses: Any) -> Log | None:
+    """What a loop in batches left besides; None for a descent from moments, and in files of earlier versions."""
+    kept = meta.get("log")
+    if kept is None:
+        return None
+    numbers = tensors["log"].double().numpy()
+    if numbers.shape != (len(losses), 7) or any(type(kept[name]) is not int for name in ("stride", "weights")):
+        raise ValueError("the log of its learning does not belong to its steps")
+    return Log.of_table(numbers, tensors["validation"].double().numpy(), kept["stride"], kept["weights"])
+
+
+def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], names: tuple[str, ...]) -> Covariance | None:
     """The covariance that was saved with the fit, every entry checked to be of its kind."""
-    stated = meta.get("covariance")
+    stated, p = meta.get("covariance"), len(names)
     if stated is None:
         return None
     matrix, df = tensors["covariance"], tensors["freedom"]
@@ -89,7 +106,8 @@ def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], p: int) -> C
     joint = math.inf if stated["joint"] is None else stated["joint"]
     if type(kind) is not str or type(words) is not str or type(joint) is not float:
         raise ValueError(f"its covariance is {kind!r}")
-    return Covariance(kind, matrix, df, joint, words, tuple(strings(stated["notes"], list)))
+    notes = tuple(strings(stated["notes"], list))
+    return Covariance(kind, matrix, df, joint, words, notes, terms=names, coef=tensors["coef"])
 
 
 def load(path: str | Path) -> LinearFit:
@@ -101,13 +119,15 @@ def load(path: str | Path) -> LinearFit:
         When the file is missing, is no model, is damaged, or was written by a newer betahat. Nothing in a file is ever
         executed.
     """
-    file = Path(path)
+    file = place(path)
     if not file.is_file():
         beside = [p.name for p in file.parent.glob("*.betahat")] if file.parent.is_dir() else []
         raise errors.model_missing(str(path), beside)
     meta, tensors = unpacked(path)
     if meta.get("what") == "moments":
         raise errors.not_a_model(str(path), "it holds moments: open it with bh.Moments.load")
+    if meta.get("what") == "training":
+        raise errors.not_a_model(str(path), "it is the checkpoint of a training: pass it to bh.train(checkpoint=…)")
     try:
         return _fit(meta, tensors)
     except BROKEN as problem:
@@ -118,8 +138,9 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
     """Make the Fit again, with every entry checked to be of its kind."""
     design = design_in(meta["design"])
     p, k = len(design.names), len(design.names) - design.intercept
+    traced = tuple(strings(meta.get("traced", list(design.names)), list))  # the weights in the trace
     shapes = {"coef": (p,), "unscaled": (p, p), "center": (k,)} | dict.fromkeys(
-        ("gradient", "before", "after"), (len(meta["steps"]), p)
+        ("gradient", "before", "after"), (len(meta["steps"]), len(traced))
     )
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
@@ -153,10 +174,10 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
         unscaled=tensors["unscaled"],
         center=tensors["center"],
         tally=Tally(**meta["tally"]),
-        trace=Trace(design.names, steps[0][1] if steps else 0, losses, gradients, before, after),
+        trace=Trace(traced, steps[0][1] if steps else 0, losses, gradients, before, after, _log(meta, tensors, losses)),
         dropped=dropped,
         remarks=tuple(remarks),
-        chosen=_chosen(meta, tensors, p),
+        chosen=_chosen(meta, tensors, design.names),
         null=null,
         **entries,
     )

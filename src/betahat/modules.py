@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -255,3 +255,21 @@ class ModuleFit(Fit):
 
     def _repr_html_(self) -> str:
         return str(self.summary().to_html())
+
+
+def _unanswered(name: str) -> Any:
+    """A question that rests on least squares, as one that a module refuses in words."""
+
+    def refuse(self: ModuleFit, *given: Any, **how: Any) -> NoReturn:
+        raise errors.least_squares_only(name)
+
+    asked = getattr(Fit, name)
+    refuse.__doc__ = asked.__doc__
+    return property(refuse) if isinstance(asked, property) else refuse
+
+
+for _name in (
+    "influence", "augment", "vif", "collinearity", "diagnose", "check", "anova", "with_rows", "save", "information",
+    "fvalue", "f_pvalue", "llf", "aic", "bic",
+):  # fmt: skip
+    setattr(ModuleFit, _name, _unanswered(_name))

@@ -27,6 +27,7 @@ from betahat.keeping import (
     design_out,
     looks_like_ours,
     packed,
+    place,
     unpacked,
     write_whole,
 )  # fmt: skip
@@ -186,7 +187,8 @@ class Moments:
         ModelFileError
             When it cannot be written.
         """
-        if Path(path).is_file() and Path(path).stat().st_size and not looks_like_ours(Path(path)):
+        target = place(path)
+        if target.is_file() and target.stat().st_size and not looks_like_ours(target):
             raise errors.cannot_write(str(path), "it is there already, and holds something else")
         write_whole(path, self.packed())
 
@@ -225,11 +227,13 @@ class Moments:
     @classmethod
     def unpacked(cls, path: str | Path) -> tuple[Moments, dict[str, Any]]:
         """Moments from a file, and all that was kept with them."""
-        if not Path(path).is_file():
+        if not place(path).is_file():
             raise errors.model_missing(str(path), [])
         meta, tensors = unpacked(path)
         if meta.get("what") != "moments":
-            raise errors.not_a_model(str(path), "it holds a model, not moments: open it with bh.load")
+            training = meta.get("what") == "training"
+            held = "a checkpoint of bh.train" if training else "a model, not moments: open it with bh.load"
+            raise errors.not_a_model(str(path), f"it holds {held}")
         try:
             design, kept = design_in(meta["design"]), meta["sums"]
             q = len(design.names) - design.intercept + 2

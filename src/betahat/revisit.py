@@ -17,16 +17,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
 from betahat import errors, products
 from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
+from betahat.coordinates import Basis, rows_again
 from betahat.keys import Labels, Places
 from betahat.outcome import LinearFit
-from betahat.problem import Problem
 from betahat.progress import watched
-from betahat.roads import merged
 from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
@@ -36,117 +34,7 @@ _BLOCK = 1 << 18  # numbers of rows in a block: 2 MB, within the caches
 _ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
 _GEMV = 1 << 13  # the same of a matrix and a vector
 _WIDE = 48  # columns from which on BLAS uses its threads better than we do
-_TAME = 300.0  # condition up to which (X'WX)⁻¹ keeps eleven digits of a leverage; beyond, the rows are factorized
-_FAIR = 1e5  # the same where there are no rows to factorize: six digits must do
-_PLAIN = 30.0  # condition up to which products of the columns themselves lose no more than three digits
-_SCALES = 1e60  # and the largest and smallest units of a column, lest squares of squares overflow
-_NEAR = 16.0  # standard deviations that zero may be away, and centering adds no more than a digit
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
-
-
-@dataclass(frozen=True, eq=False)
-class Basis:
-    """Coordinates in which a fit's design is orthonormal.
-
-    Attributes
-    ----------
-    center : array (k,)
-        From where slopes are reckoned; zeros without an intercept.
-    slopes : array (k, s)
-        U of the explaining columns.
-    full : array (p, r)
-        From coordinates to coefficients: full @ full.T = (X'WX)⁻¹.
-    level : float
-        What the fit predicts at the center.
-    root : float
-        The first coordinate of a row of weight one, 1/√Σw, with an intercept; else 0.
-    plain : bool
-        Whether sums of products may as well be taken of the centered columns, and turned to these coordinates after.
-    near : bool
-        Whether even the centering may be made up for after.
-    """
-
-    center: Array
-    slopes: Array
-    full: Array
-    level: float
-    root: float
-    plain: bool
-    near: bool
-
-    @classmethod
-    def of(cls, fit: LinearFit) -> Basis:
-        """The coordinates of a fit, from its own (X'WX)⁻¹ or, when that has too few digits, from its rows."""
-        first = int(fit.intercept)
-        center, coef = fit.center.numpy(), fit.coef.numpy()
-        spread = fit.unscaled.numpy()[first:, first:]  # (k, k)
-        kept = np.flatnonzero(spread.diagonal() > 0)
-        s = fit.rank - first
-        U = np.zeros((len(center), s))
-        if s < len(kept):
-            U[kept] = _root_of_rank(spread[np.ix_(kept, kept)], s)
-        elif fit.condition <= (_TAME if at_hand(fit) else _FAIR):
-            U[kept] = _root(spread[np.ix_(kept, kept)])
-        else:
-            U[kept] = _from_rows(fit, kept)
-        root = fit.weight**-0.5 if first else 0.0
-        full = np.zeros((len(coef), s + first))
-        full[first:, first:] = U
-        if first:
-            full[0, 0], full[0, 1:] = root, -(center @ U)
-        level = float(center @ coef[first:]) + (float(coef[0]) if first else 0.0)
-        spreads = np.abs(spread.diagonal()[kept] * fit.weight) ** -0.5  # of each column, given the others
-        tame = bool(((spreads < _SCALES) & (spreads > 1 / _SCALES)).all()) and fit.rss < _SCALES
-        plain = tame and fit.condition <= _PLAIN and s == len(kept)
-        near = plain and bool((abs(center[kept]) <= _NEAR * spreads).all()) and len(kept) == len(center)
-        return cls(center, U, full, level, root, plain, near)
-
-    def turn(self) -> Array:
-        """From [1, x − center] to coordinates, (r, k + 1)."""
-        first, s = int(self.root > 0), self.slopes.shape[1]
-        matrix = np.zeros((first + s, len(self.center) + 1))
-        matrix[:first, 0] = self.root
-        matrix[first:, 1:] = self.slopes.T
-        return matrix
-
-    def covariance(self, meat: Array) -> Array:
-        """U M U' (p, p), from the middle M (r, r) of a sandwich in these coordinates."""
-        V = self.full @ meat @ self.full.T
-        whole: Array = (V + V.T) / 2
-        return whole
-
-
-def _root(spread: Array) -> Array:
-    """A triangular U with U U' = spread."""
-    d = np.sqrt(spread.diagonal())
-    lower = np.linalg.cholesky(spread / np.outer(d, d)) if len(d) else np.zeros((0, 0))
-    found: Array = d[:, None] * lower
-    return found
-
-
-def _root_of_rank(spread: Array, rank: int) -> Array:
-    """A U of so many columns with U U' = spread, which is singular."""
-    d = np.sqrt(spread.diagonal())
-    values, vectors = np.linalg.eigh(spread / np.outer(d, d))
-    top: Array = vectors[:, len(d) - rank :] * np.sqrt(values[len(d) - rank :])
-    return d[:, None] * top
-
-
-def _from_rows(fit: LinearFit, kept: npt.NDArray[np.intp]) -> Array:
-    """R⁻¹, with R the triangular factor of the rows: it has twice the digits of (X'WX)⁻¹."""
-    problem = _problem(fit)
-    sums = merged(problem.sums(Tally(), factor=True))
-    assert sums is not None
-    factor = sums.about(mean=fit.intercept)[2]
-    assert factor is not None
-    columns = factor.numpy()[:, kept]
-    scale = np.exp2(np.floor(np.log2(np.linalg.norm(columns, axis=0))))  # powers of two change no digit
-    triangle = np.linalg.qr(columns / scale, mode="r")
-    inverse: Array = linalg.solve_triangular(triangle, np.eye(len(kept))) / scale[:, None]
-    return inverse
-
-
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +146,7 @@ def revisit(
     FitError
         When the rows are not at hand, can be read only once, or are not the ones that the fit was learned from.
     """
-    problem, basis = _problem(fit), Basis.of(fit) if basis is None else basis
+    problem, basis = rows_again(fit), Basis.of(fit) if basis is None else basis
     problem = problem.reopened(groupings) if groupings else problem
     turn, coef, tally = basis.turn(), fit.coef.numpy(), Tally()
     size = _rows_of(*turn.shape)
@@ -288,20 +176,6 @@ def revisit(
             grouping.ended(tally.read)
     if tally.used != fit.tally.used or not abs(squares - fit.rss) <= _SAME * (fit.rss + 1e-9 * abs(fit.mss)):
         raise errors.rows_changed(problem.label, tally.used, fit.tally.used, squares, fit.rss)
-
-
-def at_hand(fit: LinearFit) -> bool:
-    """Whether the rows can be read again."""
-    return fit.problem is not None and not fit.problem.gone and fit.problem.rereadable
-
-
-def _problem(fit: LinearFit) -> Problem:
-    problem: Problem | None = fit.problem
-    if problem is None or problem.gone:
-        raise errors.rows_not_here(fit.label)
-    if not problem.rereadable:
-        raise errors.rows_read_once(problem.label)
-    return problem
 
 
 def _columns(item: Batch | Piece, intercept: bool) -> tuple[Any, ...]:

@@ -23,10 +23,10 @@ from scipy import linalg
 
 from betahat import errors, inference
 from betahat.arrays import Columns
+from betahat.coordinates import Basis, columns, undetermined
 from betahat.covariance import Covariance
 from betahat.hypotheses import enough_directions
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis
 from betahat.tabular import Table
 
 Array = npt.NDArray[np.float64]
@@ -37,7 +37,6 @@ _WORDS = {1: "I", 2: "II", 3: "III"}
 _DELETIONS = 4
 _TYPES = {"1": 1, "2": 2, "3": 3, "i": 1, "ii": 2, "iii": 3, "drop1": _DELETIONS}
 RESIDUALS = "Residuals"
-_NOTHING = 1e-9  # a part of a combination that is rounding, relative to the largest
 _NONE: Places = np.zeros(0, np.intp)
 
 
@@ -72,41 +71,22 @@ def terms(fit: LinearFit) -> list[Term]:
     if isinstance(design, Columns):
         first = int(design.intercept)
         return [Term(name, np.array([first + j]), frozenset([name])) for j, name in enumerate(design.names[first:])]
-    if not design.widths:
-        raise errors.terms_not_known(fit.label)
     plain = {f.code: f.columns[0] if f.role == "column" else f.expr for f in design.parsed.factors.values()}
-    found, start = [], 0
-    for codes, width in zip(design.parsed.codes, design.widths, strict=True):
-        if codes != ("1",):
-            name = ":".join(plain[code] for code in codes)
-            found.append(Term(name, np.arange(start, start + width), frozenset(codes)))
-        start += width
-    return found
+    return [
+        Term(":".join(plain[code] for code in codes), np.array(places, np.intp), frozenset(codes))
+        for codes, places in zip(design.parsed.codes, design.blocks, strict=True)
+        if codes != ("1",)
+    ]
 
 
 # ── the equivalent regression ────────────────────────────────────────────────────────────────────────────────────
 
 
 def coordinates(fit: LinearFit) -> Array:
-    """R (r, p): the design's columns where it is orthonormal; R W are the response's coordinates there.
-
-    With U U' = (X'WX)⁻¹ for the explaining columns about their means, and N the directions that move nothing, R is
-    the first rows of [U N]⁻¹. An intercept is a coordinate of its own, the first: there a column is √Σw · its mean.
-    """
+    """R (r, p): the design's columns where it is orthonormal; R W are the response's coordinates there."""
     if fit.null is None and fit.rank < len(fit.terms):
         raise errors.terms_not_known(fit.label)
-    basis, first = Basis.of(fit), int(fit.intercept)
-    p, s = len(fit.terms), basis.slopes.shape[1]
-    null = np.zeros((p, p - fit.rank)) if fit.null is None else fit.null.numpy()
-    both = np.hstack([basis.slopes, null[first:]])  # (k, k)
-    down = np.abs(both).max(axis=1, initial=0.0)[:, None]
-    across = np.abs(both / down).max(axis=0, initial=0.0)
-    R = np.zeros((first + s, p))
-    R[first:, first:] = np.linalg.inv(both / down / across)[:s] / across[:s, None] / down.T
-    if first:
-        R[0, 0] = fit.weight**0.5
-        R[0, 1:] = R[0, 0] * fit.center.numpy()
-    return R
+    return columns(fit, Basis.of(fit))
 
 
 def entered(fit: LinearFit, R: Array, blocks: Sequence[Places]) -> list[Array]:
@@ -165,7 +145,9 @@ def analysis(fit: LinearFit, type_: Any) -> Table:
         raise (errors.type_one_under if kind == 1 else errors.deletions_under)(found.words)
     every = terms(fit)
     if kind == 3 and fit.rank < len(fit.terms):
-        raise errors.type_three_of_aliased(list(fit.dropped) or list(fit.terms))
+        if not fit.dropped:
+            raise errors.type_three_by_norm([fit.terms[i] for i in np.flatnonzero(undetermined(fit))])
+        raise errors.type_three_of_aliased(list(fit.dropped))
     if kind == _DELETIONS:
         return _deletions(fit, found, every)
     if kind == 1:
@@ -218,7 +200,7 @@ def _part(fit: LinearFit, found: Covariance, here: Places, after: Places, R: Arr
     robust = found.kind != "classical"
     V, coef = (found.matrix if robust else fit.unscaled).numpy(), fit.coef.numpy()
     asked, skip = np.concatenate([after, here]), len(after)
-    if R is None or not _aliased(fit, R)[asked].any():
+    if R is None or not undetermined(fit)[asked].any():
         L = np.eye(len(coef))[asked]
     else:
         others = np.setdiff1d(np.arange(len(fit.terms)), np.concatenate([here, after]))
@@ -231,15 +213,6 @@ def _part(fit: LinearFit, found: Covariance, here: Places, after: Places, R: Arr
     if robust:
         enough_directions(found, spread, L @ fit.unscaled.numpy() @ L.T, fit.condition)
     return m, explained(estimate, spread, skip)
-
-
-def _aliased(fit: LinearFit, R: Array) -> npt.NDArray[np.bool_]:
-    """Which columns (p,) take part in a combination that equals nothing."""
-    assert fit.null is not None, "R was made of it"
-    parts = np.abs(fit.null.numpy()) * np.linalg.norm(R, axis=0)[:, None]  # (p, d)
-    found: npt.NDArray[np.bool_] = (parts > _NOTHING * parts.max(axis=0)).any(axis=1)
-    gone = np.array([term in fit.dropped for term in fit.terms])
-    return np.asarray(found | gone)
 
 
 def _table(

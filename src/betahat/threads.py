@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -60,22 +60,22 @@ def in_order(
             yield second()
             second = draw()
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="betahat") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="betahat")
 
-        def begun(task: Callable[[], R]) -> Future[R]:
-            return pool.submit(copy_context().run, task)  # what holds for the caller holds for who works for him
+    def begun(task: Callable[[], R]) -> Future[R]:
+        return pool.submit(copy_context().run, task)  # what holds for the caller holds for who works for him
 
-        waiting: deque[Future[R]] = deque([begun(first), begun(second)])
-        try:
-            while (task := draw()) is not None:
-                waiting.append(begun(task))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
+    waiting: deque[Future[R]] = deque([begun(first), begun(second)])
+    try:
+        while (task := draw()) is not None:
+            waiting.append(begun(task))
+            if len(waiting) > threads:
                 yield waiting.popleft().result()
-        finally:
-            ending()
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        ending()
+        _dismissed(pool, waiting)
 
 
 def _raise(problem: Exception) -> Any:
@@ -89,14 +89,25 @@ def ahead(items: Iterable[T], most: int = 2) -> Iterator[T]:
     """
     stream = iter(items)
     end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="betahat-reader") as reader:
-        here: Any = copy_context()
-        waiting: deque[Future[Any]] = deque(reader.submit(here.run, next, stream, end) for _ in range(most))
-        try:
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(reader.submit(here.run, next, stream, end))
-                yield item
-        finally:
-            reader.shutdown(wait=True, cancel_futures=True)
-            if isinstance(stream, Generator):
-                stream.close()
+    reader = ThreadPoolExecutor(1, thread_name_prefix="betahat-reader")
+    here: Any = copy_context()
+    waiting: deque[Future[Any]] = deque(reader.submit(here.run, next, stream, end) for _ in range(most))
+    try:
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(reader.submit(here.run, next, stream, end))
+            yield item
+    finally:
+        _dismissed(reader, waiting)
+        if isinstance(stream, Generator):
+            stream.close()
+
+
+def _dismissed(pool: ThreadPoolExecutor, waiting: Iterable[Future[Any]]) -> None:
+    """Let a pool go: what has not begun is not done, and what has is waited for; the threads end by themselves.
+
+    They are not joined: the caller may be the garbage collector, in the midst of the beginning of another thread, where
+    Python holds a lock that joining needs, and would wait for ever.
+    """
+    begun = [future for future in waiting if not future.cancel()]
+    pool.shutdown(wait=False, cancel_futures=True)
+    wait(begun)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from betahat import errors, sandwich
+from betahat.coordinates import undetermined
 from betahat.diagnose import collinearity, ordered, rows, specification
 from betahat.diagnose.curvature import Bend, bends
 from betahat.diagnose.diagnosis import Diagnosis
@@ -79,6 +80,22 @@ def _dropped(case: Case) -> Iterator[Finding]:
             "earlier terms say the same, so its coefficient is part of theirs", "leave it out of the formula",
             tuple(fit.dropped),
         )  # fmt: skip
+
+
+def _chosen_by_norm(case: Case) -> Iterator[Finding]:
+    fit = case.fit
+    if fit.dropped or fit.rank == len(fit.terms) or fit.null is None:
+        return
+    tied = [fit.terms[i] for i in np.flatnonzero(undetermined(fit))]
+    yield Finding(
+        "undetermined-terms", "warning",
+        f"The rows do not determine {errors.count(len(tied), 'coefficient')}: {errors.listing(tied)} (rank "
+        f"{fit.rank:,} of {len(fit.terms):,}).",
+        "these terms are collinear, and of all coefficients that predict the same the smallest were taken "
+        "(collinear='min_norm'): their estimates and standard errors say nothing of any of them by itself",
+        "read predictions, and tests of what predictions depend on; or leave terms out, or take collinear='drop'",
+        tuple(tied),
+    )  # fmt: skip
 
 
 def _digits(case: Case) -> Iterator[Finding]:
@@ -236,6 +253,6 @@ def _collinear(case: Case) -> Iterator[Finding]:
 
 
 _RULES = (
-    _perfect, _few, _dropped, _digits, _left_out, rows.alone, rows.influential, rows.outlying, rows.normal,
-    _variances, _neighbors, _form, _collinear,
+    _perfect, _few, _dropped, _chosen_by_norm, _digits, _left_out, rows.alone, rows.influential, rows.outlying,
+    rows.normal, _variances, _neighbors, _form, _collinear,
 )  # fmt: skip

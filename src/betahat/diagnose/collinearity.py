@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from betahat import errors
-from betahat.encoding import owners
+from betahat.coordinates import Basis, columns
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis
 
 Array = npt.NDArray[np.float64]
 
@@ -27,11 +26,8 @@ def terms_of(fit: LinearFit) -> dict[str, list[int]]:
     """The columns of each term, the intercept left out; without a formula every column is a term."""
     if fit.formula is None:
         return {name: [i] for i, name in enumerate(fit.terms) if i >= fit.intercept}
-    found: dict[str, list[int]] = {term: [] for term in fit.design.parsed.terms if term != "1"}
-    for i, owner in enumerate(owners(fit.design.parsed, fit.design.kinds, fit.terms)):
-        if (term := fit.design.parsed.terms[owner]) != "1":
-            found[term].append(i)
-    return found
+    blocks = zip(fit.design.parsed.terms, fit.design.blocks, strict=True)
+    return {term: list(places) for term, places in blocks if term != "1"}
 
 
 def families(fit: LinearFit) -> dict[str, list[int]]:
@@ -106,26 +102,10 @@ def collinearity(fit: LinearFit) -> pd.DataFrame:
     kept = [i for i, term in enumerate(fit.terms) if term not in fit.dropped]
     if fit.rank < len(kept):
         raise errors.vif_of_singular(fit.rank, len(kept))
-    columns = _columns(fit, kept)  # (r, r)
-    _, singular, directions = np.linalg.svd(columns / np.linalg.norm(columns, axis=0))
+    # Rows are rotations of these columns, so that lengths and angles are the rows' own.
+    R = columns(fit, Basis.of(fit))[:, kept]  # (r, r)
+    _, singular, directions = np.linalg.svd(R / np.linalg.norm(R, axis=0))
     share = (directions / singular[:, None]) ** 2  # (r, r): of direction k in the variance of coefficient j
     table = pd.DataFrame(share / share.sum(0), columns=[fit.terms[i] for i in kept])
     table.insert(0, "condition_index", singular[0] / singular)
     return table
-
-
-def _columns(fit: LinearFit, kept: list[int]) -> Array:
-    """X in coordinates in which its rows are a rotation away, (r, r): its columns have their own lengths and angles.
-
-    The rows are z F⁻¹, z orthonormal and F = `Basis.full`, so F⁻¹ is as good as the triangle of a QR factorization.
-    """
-    basis, first = Basis.of(fit), int(fit.intercept)
-    inside = np.array(kept[first:], dtype=int) - first
-    slopes: Array = np.linalg.inv(basis.slopes[inside])  # (s, s)
-    if not first:
-        return slopes
-    out = np.zeros((len(kept), len(kept)))
-    out[0, 0] = 1 / basis.root
-    out[0, 1:] = basis.center[inside] / basis.root
-    out[1:, 1:] = slopes
-    return out

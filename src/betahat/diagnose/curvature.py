@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from betahat import inference
+from betahat.coordinates import Basis, columns
 from betahat.diagnose.collinearity import terms_of
 from betahat.diagnose.specification import Array, Beside
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen
+from betahat.revisit import Seen
 
 _MOST = 200  # columns: each is a column of cross-products with X
 
@@ -49,8 +50,8 @@ def bends(fit: LinearFit) -> list[Bend]:
     if not tried or len(tried) > _MOST or fit.df_resid < 2:
         return []
     basis, first = Basis.of(fit), int(fit.intercept)
-    places = [place - first for place, _ in tried.values()]
-    back = np.linalg.pinv(basis.slopes)[:, places]  # (s, q): from coordinates to these columns about their means
+    places = [place for place, _ in tried.values()]
+    back = columns(fit, basis)[first:, places]  # (s, q): from coordinates to these columns about their means
     unit = np.linalg.norm(back, axis=0) / np.sqrt(fit.weight)
 
     def squares(seen: Seen) -> Array:

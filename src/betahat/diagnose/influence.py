@@ -18,8 +18,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from betahat.coordinates import Basis
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 from betahat.sandwich.heteroskedastic import ONE
 
 Array = npt.NDArray[np.float64]

@@ -19,12 +19,13 @@ import pandas as pd
 from scipy import special
 
 from betahat import errors
+from betahat.coordinates import Basis, columns
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.quadratic import below
 from betahat.diagnose.specification import explained_by, testable
 from betahat.inference import upper_tail
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -53,7 +54,7 @@ def ranks_of(fit: LinearFit, basis: Basis, by: Any) -> Places | None:
             raise errors.untestable_not_ordered_by(by, fit.terms)
         values = np.concatenate(list(revisit(fit, lambda seen: _column(fit, basis, seen, by), basis=basis)))
     else:
-        values = np.asarray(by).reshape(-1)
+        values = np.asarray(by.detach().cpu() if hasattr(by, "detach") else by).reshape(-1)
         if len(values) != fit.tally.read:
             raise errors.different_rows("The data", fit.tally.read, "order_by", len(values))
         values = values[np.concatenate(list(revisit(fit, lambda seen: seen.rows, basis=basis)))]
@@ -65,10 +66,10 @@ def ranks_of(fit: LinearFit, basis: Basis, by: Any) -> Places | None:
 
 
 def _column(fit: LinearFit, basis: Basis, seen: Seen, by: str) -> Array:
-    """The fitted values, or a column of X, back from orthonormal coordinates: x = F⁻ᵀ z."""
+    """The fitted values, or a column of X, back from orthonormal coordinates."""
     if by == "fitted":
         return seen.fitted
-    here: Array = np.linalg.pinv(basis.full)[:, fit.terms.index(by)] @ seen.z
+    here: Array = columns(fit, basis)[:, fit.terms.index(by)] @ seen.z
     return here if seen.root is None else here / seen.root
 
 

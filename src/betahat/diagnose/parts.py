@@ -14,12 +14,13 @@ import numpy as np
 from scipy import linalg
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.ordered import ALTERNATIVES, Array, checked, in_order, ranks_of
 from betahat.diagnose.specification import explained_by
 from betahat.inference import upper_tail
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, revisit
+from betahat.revisit import revisit
 
 _BLOCK = 64  # rows of a step of recursive residuals
 

@@ -20,15 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.inference import upper_tail
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 
 Array = npt.NDArray[np.float64]
 
 _ROUNDED = 32 * float(np.finfo(np.float64).eps)  # of a response: what rounding does to its residual
 _EQUAL = ("Every residual has the same size but for rounding: there is no variance that could go with anything.",)
+_MOST_POWER = 50  # of fitted values: one that is a thousand standard deviations out is 1e150 then, and has a square
 _FLAT = 1e-9  # what is left of a column beside X, over its length, is nothing below this
 _MOST_PRODUCTS = 1_500  # columns of White's regression: their cross-products are a table of 18 MB
 _SINGULAR = 1e-11  # relative: eigenvalues of cross-products, scaled to a unit diagonal, below this are zero
@@ -48,18 +50,18 @@ def breusch_pagan(fit: LinearFit, *, studentize: bool = True) -> Diagnosis:
         raise errors.untestable_needs_terms("breusch-pagan", fit.rank)
 
     def look(seen: Seen) -> tuple[Array, float, Array]:
-        u = seen.e**2 - sigma2
+        u = (seen.e / sigma) ** 2 - 1  # (n,), in units of σ̂²: e⁴ may be beyond float64
         x = seen.z if seen.root is None else seen.z / seen.root  # (r, n), as they were before they were weighted
         counted = _counted(seen, x)
         return counted @ u, seen.total(u**2), counted @ x.T
 
-    sigma2 = fit.rss / fit.nobs
+    sigma = (fit.rss / fit.nobs) ** 0.5
     along, squares, gram = np.zeros(fit.rank), 0.0, np.zeros((fit.rank, fit.rank))
     for b, s, g in revisit(fit, look):
         along, squares, gram = along + b, squares + s, gram + g
     explained, _ = explained_by(gram, along)
     equal = _all_equal(fit, squares)
-    statistic = 0.0 if equal else fit.nobs * explained / squares if studentize else explained / (2 * sigma2**2)
+    statistic = 0.0 if equal else fit.nobs * explained / squares if studentize else explained / 2
     p = _chi_tail(statistic, fit.rank - 1)
     source = "Koenker (1981)" if studentize else "Breusch and Pagan (1979), which needs normal errors"
     title = "Breusch–Pagan test" + (", studentized" if studentize else "")
@@ -83,13 +85,13 @@ def white(fit: LinearFit) -> Diagnosis:
         raise errors.untestable_too_wide("white", r, columns, _MOST_PRODUCTS)
     first, second = np.triu_indices(r)
     unit = np.sqrt(fit.nobs)
-    sigma2 = fit.rss / fit.nobs
+    sigma = (fit.rss / fit.nobs) ** 0.5
 
     def look(seen: Seen) -> tuple[Array, Array, float]:
         x = unit * (seen.z if seen.root is None else seen.z / seen.root)  # (r, n), of size one
         q = x[first] * x[second]  # (columns, n)
         q = q if fit.intercept else np.vstack([np.ones(len(seen.e)), q])
-        u = seen.e**2 - sigma2
+        u = (seen.e / sigma) ** 2 - 1
         counted = _counted(seen, q)
         return counted @ q.T, counted @ u, seen.total(u**2)
 
@@ -150,10 +152,10 @@ def reset(fit: LinearFit, *, powers: int | Iterable[int] = (2, 3)) -> Diagnosis:
     powers = tuple(powers) if isinstance(powers, Iterable) else (powers,)
     if (
         not powers
-        or any(not isinstance(power, Integral) or power < 2 for power in powers)
+        or any(not isinstance(power, Integral) or not 2 <= power <= _MOST_POWER for power in powers)
         or len({*powers}) < len(powers)
     ):
-        raise errors.bad_number("powers", powers, "whole numbers from 2 on, such as (2, 3)")
+        raise errors.bad_number("powers", powers, f"whole numbers from 2 to {_MOST_POWER}, such as (2, 3)")
     q = len(powers)
     testable(fit, "reset", more=q)
     if fit.df_model < 1:
@@ -199,8 +201,8 @@ def _rounding(fit: LinearFit) -> float:
 
 
 def _all_equal(fit: LinearFit, squares: float) -> bool:
-    """Whether Σ (e² − σ̂²)² is no more than rounding: then e² has no variance that could go with anything."""
-    return bool(squares <= fit.nobs * (2 * _rounding(fit) * fit.rss / fit.nobs) ** 2)
+    """Whether Σ (e²/σ̂² − 1)² is no more than rounding: then e² has no variance that could go with anything."""
+    return bool(squares <= fit.nobs * (2 * _rounding(fit)) ** 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,13 @@ from betahat.errors.diagnosing import *  # noqa: F403
 from betahat.errors.drawing import *  # noqa: F403
 from betahat.errors.estimating import *  # noqa: F403
 from betahat.errors.inferring import *  # noqa: F403
+from betahat.errors.layers import *  # noqa: F403
 from betahat.errors.letters import *  # noqa: F403
 from betahat.errors.reading import *  # noqa: F403
+from betahat.errors.resuming import *  # noqa: F403
+from betahat.errors.spreading import *  # noqa: F403
 from betahat.errors.tabling import *  # noqa: F403
 from betahat.errors.testing import *  # noqa: F403
 from betahat.errors.training import *  # noqa: F403
+from betahat.errors.validating import *  # noqa: F403
 from betahat.errors.watching import *  # noqa: F403

@@ -35,7 +35,7 @@ _FROM_R = {
 def unknown_option(what: str, given: object, known: Sequence[str]) -> OptionError:
     """Refuse a value that is not among the known ones."""
     return OptionError(
-        f"{what}={given!r} is not known.",
+        f"{what}={clipped(' '.join(repr(given).split()), 300)} is not known.",
         remedy=f"{nearest(str(given), known)}Known: {listing(known, 20)}.",
     )
 
@@ -56,11 +56,20 @@ def bad_number(what: str, given: object, wanted: str) -> OptionError:
 
 def over_ceiling(what: str, needed: int, allowed: int) -> OptionError:
     """Refuse work that needs more memory than the user allows."""
+    small = "; a number without a unit is bytes" if allowed < 10**6 else ""
+    there = f"{_size(allowed)} {'is' if allowed == 1 else 'are'} allowed"
     return OptionError(
-        f"{what} would need some {needed / 1e6:,.0f} MB of memory; {allowed / 1e6:,.0f} MB are allowed.",
-        "the ceiling is for what betahat takes beyond its libraries and your own data",
+        f"{what} would need some {_size(needed)} of memory; {there}.",
+        f"the ceiling is for what betahat takes beyond its libraries and your own data{small}",
         f"allow more, memory='{-(-needed // 10**6) * 5 // 4}MB', or name fewer columns",
     )
+
+
+def _size(number: int) -> str:
+    """A number of bytes as one reads it."""
+    if number < 10**6:
+        return count(number, "byte")
+    return f"{number / 1e6:,.0f} MB" if number >= 10**8 else f"{number / 1e6:.3g} MB"
 
 
 def no_such_fit(key: object, reason: str | None, known: Sequence[object]) -> MissingFitError:

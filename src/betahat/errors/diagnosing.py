@@ -47,7 +47,7 @@ def vif_of_singular(rank: int, columns: int) -> FitError:
     return FitError(
         f"The columns are perfectly collinear: there are {columns:,}, and their rank is {rank:,}.",
         "some direction of the coefficients is not determined by the rows at all",
-        "drop a term, or fit by update='exact', which names the terms that others explain",
+        "drop a term; a fit by update='exact' and collinear='drop' names the terms that others explain",
     )
 
 

@@ -23,6 +23,15 @@ def no_matplotlib() -> DrawingError:
     )
 
 
+def no_tensorboard() -> BetahatError:
+    """Say what event files need."""
+    return BetahatError(
+        "TensorBoard is not installed, which knows the form of its event files.",
+        "it comes with an extra of betahat, so that nobody has it who does not ask for it",
+        "pip install 'betahat[tensorboard]', or take to_jsonl, to_arrow or to_frame, which need nothing",
+    )
+
+
 def term_not_there(what: object, known: Sequence[str]) -> OptionError:
     """Refuse a term that the fit does not have."""
     return OptionError(

@@ -43,9 +43,9 @@ def loss_not_one_number(shape: tuple[int, ...]) -> BatchError:
 def cluster_labels(name: str, given: int, rows: int) -> FitError:
     """Refuse cluster labels that are not one for each row."""
     return FitError(
-        f"{name} has {count(given, 'label')}, and {count(rows, 'row')} were used.",
-        "labels stand beside the rows; rows with a missing value were left out by the formula",
-        "pass one label for each row, and leave out rows with missing values before",
+        f"{name} has {count(given, 'label')}, and the data have {count(rows, 'row')}.",
+        "labels stand beside all rows of the data, those included that a formula leaves out",
+        "pass one label for each row",
     )
 
 
@@ -94,6 +94,41 @@ def covariance_chosen_before(kind: str) -> OptionError:
     )
 
 
+class UnansweredError(FitError, AttributeError):
+    """A question about least squares was put to the fit of a module."""
+
+
+UnansweredError.__module__ = "betahat.errors"
+
+
+def least_squares_only(what: str) -> UnansweredError:
+    """Refuse what rests on least squares where there is a module and a loss of the user's own."""
+    return UnansweredError(
+        f"{what} rests on a linear model and least squares, and this is the fit of a module.",
+        "leverage, sums of squares and a likelihood are not known of a loss that may be anything",
+        "ask what a module's fit answers: params, bse, conf_int, vcov, test, delta, predict, summary, tidy, glance, "
+        'trace, plot("coefficients"); a linear model by bh.fit answers the rest',
+    )
+
+
+def output_of_other_rows(shape: object, rows: int) -> FitError:
+    """Refuse predictions that are not one for each row."""
+    return FitError(
+        f"For {count(rows, 'row')} the module gives {tuple(shape) if isinstance(shape, tuple) else shape}.",
+        "one row of numbers is (1, p), not (p,); a module with several heads gives a tuple",
+        "pass new rows as X was passed; take the part that you want by fit.delta(lambda m: m(X)[0])",
+    )
+
+
+def hypothesis_not_identified(hypothesis: str, terms: list[str]) -> FitError:
+    """Refuse a hypothesis about weights of which the data say nothing."""
+    return FitError(
+        f"The hypothesis {clipped(hypothesis)!r} cannot be tested: the data do not determine it.",
+        f"{listing(terms)} can change without changing any output, or the loss has no minimum in them",
+        "test a function that predictions depend on: fit.delta(lambda m: …)",
+    )
+
+
 def function_not_differentiable(detail: str) -> FitError:
     """Refuse a function of the parameters without a derivative."""
     return FitError(
@@ -101,6 +136,23 @@ def function_not_differentiable(detail: str) -> FitError:
         "it returns something that is no floating-point tensor, or takes numbers out of the graph: .item(), detach, "
         "numpy, no_grad",
         "compute with the module's tensors, lambda m: m.a / m.b",
+    )
+
+
+def function_not_callable(given: object) -> OptionError:
+    """Refuse what is no function of a module."""
+    return OptionError(
+        f"{clipped(repr(given), 60)} is no function of the module.",
+        remedy="pass a function, fit.delta(lambda m: m.weight[0, 0] / m.bias[0]); for a text with terms: fit.test(…)",
+    )
+
+
+def function_not_finite(value: float) -> FitError:
+    """Refuse a function that has no value or no derivative at the weights."""
+    return FitError(
+        f"The function or its derivative is not finite at the module's weights (its first value is {value:.6g}).",
+        "a logarithm or root of what is not positive, or a division by zero",
+        "look at its value: function(module); take another scale on which it is smooth",
     )
 
 

@@ -73,6 +73,34 @@ def no_prewhitening(rows: int, rank: int) -> FitError:
     )
 
 
+def covariance_of_others(words: str, theirs: Sequence[str], ours: Sequence[str]) -> FitError:
+    """Refuse a covariance of other coefficients."""
+    return FitError(
+        f"This covariance ({words}) is of the coefficients {listing(theirs, 6)}, and the fit's are {listing(ours, 6)}.",
+        "it was made for another fit",
+        'name the kind, fit.with_vcov("HC3"), and it is made for this one',
+    )
+
+
+def covariance_of_another_fit(words: str, term: str, theirs: float, ours: float) -> FitError:
+    """Refuse a covariance of coefficients that have the same names and other values."""
+    return FitError(
+        f"This covariance ({words}) is of a coefficient of {term} of {theirs:.9g}, and here it is {ours:.9g}.",
+        "it was made for a fit of other rows, weights or response",
+        'name the kind, fit.with_vcov("HC3"), and it is made for this one',
+    )
+
+
+def prediction_overflows(row: int, what: str) -> FitError:
+    """Refuse a prediction beyond what float64 holds."""
+    told = "The prediction" if what == "predicted" else "The variance of the prediction"
+    return FitError(
+        f"{told} at row {row:,} does not fit into floating-point numbers (rows are counted from 0).",
+        "a value there is so large that its product with a coefficient, or its square, is beyond 1.8e308",
+        "look at that row: a value that stands for a missing one, or another unit",
+    )
+
+
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -85,10 +113,25 @@ def cluster_needed(kind: str) -> OptionError:
     )
 
 
-def option_unknown_for(kind: str, option: str, known: Sequence[str]) -> OptionError:
-    """Refuse an option that a covariance does not have."""
+def cluster_needed_on_the_command_line(kind: str) -> OptionError:
+    """Refuse --vcov CR… without --cluster."""
+    return OptionError(
+        f"--vcov {kind} was asked for without clusters.",
+        "it adds up the scores of rows that belong together, and has to know which ones do",
+        f"name the column: --vcov {kind} --cluster COLUMN",
+    )
+
+
+def option_unknown_for(kind: str, option: str, known: Sequence[str], takers: Sequence[str]) -> OptionError:
+    """Refuse an option that a covariance does not have; `takers` are the kinds that have it."""
     has = f"it takes {listing(known)}" if known else "it takes no options"
-    return OptionError(f"{kind} has no option {option!r}.", has, nearest(option, known).strip())
+    return OptionError(
+        f"{kind} has no option {option!r}.",
+        f"{has}; {option} goes with {listing(takers, 12)}" if takers else has,
+        f"name one of those as the kind of the covariance (vcov), or leave {option} out"
+        if takers
+        else f"{nearest(option, known)}Leave it out, or look for its name in the documentation of with_vcov.",
+    )
 
 
 def clusters_missing(what: str, missing: int, row: int) -> FitError:
@@ -106,6 +149,15 @@ def cluster_alone(what: str) -> FitError:
         f"All rows that the fit used belong to one cluster of {what}.",
         "the scores of the whole sample add up to zero, so one cluster says nothing of the coefficients' uncertainty",
         'take a finer grouping, or "HC3" if rows are independent',
+    )
+
+
+def labels_not_alike(what: str) -> OptionError:
+    """Refuse labels of which no two can be told to be the same."""
+    return OptionError(
+        f"{what} holds things that cannot be told alike: lists, dicts or sets.",
+        "rows belong together where their labels are equal",
+        "give numbers or texts, one for each row",
     )
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from betahat.errors.letters import BetahatError, BetahatWarning, ModelFileError, SourceError, count, listing, nearest
+from betahat.errors.letters import (
+    BetahatError,
+    BetahatWarning,
+    ModelFileError,
+    OptionError,
+    SourceError,
+    clipped,
+    count,
+    listing,
+    nearest,
+)
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -242,6 +252,14 @@ def model_too_new(path: str, version: object, known: int) -> ModelFileError:
         f"{path!r} has model format {version}; this betahat reads formats up to {known}.",
         "a newer betahat wrote it",
         "pip install --upgrade betahat",
+    )
+
+
+def no_path(given: object) -> OptionError:
+    """Refuse what names no file."""
+    return OptionError(
+        f"{clipped(repr(given), 60)} ({type(given).__name__}) is no path of a file.",
+        remedy="name the file by a text, 'cars.betahat', or a pathlib.Path",
     )
 
 

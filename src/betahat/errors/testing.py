@@ -12,7 +12,7 @@ from betahat.errors.letters import FitError, MissingFitError, OptionError, clipp
 def no_hypothesis(given: object) -> OptionError:
     """Refuse to test nothing."""
     return OptionError(
-        f"{clipped(repr(given))} holds no hypothesis.",
+        f"{clipped(' '.join(repr(given).split()))} holds no hypothesis.",
         remedy="write equations of terms, as in fit.test('wt = 0, hp = wt'), or give a matrix (m, p)",
     )
 
@@ -22,6 +22,15 @@ def hypothesis_syntax(equation: str, detail: str) -> OptionError:
     return OptionError(
         f"The hypothesis {clipped(equation)!r} does not parse: {detail}.",
         remedy="a hypothesis reads 'wt - 10*hp = 0', with terms as they stand in the table; commas part several",
+    )
+
+
+def hypothesis_overflows(equation: str) -> OptionError:
+    """Refuse an equation whose numbers are beyond what float64 holds."""
+    return OptionError(
+        f"The hypothesis {clipped(equation)!r} cannot be judged: its two sides do not fit into floating-point numbers.",
+        "float64 ends at 1.8e308, and a coefficient times a number of the hypothesis is beyond",
+        "divide both sides by the same number: 'wt = 0' says what '1e300*wt = 0' says",
     )
 
 
@@ -75,7 +84,8 @@ def says_nothing(hypotheses: Sequence[str]) -> OptionError:
     """Refuse hypotheses that are true of any coefficients."""
     return OptionError(
         f"{clipped(listing([repr(h) for h in hypotheses]))} says nothing: it holds whatever the coefficients are.",
-        remedy="let a coefficient stand on one side and its value on the other: 'wt = 0'",
+        remedy="let a coefficient stand on one side and its value on the other, 'wt = 0'; a comma parts hypotheses, so "
+        "write 1000 for 1,000",
     )
 
 
@@ -131,6 +141,15 @@ def type_three_of_aliased(dropped: Sequence[str]) -> FitError:
         f"Type III tests do not exist here: {listing(dropped)} was dropped, because earlier terms say the same.",
         "with cells empty or terms aliased, what the other coefficients mean depends on which one was dropped",
         "ask for type=2, or fit without the aliased terms",
+    )
+
+
+def type_three_by_norm(terms: Sequence[str]) -> FitError:
+    """Refuse type III where coefficients were chosen, not estimated."""
+    return FitError(
+        f"Type III tests do not exist here: the rows do not determine the coefficients of {listing(terms)}.",
+        "the terms are collinear, and their coefficients were chosen by norm (collinear='min_norm')",
+        "ask for type=2, whose tests of the other terms hold, or leave one of these terms out",
     )
 
 

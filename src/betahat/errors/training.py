@@ -306,6 +306,41 @@ def validates_on_rows(common: int, rows: int) -> OptionError:
     )
 
 
+def not_a_scheduler(given: object) -> OptionError:
+    """Refuse something else than a scheduler."""
+    if isinstance(given, type):
+        return OptionError(
+            f"scheduler= is {_what(given)}.",
+            "the class was passed, not a scheduler over the optimizer",
+            f"make it: scheduler=torch.optim.lr_scheduler.{given.__name__}(optimizer, …)",
+        )
+    return OptionError(
+        f"scheduler= is {_what(given)}, which has no step().",
+        "a scheduler steers the rate of an optimizer that was made already",
+        "pass scheduler=torch.optim.lr_scheduler.StepLR(optimizer, step_size=10)",
+    )
+
+
+def scheduler_of_another(kind: str, named: str | None) -> OptionError:
+    """Refuse a scheduler that steers another optimizer."""
+    return OptionError(
+        f"The {kind} steers another optimizer than the one that trains.",
+        "its steps would change no rate here"
+        if named is None
+        else f"optimizer={named!r} is made by bh.train, after the scheduler was",
+        "make both over this module, and pass both: optimizer=optimizer, scheduler=scheduler",
+    )
+
+
+def nothing_to_feed(formula: str) -> BatchError:
+    """Refuse a formula that leaves a module no column."""
+    return BatchError(
+        f"{formula!r} has no column but the constant, and a module needs one to learn from.",
+        "the constant is the layer's own bias",
+        f"name a column; the mean of the response is bh.fit({formula!r}, table)",
+    )
+
+
 def validates_on_itself() -> OptionError:
     """Refuse a validation set that is the training set."""
     return OptionError(

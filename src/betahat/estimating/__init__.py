@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from betahat import errors
+from betahat.batch import Tally
 from betahat.covariance import Covariance
 from betahat.estimating.gathering import Groups, Loss, Pieces, gathered
 from betahat.estimating.identified import Known
@@ -29,7 +30,8 @@ from betahat.functional import Functional, depends_on_mode
 from betahat.modules import ModuleFit, evaluating, flat, learned, names_of
 from betahat.source import Source
 from betahat.trace import Trace
-from betahat.training.checking import looked_at, ready
+from betahat.training.checking import indices, looked_at, ready, shares
+from betahat.training.explaining import SPOKEN
 
 KINDS = ("sandwich", "fisher", "hessian")
 PRESETS = ("none", "R")
@@ -63,8 +65,9 @@ def infer(
         the loss for a negative log-likelihood (φ = 1), and squares for those of normal errors, φ from the residuals:
         the classical covariance. hessian: φ A⁻¹.
     cluster : array (n,) or column name, optional
-        A label for each row: gradients are added up by cluster before B is made (Liang and Zeger 1986). A name is a
-        column of the table that goes with a formula. For the sandwich only.
+        A label for each row of the data, those included that a formula leaves out: gradients are added up by cluster
+        before B is made (Liang and Zeger 1986). A name is a column of the table that goes with a formula. For the
+        sandwich only.
     small_sample : {"none", "R"}
         "R" multiplies the sandwich by n/(n − p), with clusters by G/(G − 1) · (n − 1)/(n − p), and takes t on n − p
         degrees of freedom for squares: HC1 and CR1 as in R's package sandwich. "none": HC0 and CR0, and the normal.
@@ -109,15 +112,19 @@ def infer(
         raise errors.too_many_weights(p, _MOST)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     like = next(iter(parameters.values()))
-    feed = Feed.of(X, y, like, inputs=None if first is None else first.in_features, batch_size=batch_size)
-    groups = None if cluster is None else _groups(cluster, X, y)
+    inputs = None if first is None else first.in_features
+    whole = indices(module, loss)
+    feed = Feed.of(X, y, like, inputs=inputs, batch_size=batch_size, whole_numbers=whole)
+    if feed.held is not None:
+        shares(loss, feed.held[1])
+    groups = None if cluster is None else _groups(cluster, X, y, feed)
     try:
         with evaluating(module):
             pieces = gathered(Functional.of(module), feed, loss, hessian=kind != "fisher", groups=groups)
-    except errors.BetahatError:
-        raise
-    except (RuntimeError, TypeError, AttributeError):  # torch's own words: the plain forward pass says it better
-        looked_at(module, loss, *next(feed.batches()), feed.terms)
+    except (*SPOKEN, AttributeError) as problem:
+        if isinstance(problem, errors.BetahatError) and not isinstance(problem, errors.BatchError):
+            raise
+        looked_at(module, loss, *next(feed.batches()), feed.terms)  # the plain forward pass of all rows says it better
         raise
     terms = names_of(module, feed.terms)
     return estimated(module, feed, terms, pieces, kind, small_sample, groups, _named(loss))
@@ -127,8 +134,8 @@ def _named(loss: Any) -> str:
     return str(getattr(loss, "__name__", type(loss).__name__))
 
 
-def _groups(cluster: Any, X: Any, y: Any) -> Groups:
-    """Clusters by number; a name is a column of the formula's table, anything else a label for each row."""
+def _groups(cluster: Any, X: Any, y: Any, feed: Feed) -> Groups:
+    """Clusters by number; a name is a column of the formula's table, anything else a label for each row of the data."""
     if isinstance(X, DataLoader):
         raise errors.option_not_for("cluster=", "a DataLoader, whose order is its own", "pass X and y")
     name = cluster if isinstance(cluster, str) else str(getattr(cluster, "name", None) or "cluster")
@@ -140,15 +147,29 @@ def _groups(cluster: Any, X: Any, y: Any) -> Groups:
             raise errors.unknown_column(cluster, source.names, source.label)
         cluster = pd.concat([table.column(cluster).to_pandas() for table in source.tables()])
     if isinstance(cluster, Tensor):
-        cluster = cluster.cpu().numpy()
+        cluster = cluster.detach().cpu().numpy()
+    if isinstance(cluster, list | tuple) and np.ndim(cluster) == 1:
+        cluster = pd.Series(cluster)  # NumPy would make text of a NaN beside text
     if np.ndim(cluster) != 1:
         raise errors.wrong_shape("cluster", np.shape(cluster), "(n,), a label for each row")
-    codes, labels = pd.factorize(np.asarray(cluster))
+    labels = np.asarray(cluster)
+    if isinstance(X, str) and feed.problem is not None:
+        tally = Tally()
+        used = [batch.rows for batch in feed.problem(True).batches(tally) if batch.rows is not None]
+        if len(labels) != tally.read:
+            raise errors.cluster_labels(name, len(labels), tally.read)
+        labels = labels[torch.cat(used).numpy()]  # a row with a missing value was left out, and its label goes with it
+    elif feed.rows is not None and len(labels) != feed.rows:
+        raise errors.cluster_labels(name, len(labels), feed.rows)
+    try:
+        codes, found = pd.factorize(labels)
+    except TypeError:
+        raise errors.labels_not_alike(name) from None
     if (codes < 0).any():
         raise errors.cluster_label_missing(name, int((codes < 0).sum()), int((codes < 0).argmax()))
-    if len(labels) < 2:
+    if len(found) < 2:
         raise errors.one_cluster(name)
-    return Groups(torch.from_numpy(codes.astype(np.int64)), len(labels), name)
+    return Groups(torch.from_numpy(codes.astype(np.int64)), len(found), name)
 
 
 def estimated(

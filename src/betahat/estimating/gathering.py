@@ -9,6 +9,7 @@ gradients take 16 MB. The memory does not depend on the number of rows.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from torch.func import grad, jacrev, vmap
 from betahat import errors
 from betahat.feed import Feed
 from betahat.functional import Functional, blocks
+from betahat.training.checking import not_a_number
+from betahat.training.comparing import Comparison
 
 _COLUMNS = 64  # of a Hessian, that are made at a time
 _ROUNDING = 1e-12  # an eigenvalue of a loss's curvature below this share of the largest is zero
@@ -81,7 +84,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Groups | None) -> Pieces:
     """Sums over all rows, in float64."""
-    loss = copy.deepcopy(loss).double() if isinstance(loss, nn.Module) else loss  # its weights, too, in float64
+    loss = Comparison.of(copy.deepcopy(loss).double() if isinstance(loss, nn.Module) else loss)  # its weights, too
     theta, p = f.theta, len(f.theta)
 
     def row(theta: Tensor, x: Any, y: Tensor) -> Tensor:
@@ -98,11 +101,13 @@ def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Gr
     multiple: float | None = None
     for x, y in blocks(feed, p):
         if not rows:
-            multiple = checked(f, x, y, loss)
+            multiple = checked(f, x, y, loss, feed.terms)
         try:
             slopes = vmap(grad(row), (None, 0, 0))(theta, x, y)  # (m, p)
             bent = vmap(lambda x, y: _bent(f, loss, theta, x, y))(x, y).reshape(-1, p)  # (m k, p)
             value += float(vmap(row, (None, 0, 0))(theta, x, y).sum())
+            if not math.isfinite(value):
+                not_a_number(value, f.module, x, y, feed.terms)
             if A is not None:
                 A += jacrev(grad(whole), chunk_size=_COLUMNS)(theta, x, y)
         except (RuntimeError, NotImplementedError) as fault:
@@ -131,15 +136,9 @@ def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Gr
     return Pieces(rows, numbers, value, gradient, outer, triangle, A, multiple)
 
 
-def beside(yhat: Tensor, y: Tensor) -> Tensor:
-    """The response in the shape of the output, where the two hold as many numbers; class indices are left alone."""
-    fits = yhat.shape != y.shape and yhat.numel() == y.numel() and y.is_floating_point()
-    return y.reshape(yhat.shape) if fits else y
-
-
 def _one(loss: Loss, yhat: Tensor, y: Tensor) -> Tensor:
     """The loss of one row, whose output is (1, …)."""
-    found: Tensor = loss(yhat, beside(yhat, y[None]))
+    found: Tensor = loss(yhat, y[None])
     return found
 
 
@@ -158,20 +157,17 @@ def _bent(f: Functional, loss: Loss, theta: Tensor, x: Any, y: Tensor) -> Tensor
     return bent
 
 
-def checked(f: Functional, X: Any, y: Tensor, loss: Loss) -> float | None:
+def checked(f: Functional, X: Any, y: Tensor, loss: Loss, terms: tuple[str, ...] | None = None) -> float | None:
     """Refuse a loss that is no sum over rows; of what multiple of a squared residual it is, or None."""
     n = min(len(y), _LOOKED)
     X, y = X[:n], y[:n]
     yhat = f.whole(f.theta, X).detach()
-    own = isinstance(loss, nn.modules.loss._Loss)  # torch's would broadcast; a user's may take an output apart
-    if own and y.is_floating_point() and yhat.numel() != y.numel():
-        raise errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
     each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
-    whole = loss(yhat, beside(yhat, y)).double()
+    whole = loss(yhat, y).double()
     if each.ndim != 1 or whole.ndim:
         raise errors.loss_not_one_number(tuple(whole.shape))
     if not bool(whole.isfinite()):
-        raise errors.first_loss_not_finite(float(whole))
+        not_a_number(float(whole), f.module, X, y, terms)
     if not any(torch.isclose(whole, told, rtol=1e-6) for told in (each.mean(), each.sum())):
         raise errors.loss_no_sum(float(whole), float(each.mean()), n)
     if not y.is_floating_point() or yhat.numel() != y.numel():
@@ -179,8 +175,8 @@ def checked(f: Functional, X: Any, y: Tensor, loss: Loss) -> float | None:
     # Residuals of many sizes and both signs: a loss may be square near zero only (Huber's), whatever these rows have.
     far = torch.logspace(-2, 3, n, dtype=yhat.dtype, device=yhat.device)  # (n,)
     far[::2] *= -1
-    yhat = beside(yhat, y).reshape(yhat.shape) + far.reshape(n, *[1] * (yhat.ndim - 1))
+    yhat = y.reshape(yhat.shape) + far.reshape(n, *[1] * (yhat.ndim - 1))
     each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
-    gaps = (yhat - beside(yhat, y)).square().reshape(n, -1).sum(1)  # (n,)
+    gaps = (yhat - y.reshape(yhat.shape)).square().reshape(n, -1).sum(1)  # (n,)
     multiple = float(each.sum() / gaps.sum())
     return multiple if torch.allclose(each, multiple * gaps, rtol=1e-9, atol=0.0) else None

@@ -6,11 +6,13 @@ feed = of_loader(Feed, DataLoader(dataset, batch_size=32))
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -22,6 +24,7 @@ from torch.utils.data import (
 )
 
 from betahat import errors
+from betahat.feed.dealing import Deal, Hand
 from betahat.problem import Problem, of_arrays
 
 if TYPE_CHECKING:
@@ -34,8 +37,13 @@ def of_loader(make: type[Feed], loader: Any, label: str = "a DataLoader", *, who
     counted = hasattr(dataset, "__len__")
     rows = len(dataset) if counted else None
     everything = type(loader.sampler) in (RandomSampler, SequentialSampler) and not loader.drop_last
+    passes = count()
 
     def passed() -> Iterator[Any]:
+        epoch = next(passes)
+        for sampler in (loader.sampler, loader.batch_sampler):
+            if hasattr(sampler, "set_epoch"):  # a DistributedSampler draws the same order again unless it is told
+                sampler.set_epoch(epoch)
         batches = iter(loader)
         first = next(batches, None)
         if first is None:
@@ -47,9 +55,14 @@ def of_loader(make: type[Feed], loader: Any, label: str = "a DataLoader", *, who
 
 
 def of_dataset(
-    make: type[Feed], dataset: Any, size: int | None, shuffle: bool, generator: torch.Generator | None
+    make: type[Feed],
+    dataset: Any,
+    size: int | None,
+    shuffle: bool,
+    generator: torch.Generator | None,
+    deal: Deal,
 ) -> Feed:
-    """The feed of a Dataset: as a DataLoader would go through it.
+    """The feed of a Dataset: as a DataLoader would go through it; of several processes each has a part of every batch.
 
     Without shuffling nothing is drawn, from torch's own generator neither: a DataLoader draws a seed for its workers.
     """
@@ -67,6 +80,10 @@ def of_dataset(
         raise errors.option_not_for("shuffle=True", "one batch of all rows", "pass batch_size=")
     draw = generator if generator is not None or shuffle else torch.Generator()
     loader = DataLoader(dataset, batch_size=size, shuffle=None if streamed else shuffle, generator=draw)
+    if deal.size > 1 and streamed:
+        raise errors.stream_to_deal(type(dataset).__name__)
+    if deal.size > 1:
+        loader = DataLoader(dataset, batch_sampler=Hand(cast(BatchSampler, loader.batch_sampler), deal), generator=draw)
     return of_loader(make, loader, "a Dataset", whole=whole)
 
 

@@ -21,6 +21,7 @@ from betahat import errors, files
 from betahat.arrays import Columns
 from betahat.batch import Batch, Tally
 from betahat.design import Design
+from betahat.feed.dealing import ALONE, Deal
 from betahat.feed.shuffle import Pair, cut, room_for, seeded, shuffled
 from betahat.problem import Problem, of_formula
 from betahat.source import Source, is_frame
@@ -41,6 +42,8 @@ def of_table(
     size: int | None,
     shuffle: bool,
     generator: torch.Generator | None,
+    deal: Deal,
+    known: Design | None = None,
 ) -> Feed:
     """The feed of a formula and a table.
 
@@ -56,16 +59,24 @@ def of_table(
         What the first layer takes; the constant is left out unless it has room for it.
     size : int or None
         Rows of a batch; None is all.
+    known : Design, optional
+        What the formula has learned from other rows.
     shuffle, generator
         As for `bh.train`.
+    deal : Deal
+        Which rows are this process's own: files are dealt out, of a table in memory a part of every batch.
     """
     if data is None:
         raise errors.no_table(formula)
-    learned = of_formula(formula, data, None, None, None, None, "drop")
+    if known is not None and formula.split() != known.formula.split():
+        raise errors.validates_by_another_formula(formula, known.formula)
+    learned = of_formula(formula, data, None, None, None, None, "drop", known)
     if size is None and shuffle:
         raise errors.option_not_for("shuffle=True", "one batch of all rows", "pass batch_size=")
     names = learned.design.names
     left = 0 if not learned.design.intercept or inputs == len(names) else 1
+    if len(names) == int(learned.design.intercept):
+        raise errors.nothing_to_feed(formula)
     tally = Tally()
 
     def parts(batches: Iterator[Batch]) -> Iterator[Pair]:
@@ -75,32 +86,34 @@ def of_table(
 
     rows = learned.total()
     small = rows is not None and rows * len(names) <= _HELD
-    if size is None or not learned.rereadable or (learned.kind != "file" and small):
-        X, y = (torch.cat(part).to(like.device) for part in zip(*parts(learned.batches(tally)), strict=True))
-        source = learned if learned.rereadable else _held(learned, X, y, left)
-        return make.of_rows(
-            X, y, names[left:], learned.design.response, learned.label, _problem(source, left), size, shuffle,
-            generator, tally, formula,
-        )  # fmt: skip
     files_of = _files(data)
-    sources = [Source.of(path) for path in files_of]
+    dealt = deal.size > 1 and bool(files_of)
+    if size is None or not learned.rereadable or (learned.kind != "file" and small):
+        read = _drawn(learned.design, deal.sources(files_of), tally) if dealt else learned.batches(tally)
+        none = torch.empty(0, len(names) - left, dtype=like.dtype), torch.empty(0, dtype=like.dtype)
+        X, y = (torch.cat(part).to(like.device) for part in zip(*(list(parts(read)) or [none]), strict=True))
+        source = learned if learned.rereadable else _held(learned, X, y, left)
+        feed = make.of_rows(
+            X, y, names[left:], learned.design.response, learned.label, _problem(source, left), size, shuffle,
+            generator, tally, formula, learned.design, ALONE if dealt else deal,
+        )  # fmt: skip
+        return replace(feed, rows=None, own=True) if dealt else feed
+    sources = deal.sources(files_of)
 
     def passed() -> Iterator[Pair]:
         counted, draw = Tally(), seeded(generator) if shuffle else None
-        if draw is None:
-            stream = parts(learned.batches(counted))
-        else:
-            order = torch.randperm(len(sources), generator=draw).tolist()
-            read = _drawn(learned.design, [(files_of[i], sources[i]) for i in order], counted)
-            batches = read if sources else learned.batches(counted)
-            stream = shuffled(parts(batches), draw, room_for(len(names) - left + 1))
-        for X, y in cut(stream, size):
-            yield X.to(like.device), y.to(like.device)
+        order = range(len(sources)) if draw is None else torch.randperm(len(sources), generator=draw).tolist()
+        by_file = bool(sources) and (dealt or draw is not None)
+        read = _drawn(learned.design, [sources[i] for i in order], counted) if by_file else learned.batches(counted)
+        stream = parts(read) if draw is None else shuffled(parts(read), draw, room_for(len(names) - left + 1))
+        for X, y in cut(stream, deal.share(size) if dealt else size):
+            own = slice(0, len(y)) if dealt else deal.part(0, len(y))
+            yield X[own].to(like.device), y[own].to(like.device)
         tally.read, tally.missing = counted.read, counted.missing
 
     return make(
         passed, names[left:], learned.design.response, learned.label, None, False, _problem(learned, left), tally,
-        formula=formula,
+        formula=formula, files=tuple(files_of), design=learned.design, own=dealt,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ and dropped terms. Stars are there for those who must have them.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,7 +18,7 @@ from betahat import errors
 from betahat.many import Fits, key_order
 from betahat.outcome import LinearFit
 from betahat.papers.exchange import asked, coefficients
-from betahat.papers.labels import labelled, picked
+from betahat.papers.labels import labelled, picked, texts
 from betahat.papers.notes import notes as told
 from betahat.papers.rows import (
     FIELDS,
@@ -154,7 +154,7 @@ def table(
     all_terms = list(dict.fromkeys(term for fit in found for term in fit.terms))
     terms = {t: labelled(t, labels) for t in picked(all_terms, keep, drop) if t not in gone}
     numbers = [quantities(fit, level) for fit in found]
-    keys = {statistic(name): _caption(name, statistics, labels) for name in _names("statistics", statistics)}
+    keys = {statistic(name): _caption(name, statistics, labels) for name in texts("statistics", statistics)}
     made = [
         *(term_row(label, term, found, numbers, style) for term, label in terms.items()),
         *(factor_row(label, which, found) for label, which in hidden.items()),
@@ -165,7 +165,7 @@ def table(
     answers = tuple(labelled(fit.response, labels) for fit in found)
     if response and [*answers] != own:
         lines.append(answers)
-    said = [*told(found, [*names], style, level, list(keys)), *failures, *_names("notes", notes)]
+    said = [*told(found, [*names], style, level, list(keys)), *failures, *texts("notes", notes)]
     return Table(tuple(found), tuple(names), tuple(lines), tuple(made), terms, str(title or ""), tuple(said), level)
 
 
@@ -227,7 +227,7 @@ def _under(
 def _factors(indicate: Any, labels: Mapping[str, str]) -> dict[str, str]:
     if isinstance(indicate, Mapping):
         return {str(label): str(factor) for label, factor in indicate.items()}
-    return {labels.get(factor, factor): factor for factor in _names("indicate", indicate)}
+    return {labels.get(factor, factor): factor for factor in texts("indicate", indicate)}
 
 
 def _of_factor(found: list[LinearFit], factor: str) -> frozenset[str]:
@@ -246,8 +246,8 @@ def _caption(name: Any, statistics: Any, labels: Mapping[str, str]) -> str:
 
 def _own_row(label: str, values: Any, many: int) -> Row:
     """A row of the user's own."""
-    texts = [value if isinstance(value, str) else f"{value}" for value in _sized("rows", values, many)]
-    return Row(str(label), tuple((Line(text),) for text in texts), "factors")
+    cells = [value if isinstance(value, str) else f"{value}" for value in _sized("rows", values, many)]
+    return Row(str(label), tuple((Line(text),) for text in cells), "factors")
 
 
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,15 +257,6 @@ def _mapping(what: str, given: Any) -> Mapping[Any, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise errors.bad_number(what, given, "a dict")
     return given or {}
-
-
-def _names(what: str, given: Any) -> list[str]:
-    if given is not None and not isinstance(given, Iterable):
-        raise errors.bad_number(what, given, "a text, or a sequence of texts")
-    names = [given] if isinstance(given, str) else list(given or ())
-    if not all(isinstance(name, str) for name in names):
-        raise errors.bad_number(what, given, "a text, or a sequence of texts")
-    return names
 
 
 def _sized(what: str, given: Any, many: int) -> list[Any]:

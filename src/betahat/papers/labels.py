@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from betahat import errors
 from betahat.papers.rows import apart, stem
+
+_PATTERN = "a term's name or a regular expression, or a sequence of them"
 
 
 def labelled(name: str, labels: Mapping[str, str]) -> str:
@@ -33,19 +35,20 @@ def picked(terms: Sequence[str], keep: Any, drop: Any) -> list[str]:
     """The terms to show: those of `keep` in its order, without those of `drop`."""
     chosen = list(terms)
     if keep is not None:
-        found = [term for pattern in _patterns("keep", keep) for term in _matching("keep", pattern, terms)]
+        found = [term for pattern in texts("keep", keep, _PATTERN) for term in _matching("keep", pattern, terms)]
         chosen = list(dict.fromkeys(found))
-    for pattern in _patterns("drop", drop) if drop is not None else ():
+    for pattern in texts("drop", drop, _PATTERN):
         gone = set(_matching("drop", pattern, terms))
         chosen = [term for term in chosen if term not in gone]
     return chosen
 
 
-def _patterns(what: str, given: Any) -> list[str]:
-    patterns = [given] if isinstance(given, str) else list(given)
-    if not all(isinstance(pattern, str) for pattern in patterns):
-        raise errors.bad_number(what, given, "a term's name or a regular expression, or a sequence of them")
-    return patterns
+def texts(what: str, given: Any, wanted: str = "a text, or a sequence of texts") -> list[str]:
+    """A text, or several, as a list; none for None."""
+    found = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else []
+    if (given is not None and not isinstance(given, Iterable)) or not all(isinstance(text, str) for text in found):
+        raise errors.bad_number(what, given, wanted)
+    return found
 
 
 def _matching(what: str, pattern: str, terms: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from betahat import errors
-from betahat.keeping import write_whole
+from betahat.keeping import place, write_whole
 from betahat.numerals import printed_in, readable
 from betahat.outcome import LinearFit
 from betahat.papers import plain, typeset, web
@@ -142,10 +142,10 @@ class Table:
 
     def save(self, path: str | Path) -> None:
         """Write the table to a file, in the form that its ending names: .tex, .md, .html, .typ, .txt or .json."""
-        ending = Path(path).suffix.lower()
+        ending = place(path).suffix.lower()
         if ending not in _ENDINGS:
             raise errors.unknown_ending(str(path), list(_ENDINGS))
-        write_whole(Path(path).expanduser(), (self.to(_ENDINGS[ending]) + "\n").encode())
+        write_whole(path, (self.to(_ENDINGS[ending]) + "\n").encode())
 
     def __str__(self) -> str:
         wide = sys.stdout is not None and sys.stdout.isatty()
@@ -167,9 +167,9 @@ class Table:
 def joined(line: Sequence[str]) -> list[tuple[str, int, int]]:
     """Equal neighbors as one: text, first place and last."""
     out: list[tuple[str, int, int]] = []
-    for place, text in enumerate(line):
+    for column, text in enumerate(line):
         if out and out[-1][0] == text:
-            out[-1] = (text, out[-1][1], place)
+            out[-1] = (text, out[-1][1], column)
         else:
-            out.append((text, place, place))
+            out.append((text, column, column))
     return out

@@ -16,6 +16,7 @@ import pandas as pd
 
 from betahat import errors, keeping
 from betahat.inference import quantile
+from betahat.modules import ModuleFit
 from betahat.outcome import LinearFit
 from betahat.plot import epochs, furniture, line, partial, residuals, terms
 from betahat.plot.marks import naming
@@ -28,6 +29,8 @@ KINDS = (
 )  # fmt: skip
 #: pictures that are of a term
 OF_A_TERM = ("coefficients", "added-variable", "partial-residual", "line", "weights")
+#: pictures that need no least squares
+OF_A_MODULE = ("coefficients", "loss", "weights")
 #: a page of several panels, even when there happens to be one
 _PAGES = (None, "added-variable", "partial-residual")
 ENDINGS = (".png", ".pdf", ".svg")
@@ -45,6 +48,8 @@ def plot(
     """Draw a picture of a fit; see `Fit.plot`."""
     if kind is not None and kind not in KINDS:
         raise errors.unknown_option("kind", kind, KINDS)
+    if isinstance(fit, ModuleFit) and kind not in OF_A_MODULE:
+        raise errors.least_squares_only("the picture of residuals" if kind is None else f"plot({kind!r})")
     if term is not None and kind not in OF_A_TERM:
         what = "the four panels of residuals" if kind is None else repr(kind)
         raise errors.option_not_for("term=", what, f"leave it out, or choose one of {', '.join(OF_A_TERM)}")
@@ -91,7 +96,7 @@ def check(path: str | Path) -> str:
     DrawingError
         When matplotlib is not installed.
     """
-    ending = Path(path).suffix.lower()
+    ending = keeping.place(path).suffix.lower()
     if ending not in ENDINGS:
         raise errors.unknown_picture(str(path), ENDINGS)
     furniture.there()
@@ -108,4 +113,4 @@ def write(fit: LinearFit, path: str | Path) -> None:
     content = io.BytesIO()
     with furniture.unglyphed():
         figure.savefig(content, format=kind, dpi=150)
-    keeping.write_whole(Path(path).expanduser(), content.getvalue())
+    keeping.write_whole(path, content.getvalue())

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, BLUE, GREY, SKY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, curve, name_rows, rimmed, scatter
 from betahat.plot.scene import Recovered, Scene, Values, counts, predictors
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
@@ -22,8 +23,8 @@ from betahat.plot.furniture import BLACK, caption, panels, roomy, short
 from betahat.plot.line import beside, level_places, name_levels
 from betahat.plot.marks import Naming, curve, name_rows, rimmed, scatter, trend
 from betahat.plot.scene import Recovered, Scene, Values, counts
-from betahat.plot.terms import PAGE, chosen
-from betahat.revisit import Basis, Seen, revisit
+from betahat.plot.terms import PAGE, chosen, without_own
+from betahat.revisit import Seen, revisit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,11 +63,12 @@ def draw(fit: LinearFit, term: Any, given: Any, name: Naming) -> list[Axes]:
 
 
 def _parts(fit: LinearFit, called: str, places: list[int], *, whole: bool) -> list[_Part]:
-    kept = [i for i in places if fit.terms[i] not in fit.dropped]
+    lost = without_own(fit)
+    kept = [i for i in places if not lost[i]]
     if not kept:
         if whole:
             return []
-        raise errors.term_not_estimated(called, fit.dropped[fit.terms[places[0]]])
+        raise errors.term_not_estimated(called, fit.dropped.get(fit.terms[places[0]]))
     parsed = getattr(fit.design, "parsed", None)
     if parsed is None or called not in parsed.terms:
         return [_Part(fit.terms[i], [i]) for i in kept]

@@ -18,12 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from betahat import columns as col
-from betahat import errors, inference
+from betahat import prediction
 from betahat.batch import as_column
+from betahat.coordinates import Basis, columns
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import LINE, Cloud, Gathered, Points
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 from betahat.source import Source
 
 Array = npt.NDArray[np.float64]
@@ -93,7 +94,7 @@ class Scene:
     def predicted(self, values: Any, interval: str | None = None, level: float = 0.95) -> Any:
         """The fit's prediction at some values of the predictor: an array (n,), or three where there is an interval."""
         offset = np.full(len(values), self.offset) if isinstance(self.offset, float) else self.offset
-        found = inference.predict(self.fit, self.table(values), interval=interval, level=level, offset=offset)
+        found = prediction.predict(self.fit, self.table(values), interval=interval, level=level, offset=offset)
         if interval is None:
             return np.asarray(found)
         return tuple(np.asarray(found[column]) for column in ("predicted", "lower", "upper"))
@@ -186,7 +187,7 @@ class Recovered:
     ----------
     center : array (p,)
     back : array (p, r)
-        U'⁻¹ among the columns that have a coefficient; zero for the others.
+        From coordinates to columns.
     """
 
     center: Array
@@ -194,13 +195,10 @@ class Recovered:
 
     @classmethod
     def of(cls, fit: LinearFit, basis: Basis) -> Recovered:
-        """The way back; refused where columns that determine each other all have a coefficient (min_norm)."""
+        """The way back."""
         first = int(fit.intercept)
-        kept = np.flatnonzero(fit.unscaled.numpy().diagonal()[first:] > 0)
-        if basis.slopes.shape[1] < len(kept):
-            raise errors.term_not_estimated(fit.terms[first + int(kept[0])], None)
-        back = np.zeros((len(fit.terms), basis.full.shape[1]))
-        back[first + kept, first:] = np.linalg.inv(basis.slopes[kept]).T
+        back = columns(fit, basis).T  # (p, r)
+        back[:, :first] = 0.0
         return cls(np.concatenate([np.zeros(first), basis.center]), back)
 
     def apart(self, seen: Seen, toward: Array) -> Array:

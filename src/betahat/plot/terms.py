@@ -11,13 +11,14 @@ all others is z'F'eⱼ / (eⱼ'F F'eⱼ); the residual of y on the others is tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from betahat import errors
+from betahat.coordinates import Basis, undetermined
 from betahat.covariance import Covariance
 from betahat.diagnose.collinearity import terms_of
 from betahat.inference import conf_int, covariance
@@ -26,7 +27,7 @@ from betahat.plot.cloud import Cloud, Gathered, Points
 from betahat.plot.furniture import BLACK, BLUE, GREY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, curve, name_rows, scatter
 from betahat.plot.scene import counts
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,10 @@ def chosen(fit: LinearFit, term: Any) -> dict[str, list[int]]:
     if term is None:
         return terms
     found: dict[str, list[int]] = {}
-    for name in [term] if isinstance(term, str) or not isinstance(term, Sequence) else term:
+    term = term.tolist() if isinstance(term, np.ndarray | pd.Series | pd.Index) else term
+    for name in term if isinstance(term, list | tuple) else [term]:
+        if not isinstance(name, str):
+            raise errors.term_not_there(name, list(dict.fromkeys([*terms, *fit.terms])))
         if name in terms:
             found[name] = terms[name]
         elif name in fit.terms:
@@ -135,16 +139,22 @@ def _gathered(fit: LinearFit, look: Any, count: int, basis: Basis) -> list[Cloud
     return [one.cloud() for one in gathered]
 
 
+def without_own(fit: LinearFit) -> npt.NDArray[np.bool_]:
+    """Which columns (p,) have no coefficient of their own: dropped, or chosen by norm among those that tie them."""
+    if fit.dropped:
+        return np.array([term in fit.dropped for term in fit.terms])
+    return undetermined(fit)
+
+
 def _estimated(fit: LinearFit, places: list[int], *, whole: bool, kind: str) -> list[int]:
     """The columns that have a coefficient of their own; those that were asked for by name must have one."""
-    gone = [i for i in places if fit.terms[i] in fit.dropped]
+    lost = without_own(fit)
+    gone = [i for i in places if lost[i]]
     if gone and not whole:
-        raise errors.term_not_estimated(fit.terms[gone[0]], fit.dropped[fit.terms[gone[0]]])
+        raise errors.term_not_estimated(fit.terms[gone[0]], fit.dropped.get(fit.terms[gone[0]]))
     kept = [i for i in places if i not in gone]
     if not kept:
         raise errors.no_term_left(kind, fit.response)
-    if fit.rank < len(fit.terms) - len(fit.dropped):
-        raise errors.term_not_estimated(fit.terms[kept[0]], None)
     if len(kept) > PAGE:
         raise errors.too_many_panels(kind, len(kept), PAGE, [fit.terms[i] for i in kept])
     return kept

@@ -174,4 +174,4 @@ class Coefficients(Asked):
         """
         fit = self._under(vcov, how)
         asked = {"interval": interval, "level": level, "offset": offset, "simultaneous": simultaneous}
-        return room("inference").predict(fit, new, **asked)
+        return room("prediction").predict(fit, new, **asked)

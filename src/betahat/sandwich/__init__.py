@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,21 +27,29 @@ KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 def chosen(fit: LinearFit, kind: str = "classical", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
-    return maker(kind, **how)(fit, kind, **how)
+    return replace(maker(kind, **how)(fit, kind, **how), terms=fit.terms, coef=fit.coef)
 
 
 def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
     """What makes covariances of this kind, once it is sure that it knows these options."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise errors.unknown_option("vcov", kind, KINDS)
-    rooms: tuple[Any, ...] = (heteroskedastic, clustered, serial)
-    room = next((room for room in rooms if kind in room.KINDS), None)
-    make: Callable[..., Covariance] = classical if room is None else room.covariance
-    known = [name for name, one in inspect.signature(make).parameters.items() if one.kind is one.KEYWORD_ONLY]
+    known = _options(kind) if how else []
     for option in how:
         if option not in known:
-            raise errors.option_unknown_for(kind, option, known)
-    return make
+            raise errors.option_unknown_for(kind, option, known, [one for one in KINDS if option in _options(one)])
+    return _of(kind)
+
+
+def _of(kind: str) -> Callable[..., Covariance]:
+    rooms: tuple[Any, ...] = (heteroskedastic, clustered, serial)
+    found: Callable[..., Covariance] = next((room.covariance for room in rooms if kind in room.KINDS), classical)
+    return found
+
+
+def _options(kind: str) -> list[str]:
+    """What may be said of a covariance of this kind."""
+    return [name for name, one in inspect.signature(_of(kind)).parameters.items() if one.kind is one.KEYWORD_ONLY]
 
 
 def classical(fit: LinearFit, kind: str = "classical") -> Covariance:

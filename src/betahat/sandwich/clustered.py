@@ -27,9 +27,9 @@ import numpy.typing as npt
 import torch
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis
 from betahat.sandwich.clusters import Sums, gathered, groupings
 from betahat.sandwich.heteroskedastic import ONE
 from betahat.sandwich.small_sample import FEW, checked, of_clusters, reach

@@ -21,9 +21,10 @@ import pandas as pd
 import pyarrow as pa
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.keys import Codes, Crossing, Keys, Labels
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 from betahat.sandwich.scatter import Held, Rows, stripes
 from betahat.source import Source, is_frame
 from betahat.threads import in_order

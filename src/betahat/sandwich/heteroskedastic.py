@@ -18,10 +18,11 @@ import numpy.typing as npt
 import torch
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
 from betahat.products import desk
-from betahat.revisit import Basis, Seen, gram, revisit
+from betahat.revisit import Seen, gram, revisit
 from betahat.sandwich.small_sample import of_rows, reach
 
 Array = npt.NDArray[np.float64]

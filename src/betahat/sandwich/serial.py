@@ -19,9 +19,10 @@ import torch
 from scipy.linalg import matmul_toeplitz
 
 from betahat import errors
+from betahat.coordinates import Basis, columns
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
-from betahat.revisit import Basis, Seen, revisit
+from betahat.revisit import Seen, revisit
 from betahat.sandwich.clusters import MOST
 from betahat.sandwich.small_sample import of_rows, reach
 
@@ -85,7 +86,7 @@ def covariance(
 ) -> Covariance:
     """The covariance from a second pass over the rows, whose scores are held in memory."""
     n, r = fit.nobs, fit.rank
-    if kernel not in KERNELS:
+    if not isinstance(kernel, str) or kernel not in KERNELS:
         raise errors.unknown_option("kernel", kernel, tuple(KERNELS))
     shape = KERNELS[kernel]
     given = _checked(lags, bandwidth, kernel, n)
@@ -104,7 +105,7 @@ def covariance(
     after = np.eye(r)
     if prewhite:
         scores, after = _whitened(scores)
-    raw = np.linalg.pinv(basis.full[np.linalg.norm(basis.full, axis=1) > 0])  # (r, kept): to scores of coefficients
+    raw = columns(fit, basis)[:, [term not in fit.dropped for term in fit.terms]]  # (r, kept): to coefficients' scores
     if fit.intercept and raw.shape[1] > 1:
         raw = raw[:, 1:]  # the intercept's scores have no say in the bandwidth
     b = given if isinstance(given, float) else _automatic(given, shape, scores @ raw, bool(prewhite), n)

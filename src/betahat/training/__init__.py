@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,21 +22,28 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.batch import Tally
 from betahat.feed import Feed
+from betahat.feed.loader import is_loader
 from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
 from betahat.outcome import LinearFit
 from betahat.roads import gather
-from betahat.trace import Trace
+from betahat.trace import Log, Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
-from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready
+from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
+from betahat.training.devices import moved, placed
 from betahat.training.ending import words
 from betahat.training.fast import WORTH, leap, slow
 from betahat.training.loop import Ended, Plan, run
+from betahat.training.precision import Precision
+from betahat.training.ranks import here, together
 from betahat.training.rates import made
 from betahat.training.recorder import Recorder
+from betahat.training.resuming import followed, is_there, kept_in, resumed
+from betahat.training.sharing import Spread, same_call, same_data, shared
+from betahat.training.showing import checked, shown
 from betahat.training.validating import Validation
 
 
@@ -47,6 +55,7 @@ class Optimizer:
     lr: float | None
 
 
+@together
 def train(
     module: nn.Module,
     X: Any,
@@ -68,6 +77,11 @@ def train(
     validation: Any = None,
     patience: int | None = None,
     fast: bool | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float | None = None,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+    progress: bool | float = True,
 ) -> LinearFit | ModuleFit:
     """Train a module, and keep a record of every step.
 
@@ -92,7 +106,7 @@ def train(
     epochs : int
         How often the rows are gone through.
     batch_size : int, optional
-        Rows of a batch; all of them when left out.
+        Rows of a step; all of them when left out. Of several processes each has its part of them.
     shuffle : bool, optional
         Whether each epoch takes the rows in a new order, drawn by `generator`. Rows in memory are permuted as by
         `torch.randperm`. Those of files are mixed in a buffer of 262,144 rows, fewer when they are wide, the
@@ -108,14 +122,31 @@ def train(
         Batches whose gradients are added up before an update; each loss is divided by their number.
     zero_grad : bool
         False leaves `zero_grad()` out, as in the lecture's homework.
-    validation : (X, y), Dataset or DataLoader, optional
-        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode.
+    validation : (X, y), (formula, table), Dataset or DataLoader, optional
+        Rows that are not trained on; their loss is computed after each epoch, in evaluation mode. Under a formula they
+        are encoded as the rows that are trained on.
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and put the best weights back.
     fast : bool, optional
         A linear module under a squared loss, in one batch, by SGD, Adam or AdamW, can go all the way from moments: the
         same weights up to rounding, at a cost that does not depend on the rows. True asks for that, False for the plain
         loop; when left out it is taken where there is much to save (n · p · epochs above five million).
+    checkpoint : path, optional
+        A file in which the training is kept as it runs: module, optimizer, scheduler, record, random states, place in
+        the epoch. Killed at any moment, the same call goes on from there and ends with the same bits on a CPU; with
+        more epochs it goes on to those. Then the random states of torch, NumPy and Python are set to those in the file.
+        The plain loop is run.
+    checkpoint_every : float, optional
+        Seconds between two keepings, 0 for every step; 30 when left out, more where keeping takes over a second.
+    device : {"auto", "cpu", "cuda", "mps"} or torch.device, optional
+        Where to train: the module is moved there and stays, the data follow batch by batch. "auto" is the first of
+        cuda, mps and cpu that there is. When left out, everything is where you have put it.
+    precision : {"bfloat16", "float16"}, optional
+        Take the matrix products of a float32 module in half the bits (`torch.autocast`). Losses are scaled for float16,
+        and steps whose gradients overflow by that skipped; the gradients in the trace are the unscaled ones.
+    progress : bool or float
+        Where a loop lasts: a bar on a terminal, one live line in a notebook, both gone at the end; else, in a log, a
+        line on standard error every 30 seconds, or so many as this says. False shows nothing.
 
     Returns
     -------
@@ -126,6 +157,13 @@ def train(
     ------
     BetahatError
         One of its kinds, before the first step where that is possible.
+
+    Notes
+    -----
+    Where `torch.distributed` is initialized (by torchrun, say), all processes make the same call and train one module
+    by `DistributedDataParallel`, from the first one's weights and in its order. Each reads its own rows: a part of
+    every batch of what is in memory, its own files or row groups of files; a DataLoader's rows are all its own. The
+    gradient is that of the mean over all ranks' rows of a step, however many each has; every rank returns the same Fit.
 
     Examples
     --------
@@ -139,32 +177,51 @@ def train(
     """
     _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
     _truths(zero_grad=zero_grad, fast=fast)
+    kept_in(checkpoint, checkpoint_every, optimizer, fast)
+    checked(progress)
     ready(module, loss, optimizer)
+    scheduled(scheduler, optimizer)
+    ranks, tangents = here(), isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES
+    measured = Comparison.of(loss)  # which asks it on the CPU
+    place, where = placed(device, module, loss, optimizer, wide=tangents)
+    bits = Precision.of(precision, module)
+    same_call(
+        ranks, module, loss, optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle, every=every,
+        clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, zero_grad=zero_grad, patience=patience,
+        fast=fast, precision=precision, lr=lr, checkpoint=checkpoint, scheduler=type(scheduler).__name__,
+        validation=validation is not None,
+    )  # fmt: skip
     parameters = learned(module)
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     inputs = None if first is None else first.in_features
     like = next(iter(parameters.values()))
-    whole = indices(module, loss)
+    waiting = like if place is None else torch.empty(0, dtype=like.dtype)  # where arrays wait for their turn
+    whole, generator = indices(module, loss), ranks.generator_for(generator, shuffle)
     if validation is not None:
         apart(X, y, _pair(validation))
     feed = Feed.of(
-        X, y, like, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator, whole_numbers=whole
-    )
+        X, y, waiting, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator,
+        whole_numbers=whole, deal=ranks.deal,
+    )  # fmt: skip
+    feed = moved(same_data(feed, X, ranks), place)
     fitting(module, loss, feed)
-    measured = Comparison.of(loss)
     chosen = ""
-    if isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES:
+    if isinstance(optimizer, str) and tangents:
         given = {
             "batch_size": batch_size, "shuffle": shuffle, "scheduler": scheduler, "clip_norm": clip_norm,
             "clip_value": clip_value, "accumulate": accumulate > 1, "zero_grad": not zero_grad,
+            "precision": precision,
         }  # fmt: skip
         optimizer = marquardt.made(optimizer.casefold(), module, lr, given)
     elif isinstance(optimizer, str):
-        optimizer, chosen = made(optimizer, lr, module, feed, measured)
+        optimizer, chosen = made(optimizer, lr, module, feed, measured, is_there(checkpoint))
+        chosen = ranks.same_rate(optimizer, chosen)
     elif lr is not None:
         raise errors.option_not_for("lr=", "an optimizer that was made already", "give it the rate when you make it")
     held_by(optimizer, module, loss)
-    chosen = "; ".join(part for part in (chosen, at_rest(module)) if part)
+    bits.refuse(optimizer, zero_grad=zero_grad)
+    computed = bool(chosen)
+    chosen = "; ".join(part for part in (where, ranks.words, chosen, at_rest(module)) if part)
     if isinstance(optimizer, torch.optim.LBFGS):
         options = {
             "clip_norm": clip_norm,
@@ -179,17 +236,27 @@ def train(
     if columns is None and layer is not None:
         columns = tuple(f"x{j}" for j in range(layer.in_features))
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
-    onlookers = []
+    onlookers, data = [], {"": (X, feed)}
     if validation is not None:
-        aside = Feed.of(*_pair(validation), like, inputs=inputs, whole_numbers=whole)
+        aside = Feed.of(*_pair(validation), waiting, inputs=inputs, whole_numbers=whole, design=feed.design)
+        aside = moved(aside, place)
         fitting(module, loss, aside)
-        onlookers.append(Validation(module, aside, measured, recorder, patience))
+        rehearsed(module, measured, feed, aside)
+        onlookers.append(Validation(module, aside, measured, recorder, patience, bits, ranks))
+        data["validation's "] = (_pair(validation)[0], aside)
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
+    ranks.same_order(generator)
     plan = Plan(
-        module, feed, measured, optimizer, int(epochs), zero_grad, scheduler, every, clip_norm, clip_value, accumulate,
-        onlookers,
+        module, feed if ranks.alone else shared(feed, ranks), measured, optimizer, int(epochs), zero_grad, scheduler,
+        every, clip_norm, clip_value, accumulate, onlookers, precision=bits, progress=progress,
+        derive=None if ranks.alone else Spread(module, measured, feed.terms, ranks, bits),
     )  # fmt: skip
+    asked = {"batch_size": batch_size, "shuffle": shuffle, "patience": patience, "lr": lr, "precision": precision}
+    plan, chosen = resumed(
+        plan, recorder, checkpoint, checkpoint_every, data, asked, generator, computed, chosen
+    )  # fmt: skip
+    fast = fast if checkpoint is None else False
     reduction = squares(loss) if layer is not None and feed.problem is not None else None
     if layer is not None and reduction is not None:
         line = _line(plan, recorder, layer, reduction, fast, chosen)
@@ -202,14 +269,19 @@ def train(
     rows = feed.rows or feed.tally.used or _rows(trace)
     return ModuleFit(
         module, recorder.terms, flat(module), rows, told, recorder.last_loss(), name,
-        _told(name, trace, ended, chosen, feed.tally.missing), trace, feed.label, "torch", feed.response,
+        _told(name, trace, ended, chosen, bits, feed.tally.missing), trace, feed.label, "torch", feed.response,
     )  # fmt: skip
 
 
 def _walked(plan: Plan, recorder: Recorder) -> Ended:
-    """The loop; that of least squares where it was asked for."""
+    """The loop, or that of least squares where it was asked for; kept where there is a checkpoint."""
     walk = marquardt.run if isinstance(plan.optimizer, marquardt.Marquardt) else run
-    return walk(plan, recorder)
+    with shown(plan, recorder) as seen:
+        ended = followed(seen, recorder, walk)
+    if isinstance(plan.derive, Spread):
+        plan.derive.over()
+    here().same_end(plan.module, plan.feed.tally if plan.feed.own else None)
+    return ended
 
 
 def _line(
@@ -236,7 +308,9 @@ def _line(
     if fast or (fast is None and much and not against):
         path = leap(plan, layer, gathered.sums, reduction)
         names = tuple(problem.design.names)
-        trace = Trace(names, gathered.sums.rows, path.losses, path.gradients, path.weights[:-1], path.weights[1:])
+        rows, before, after = gathered.sums.rows, path.weights[:-1], path.weights[1:]
+        log = Log.of_epochs(rows, path.gradients, before, after, optimizer.param_groups[0]["lr"])
+        trace = Trace(names, rows, path.losses, path.gradients, before, after, log)
         road = "every epoch was computed from the moments, which does not depend on the number of rows"
         ended = Ended(len(trace), "diverged" if path.diverged else "")
         if path.diverged:
@@ -244,11 +318,11 @@ def _line(
     else:
         ended = _walked(plan, recorder)
         trace, road = recorder.trace(), "the loop was run on the rows, as it would have been by hand"
-    bias = [] if layer.bias is None else [layer.bias.detach().double().cpu()]
-    W = torch.cat([*bias, layer.weight.detach().double().cpu()[0]])
+    bias = [] if layer.bias is None else [layer.bias.detach().cpu().double()]
+    W = torch.cat([*bias, layer.weight.detach().cpu().double()[0]])
     rate = optimizer.param_groups[0].get("lr")
     update = Optimizer(type(optimizer).__name__, rate)
-    how = How(Squared(), update, _told("", trace, ended, chosen), plan.epochs, None, "drop")
+    how = How(Squared(), update, _told("", trace, ended, chosen, plan.precision), plan.epochs, None, "drop")
     return finished_at(W, trace, problem, gathered, tally, how, road)
 
 
@@ -275,6 +349,8 @@ def _truths(**given: Any) -> None:
 
 def _pair(validation: Any) -> tuple[Any, Any]:
     """The rows that are not trained on, as X and y."""
+    if not isinstance(validation, tuple | list) and not is_loader(validation):
+        raise errors.validation_no_pair(validation)
     pair = tuple(validation) if isinstance(validation, tuple | list) else (validation, None)
     if len(pair) != 2:
         raise errors.wrong_shape("validation", (len(pair),), "(X, y)", "pass the two as a pair")
@@ -288,9 +364,9 @@ def _rows(trace: Trace) -> int:
     return int(trace.log.rows[trace.log.epochs == trace.log.epochs[-1]].sum())
 
 
-def _told(name: str, trace: Trace, ended: Ended, chosen: str, missing: int = 0) -> str:
+def _told(name: str, trace: Trace, ended: Ended, chosen: str, bits: Precision, missing: int = 0) -> str:
     """How it went, in words."""
     gaps = f"{errors.count(missing, 'row')} with a missing value left out" if missing else ""
     epochs = f"{errors.count(len(trace), 'step')} in {errors.count(ended.epochs, 'epoch')}"
-    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, words(trace, ended)]
+    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, bits.words(trace), words(trace, ended)]
     return "; ".join(part for part in parts if part)

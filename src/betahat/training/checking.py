@@ -3,7 +3,7 @@
     ready(module, loss, optimizer)                     # are they what they should be?
     fitting(module, loss, feed)                        # can the layer take the data?
     value = derived(module, loss, X, y, terms)         # the first batch's loss and gradients, looked at
-    letter = explained(problem, module, X, y, yhat)    # what torch's own error means, in the user's words
+    scheduled(scheduler, optimizer)                    # is it a scheduler, and of this optimizer?
 
 Nothing is looked at after the first batch.
 """
@@ -11,9 +11,7 @@ Nothing is looked at after the first batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -25,10 +23,13 @@ from betahat.feed.given import refuse_not_finite
 from betahat.feed.loader import common, is_loader, tensors_of
 from betahat.modules import evaluating, learned
 from betahat.training.comparing import Comparison
+from betahat.training.explaining import alike, explaining, within
+from betahat.training.precision import Precision
 
 _REGRESSION = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
 _CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 _MODAL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that behave in two ways
+_LOOKED = 1_024  # rows to validate on that are tried out before the first step
 _MOST_EXACT = 10_000  # solutions that NumPy may try before it gives up telling whether two arrays share a number
 
 
@@ -48,6 +49,17 @@ def ready(module: Any, loss: Any, optimizer: Any) -> None:
         raise errors.not_initialized(lazy)
     if not learned(module):
         raise errors.nothing_to_train()
+
+
+def scheduled(scheduler: Any, optimizer: Any) -> None:
+    """Refuse a scheduler that is none, or that steers another optimizer."""
+    if scheduler is None:
+        return
+    if isinstance(scheduler, type) or not callable(getattr(scheduler, "step", None)):
+        raise errors.not_a_scheduler(scheduler)
+    steered = getattr(scheduler, "optimizer", None)
+    if isinstance(steered, torch.optim.Optimizer) and steered is not optimizer:
+        raise errors.scheduler_of_another(type(scheduler).__name__, optimizer if isinstance(optimizer, str) else None)
 
 
 def held_by(optimizer: torch.optim.Optimizer, module: nn.Module, loss: Any) -> None:
@@ -86,15 +98,24 @@ def apart(X: Any, y: Any, aside: tuple[Any, Any]) -> None:
         if y is aside[1] or (isinstance(y, str) and y == aside[1]):
             raise errors.validates_on_itself()
         return
-    if other is X:
+    if is_loader(X) and other is X:
         raise errors.validates_on_itself()
     if is_loader(X) and is_loader(other):
         shared = common(X, other)
         if shared:
             raise errors.validates_on_rows(shared, len(getattr(other, "sampler", other)))
-    ours, theirs = (tensors_of(data)[:1] if is_loader(data) else [data] for data in (X, other))
-    if any(_shared(a, b) for a in ours for b in theirs):
-        raise errors.validates_on_itself()
+    if is_loader(X) or is_loader(other):
+        ours, theirs = (tensors_of(data)[:1] if is_loader(data) else [data] for data in (X, other))
+        if any(_shared(a, b) for a in ours for b in theirs):
+            raise errors.validates_on_itself()
+    elif other is X or _shared(X, other):
+        raise errors.validates_on_itself() if _same(y, aside[1]) else errors.validates_on_inputs()
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two responses are the same numbers."""
+    a, b = (v.detach().cpu() if isinstance(v, Tensor) else v for v in (a, b))
+    return a is b or _shared(a, b) or np.array_equal(np.asarray(a), np.asarray(b))
 
 
 def _shared(a: Any, b: Any) -> bool:
@@ -116,6 +137,8 @@ def _shared(a: Any, b: Any) -> bool:
 
 def fitting(module: nn.Module, loss: Any, feed: Feed) -> None:
     """Refuse data that the first layer cannot take, where both are known beforehand."""
+    if feed.held is not None:
+        shares(loss, feed.held[1])
     layer = _entry(module)
     if layer is None:
         return
@@ -125,11 +148,17 @@ def fitting(module: nn.Module, loss: Any, feed: Feed) -> None:
         return
     X, y = feed.held
     like = next(iter(module.parameters()))
-    _alike("X", X, like)
+    alike("X", X, like)
     if X.ndim < 2 or X.shape[-1] != layer.in_features:
         raise errors.width_against_layer(tuple(X.shape), layer.in_features)
     if isinstance(loss, _REGRESSION):
-        _alike("y", y, like)
+        alike("y", y, like)
+
+
+def shares(loss: Any, y: Any) -> None:
+    """Refuse a y outside [0, 1] for a binary cross-entropy: that of logits has no minimum then, and torch is silent."""
+    if isinstance(y, Tensor) and y.is_floating_point() and isinstance(loss, nn.BCELoss | nn.BCEWithLogitsLoss):
+        within(y, "y")
 
 
 def _entry(module: nn.Module) -> nn.Linear | None:
@@ -140,27 +169,13 @@ def _entry(module: nn.Module) -> nn.Linear | None:
     return module if type(module) is nn.Linear and not hooked else None
 
 
-def _alike(what: str, values: Any, like: Tensor) -> None:
-    """Refuse a tensor on another device, or of another dtype, than a parameter's."""
-    if not isinstance(values, Tensor):
-        return
-    if values.device.type != like.device.type or values.device.index not in (like.device.index, None):
-        raise errors.other_device(what, str(values.device), str(like.device))
-    if values.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
-        raise errors.other_dtype(what, _name(values.dtype), _name(like.dtype))
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
 # ── the first batch ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def scored(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None) -> tuple[Any, Tensor]:
     """The module's output and its loss, which is refused when it is no number, or one from which nothing is learned."""
     yhat: Any = None
-    with _explaining(module, X, y, lambda: yhat):
+    with explaining(module, X, y, lambda: yhat):
         yhat = module(X)
         value = loss(yhat, y)
     if not isinstance(value, Tensor) or value.numel() != 1:
@@ -170,66 +185,62 @@ def scored(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] 
         whole = any(isinstance(part, Tensor) and part.requires_grad for part in outputs)
         raise errors.loss_cut_off(float(value), whole)
     if not math.isfinite(float(value.detach())):
-        for what, values in (("X", X), ("y", y)):
-            if isinstance(values, Tensor):
-                refuse_not_finite(values, f"{what} of the first batch", terms if what == "X" else None)
-        raise errors.first_loss_not_finite(float(value.detach()))
+        not_a_number(float(value.detach()), module, X, y, terms)
     return yhat, value
 
 
-def looked_at(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, most: int = 16) -> None:
-    """Look at some rows of a module that is not to be trained; nothing of it changes."""
+def not_a_number(value: float, module: nn.Module, X: Any, y: Any, terms: tuple[str, ...] | None) -> NoReturn:
+    """Refuse a loss that is no number, and say where that comes from, if it can be seen."""
+    for name, p in learned(module).items():
+        if not bool(p.detach().isfinite().all()):
+            raise errors.weights_not_finite(name, int((~p.detach().isfinite()).sum()), p.numel())
+    for what, values in (("X", X), ("y", y)):
+        if isinstance(values, Tensor):
+            refuse_not_finite(values, f"{what} of a batch", terms if what == "X" else None)
+    raise errors.first_loss_not_finite(value)
+
+
+def looked_at(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None) -> None:
+    """Look at a batch of a module that is not to be trained; nothing of it changes."""
     like = next(iter(learned(module).values()))
 
-    def few(values: Any) -> Any:
-        if not isinstance(values, Tensor):
-            return values
-        return values[:most].to(like.dtype) if values.is_floating_point() else values[:most]
+    def cast(values: Any) -> Any:
+        return values.to(like.dtype) if isinstance(values, Tensor) and values.is_floating_point() else values
 
     with evaluating(module), torch.enable_grad():
-        scored(module, Comparison.of(loss), few(X), few(y), terms)
+        scored(module, Comparison.of(loss), cast(X), cast(y), terms)
 
 
-def derived(module: nn.Module, loss: Any, X: Any, y: Any, terms: tuple[str, ...] | None, accumulate: int = 1) -> Tensor:
+def rehearsed(module: nn.Module, loss: Any, feed: Feed, aside: Feed) -> None:
+    """Refuse rows to validate on that have other columns, or that the loss cannot take, before the first step."""
+    if aside.terms is not None and feed.terms is not None and aside.terms != feed.terms:
+        raise errors.validates_on_others(aside.terms, feed.terms)
+    if aside.held is None:
+        return
+    (X, y), yhat = aside.held, None
+    device = next(iter(learned(module).values())).device
+    drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])  # no number is drawn that a loop would not
+    with evaluating(module), torch.no_grad(), drawn, explaining(module, X, y, lambda: yhat):
+        yhat = module(X[:_LOOKED].to(device))
+        loss(yhat, y[:_LOOKED].to(device))
+
+
+def derived(
+    module: nn.Module,
+    loss: Any,
+    X: Any,
+    y: Any,
+    terms: tuple[str, ...] | None,
+    accumulate: int,
+    precision: Precision,
+) -> Tensor:
     """Steps 1 to 3 as the loop does them, looked at in between; the loss."""
-    yhat, value = scored(module, loss, X, y, terms)
-    with _explaining(module, X, y, lambda: yhat):
-        (value if accumulate == 1 else value / accumulate).backward()  # type: ignore[no-untyped-call]
+    with precision.cast():
+        _, value = scored(module, loss, X, y, terms)
+    try:
+        precision.back(value if accumulate == 1 else value / accumulate)
+    except RuntimeError as problem:
+        raise errors.no_way_back(str(problem)) from problem
     if all(p.grad is None for p in learned(module).values()):
         raise errors.loss_cut_off(float(value.detach()), True)
     return value
-
-
-@contextmanager
-def _explaining(module: nn.Module, X: Any, y: Any, yhat: Callable[[], Any]) -> Iterator[None]:
-    """Tell an error of torch that is about the data in the user's words; any other stays as it is."""
-    try:
-        yield
-    except errors.BetahatError:
-        raise
-    except (RuntimeError, TypeError, ValueError, IndexError) as problem:
-        letter = explained(problem, module, X, y, yhat())
-        if letter is None:
-            raise
-        raise letter from problem
-
-
-def explained(problem: Exception, module: nn.Module, X: Any, y: Any, yhat: Any) -> errors.BetahatError | None:
-    """What an error of torch on the first batch means, in the user's words; None where it is not about the data."""
-    text = str(problem)
-    like = next(iter(learned(module).values()))
-    typed = any(word in text for word in ("dtype", "scalar type", "type Double", "type Float", "type Long", "device"))
-    values = (("X", X, like), ("y", y, yhat if isinstance(yhat, Tensor) else like))
-    try:
-        for what, given, other in values if typed else ():
-            if what == "X" or yhat is not None:
-                _alike(what, given, other)
-    except errors.BetahatError as letter:
-        return letter
-    layer = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
-    if "shapes cannot be multiplied" in text and layer is not None and yhat is None and isinstance(X, Tensor):
-        return errors.width_against_layer(tuple(X.shape), layer.in_features)
-    sizes = "must match the size" in text or "same size" in text or "Target size" in text
-    if sizes and isinstance(yhat, Tensor) and isinstance(y, Tensor) and yhat.shape != y.shape:
-        return errors.output_against_response(tuple(yhat.shape), tuple(y.shape))
-    return None

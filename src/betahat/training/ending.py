@@ -40,7 +40,8 @@ def words(trace: Trace, ended: Ended) -> str:
 
 def by_epoch(trace: Trace) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """The mean loss of each epoch."""
-    if trace.log is None:
+    if trace.log is None or not len(trace):
         return trace.losses
-    cuts = np.flatnonzero(np.diff(trace.log.epochs)) + 1
-    return np.array([part.mean() for part in np.split(trace.losses, cuts)]) if len(trace) else trace.losses
+    starts = np.flatnonzero(np.diff(trace.log.epochs, prepend=0))  # of the epochs, which count from 1
+    sums: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = np.add.reduceat(trace.losses, starts)
+    return sums / np.diff(starts, append=len(trace))

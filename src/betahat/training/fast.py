@@ -46,6 +46,7 @@ def slow(plan: Plan) -> str:
         ("somebody looks on after each epoch", plan.onlookers),
         ("batches are accumulated", plan.accumulate > 1),
         ("gradients are never cleared", not plan.zero_grad),
+        ("precision= was asked for", plan.precision.dtype),
     ):
         if there:
             return what
@@ -87,7 +88,7 @@ def leap(plan: Plan, layer: nn.Linear, sums: Sums, reduction: str) -> Path:
 
 
 def _flat(values: list[Any]) -> Array:
-    whole: Array = torch.cat([v.detach().reshape(-1).double().cpu() for v in values]).numpy()
+    whole: Array = torch.cat([v.detach().reshape(-1).cpu().double() for v in values]).numpy()
     return whole
 
 

@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.feed import Feed
 from betahat.training import checking
+from betahat.training.explaining import SPOKEN, retold
+from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder
 
-_GLANCE = 32  # steps between two looks at a loss on another device: each look waits for it
+AT_ONCE = {"cpu"}  # devices whose numbers can be looked at without waiting for them
+GLANCE = 32  # steps between two looks at a loss on any other
 
 
 class Onlooker(Protocol):
@@ -33,6 +36,22 @@ class Onlooker(Protocol):
     def epoch_ended(self, epoch: int) -> str:
         """An epoch is over; a text is a reason to stop."""
         ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a loop begins.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 1.
+    batches : int
+        Of this epoch that were gone through already: the feed leaves them out of its first pass.
+    """
+
+    epoch: int = 1
+    batches: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +76,12 @@ class Plan:
     accumulate : int
         Batches whose gradients are added before an update.
     onlookers : sequence of Onlooker
+    begin : Place
+    precision : Precision
+    derive : callable or None
+        From X, y and `accumulate` to the loss: steps 1 to 3 where several processes take them together.
+    progress : bool or float
+        Whether to show how far it is; a number of seconds between two lines in a log.
     """
 
     module: nn.Module
@@ -71,6 +96,10 @@ class Plan:
     clip_value: float | None = None
     accumulate: int = 1
     onlookers: Sequence[Onlooker] = field(default=())
+    begin: Place = Place()
+    precision: Precision = field(default=Precision())
+    derive: Callable[[Any, Any, int], Tensor] | None = None
+    progress: bool | float = True
 
 
 @dataclass(frozen=True)
@@ -94,10 +123,10 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 
     In the last case, and when the user interrupts, the weights are those before the update that was lost.
     """
-    epoch = 0
+    epoch = plan.begin.epoch - 1
     try:
-        for epoch in range(1, plan.epochs + 1):
-            if not _epoch(plan, recorder, epoch):
+        for epoch in range(plan.begin.epoch, plan.epochs + 1):
+            if not _epoch(plan, recorder, epoch, plan.begin.batches if epoch == plan.begin.epoch else 0):
                 recorder.restore()
                 return Ended(epoch, "diverged")
             if plan.scheduler is not None and plan.every == "epoch":
@@ -108,24 +137,33 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     except KeyboardInterrupt:
         plan.optimizer.zero_grad()
         return Ended(epoch, "interrupted")
+    if not math.isfinite(recorder.last_loss()):  # since the last look
+        recorder.restore()
+        return Ended(plan.epochs, "diverged")
     return Ended(plan.epochs)
 
 
-def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
-    """One pass over the batches; whether every loss was a number."""
+def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
+    """One pass over the batches, or over those that are left of it; whether every loss was a number."""
     module, optimizer = plan.module, plan.optimizer
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     closing = isinstance(optimizer, torch.optim.LBFGS)
-    waiting = place = rows = 0
+    waiting, place, rows = 0, done, 0
     value: Any = None
-    for place, (X, y) in enumerate(plan.feed.batches(), 1):
+    for place, (X, y) in enumerate(plan.feed.batches(), done + 1):
 
         def derived(X: Any = X, y: Any = y) -> Tensor:
+            if plan.derive is not None:
+                return plan.derive(X, y, plan.accumulate)
             if recorder.seen == 0:
-                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate)
-            yhat = module(X)  # step 1
-            value = plan.loss(yhat, y)  # step 2
-            (value if plan.accumulate == 1 else value / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate, plan.precision)
+            yhat = None
+            try:
+                with plan.precision.cast():
+                    yhat = module(X)  # step 1
+                    value = plan.loss(yhat, y)  # step 2
+            except SPOKEN as problem:  # a batch that is unlike the first
+                retold(problem, module, X, y, yhat)
+            plan.precision.back(value if plan.accumulate == 1 else value / plan.accumulate)
             return value  # step 3 was the line above
 
         def closure() -> Tensor:
@@ -135,32 +173,32 @@ def _epoch(plan: Plan, recorder: Recorder, epoch: int) -> bool:
         waiting, rows = waiting + 1, rows + rows_of(y)
         # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
         value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
-        looked = value.device.type == "cpu" or recorder.seen % _GLANCE == 0
-        if looked and not math.isfinite(float(value.detach())):
-            return False
+        at_once = value.device.type in AT_ONCE
+        if at_once or recorder.seen % GLANCE == 0:
+            if not math.isfinite(value.item()):
+                return False
+            if not at_once:
+                recorder.glanced()
         if waiting < plan.accumulate:
             continue
-        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value)
         waiting = rows = 0
     if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
-        _update(plan, recorder, parameters, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value)
     if place == 0:
         raise errors.nothing_fed(plan.feed.label)
     return True
 
 
-def _update(
-    plan: Plan, recorder: Recorder, parameters: list[Any], closing: bool, epoch: int, place: int, rows: int, value: Any
-) -> None:
+def _update(plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: int, rows: int, value: Any) -> None:
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
     optimizer = plan.optimizer
     if not closing:
-        if plan.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-        if plan.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+        plan.precision.unscale(optimizer)
+        if plan.clip_norm is not None or plan.clip_value is not None:
+            _clip(plan)
         recorder.derived()
-        optimizer.step()  # step 4
+        plan.precision.step(optimizer)  # step 4
     recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
     if plan.zero_grad and not closing:
         optimizer.zero_grad()
@@ -170,10 +208,19 @@ def _update(
         looker.stepped(epoch, place, rows)
 
 
+def _clip(plan: Plan) -> None:
+    """Cut down the gradients of whatever the optimizer moves."""
+    parameters = [p for group in plan.optimizer.param_groups for p in group["params"]]
+    if plan.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+    if plan.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
+
+
 def _scheduled(scheduler: Any, recorder: Recorder) -> None:
     """Step a scheduler; the one that waits for a plateau is told the loss."""
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(recorder.validation[-1][1] if recorder.validation else recorder.last_loss())
+        scheduler.step(recorder.validated_last if recorder.validation else recorder.last_loss())
     else:
         scheduler.step()
 

@@ -38,15 +38,20 @@ _ROWS = 16_384  # rows that are looked at for the eigenvalue
 
 
 def made(
-    name: str, lr: Any, module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]
+    name: str, lr: Any, module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor], kept: bool = False
 ) -> tuple[torch.optim.Optimizer, str]:
-    """The optimizer of this name over the module's parameters, and how its rate was chosen, in words."""
+    """The optimizer of this name over the module's parameters, and how its rate was chosen, in words.
+
+    Where a checkpoint is `kept` already, the rate that was computed at the beginning stands in it: none is computed.
+    """
     if name.casefold() not in NAMES:
         raise errors.unknown_option("optimizer", name, sorted(NAMES))
     maker, parameters = NAMES[name.casefold()], list(learned(module).values())
     if lr is None or lr == "auto":
         if name.casefold() != "sgd":
             return maker(parameters), ""
+        if kept:
+            return maker(parameters), "the rate is the checkpoint's"
         rate, words = best(module, feed, loss)
         return maker(parameters, lr=rate), words
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < float("inf"):

@@ -1,6 +1,6 @@
 """Validating: the loss on rows that are not trained on, after each epoch, and stopping when it no longer falls.
 
-Validation(module, feed, loss, recorder, patience=10)
+Validation(module, feed, loss, recorder, 10, Precision(), Ranks())
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from betahat.feed import Feed
 from betahat.modules import evaluating
+from betahat.training.explaining import SPOKEN, retold
 from betahat.training.loop import rows_of
+from betahat.training.precision import Precision
+from betahat.training.ranks import Ranks
 from betahat.training.recorder import Recorder
 
 
@@ -29,8 +32,11 @@ class Validation:
     loss : callable
     recorder : Recorder
         It is told the losses.
-    patience : int, optional
+    patience : int or None
         Epochs without a smaller loss after which to stop; then the weights of the smallest loss are put back.
+    precision : Precision
+    ranks : Ranks
+        Of several processes the loss of the first one counts.
     """
 
     def __init__(
@@ -39,11 +45,22 @@ class Validation:
         feed: Feed,
         loss: Callable[[Any, Any], Tensor],
         recorder: Recorder,
-        patience: int | None = None,
+        patience: int | None,
+        precision: Precision,
+        ranks: Ranks,
     ) -> None:
+        self.precision, self.ranks = precision, ranks
         self.module, self.feed, self.loss, self.recorder, self.patience = module, feed, loss, recorder, patience
         self.best, self.best_epoch = math.inf, 0
         self._weights: dict[str, Tensor] = {}
+
+    def kept(self) -> dict[str, Any]:
+        """The best so far, for a checkpoint; `resumed` goes on from it."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+
+    def resumed(self, kept: dict[str, Any]) -> None:
+        """Go on from what `kept` kept."""
+        self.best, self.best_epoch, self._weights = kept["best"], kept["best_epoch"], kept["weights"]
 
     def stepped(self, epoch: int, batch: int, rows: int) -> None:
         """Nothing to do between epochs."""
@@ -53,15 +70,21 @@ class Validation:
         total = rows = 0.0
         with evaluating(self.module), torch.no_grad():
             for X, y in self.feed.batches():
-                yhat = self.module(X)
-                total += float(self.loss(yhat, y)) * rows_of(y)
+                yhat = None
+                try:
+                    with self.precision.cast():
+                        yhat = self.module(X)
+                        value = self.loss(yhat, y)
+                except SPOKEN as problem:
+                    retold(problem, self.module, X, y, yhat)
+                total += float(value) * rows_of(y)
                 rows += rows_of(y)
-        value = total / max(1.0, rows)
-        self.recorder.validation.append((epoch, value))
+        mean = self.ranks.agree(total / max(1.0, rows))[0]
+        self.recorder.validated(epoch, mean)
         if self.patience is None:
             return ""
-        if value < self.best:
-            self.best, self.best_epoch = value, epoch
+        if mean < self.best:
+            self.best, self.best_epoch = mean, epoch
             self._weights = {name: v.detach().clone() for name, v in self.module.state_dict().items()}
             return ""
         if epoch - self.best_epoch < self.patience:

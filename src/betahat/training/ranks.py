@@ -1,0 +1,240 @@
+"""Ranks: the processes that train one module together, and how they come to the same mind.
+
+    @together                             # under torch.distributed; alone, nothing is changed
+    def train(...):
+        ranks = here()
+        told = ranks.agree(value)         # what every rank says, on every rank
+
+Whatever is decided outside a step is decided by `agree`, which every rank calls equally often and in the same order. So
+a rank that cannot go on can say so in place of its answer, and all of them stop instead of waiting for it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from betahat import errors
+from betahat.batch import Tally
+from betahat.feed.dealing import ALONE, Deal
+from betahat.feed.shuffle import seeded
+from betahat.progress import silent
+from betahat.training.devices import own
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(eq=False)
+class Ranks:
+    """The processes of a training, seen from one of them.
+
+    Attributes
+    ----------
+    deal : Deal
+        Which one this is, and of how many.
+    over : bool
+        Whether all know that it is over, or nothing more can be said.
+    interrupted : bool
+        Whether the user has pressed Ctrl-C here, and the others do not know yet.
+    """
+
+    deal: Deal = ALONE
+    over: bool = False
+    interrupted: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one process only."""
+        return self.deal.size == 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that prints, and writes files."""
+        return self.deal.rank == 0
+
+    @property
+    def words(self) -> str:
+        """How many there are, for a report."""
+        return "" if self.alone else f"data-parallel on {self.deal.size} ranks"
+
+    # ── one mind ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def agree(self, value: Any = None) -> list[Any]:
+        """What each rank says, in their order.
+
+        Raises
+        ------
+        FitError
+            When another rank says that it cannot go on, or is gone.
+        KeyboardInterrupt
+            On every rank, when the user has interrupted one.
+        """
+        return [value] if self.alone else self._gathered("", value)
+
+    def settle(self, problem: Exception | None) -> None:
+        """Say what went wrong here, or hear what did elsewhere: it is raised on every rank."""
+        text = "" if problem is None else _said(problem)
+        self._gathered(text, None)
+        if problem is not None:
+            raise problem
+
+    def _gathered(self, text: str, value: Any) -> list[Any]:
+        found: list[Any] = [None] * self.deal.size
+        with self.talking():
+            dist.all_gather_object(found, (text, self.interrupted, value))
+        failed = next((rank for rank, (said, _, _) in enumerate(found) if said), None)
+        if failed is not None:
+            self.over = True
+            if not text:
+                raise errors.rank_failed(failed, self.deal.size, found[failed][0])
+        elif any(interrupted for _, interrupted, _ in found):
+            self.interrupted = False
+            raise KeyboardInterrupt
+        return [value for _, _, value in found]
+
+    @contextmanager
+    def talking(self) -> Iterator[None]:
+        """Where a rank waits for others, which may be gone; then there is no more to be said."""
+        nccl = torch.cuda.is_available() and "nccl" in str(dist.get_backend())
+        try:
+            with torch.cuda.device(own("cuda")) if nccl else nullcontext():
+                yield
+        except RuntimeError as problem:
+            self.over = True
+            detail = re.sub(r"^\[[^]]*\] *", "", str(problem).strip()).partition(". ")[0]
+            if isinstance(problem, dist.DistError) or "onnection" in detail or "gloo" in str(problem):
+                raise errors.rank_lost(errors.clipped(detail)) from problem
+            raise
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Tell the others of whatever is raised in this block; leave it when all have come to its end."""
+        try:
+            yield
+        except Exception as problem:
+            if not self.over:
+                with suppress(errors.BetahatError):  # what is raised here is its own
+                    self._gathered(_said(problem), None)
+            raise
+        self.agree()
+
+    def alike(self, what: Mapping[str, Any]) -> None:
+        """Refuse ranks that were called with different arguments."""
+        told = self.agree(dict(what))
+        for name in what:
+            said = [other.get(name) for other in told]
+            if any(value != said[0] for value in said):
+                self.over = True  # all of them raise this
+                raise errors.ranks_differ(name, said)
+
+    # ── the same on all ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def same_weights(self, *parts: Any) -> None:
+        """Give every rank the parameters and buffers of the first."""
+        for part in () if self.alone else parts:
+            for tensor in [*part.parameters(), *part.buffers()] if isinstance(part, nn.Module) else []:
+                held: Tensor = tensor.detach().contiguous().reshape(-1).view(torch.uint8).clone()
+                with self.talking():
+                    dist.broadcast(held, 0)
+                tensor.detach().copy_(held.view(tensor.dtype).reshape(tensor.shape))
+
+    def generator_for(self, given: Any, shuffle: Any) -> Any:
+        """What draws the order here: on the first rank the user's own, elsewhere one that will be made to follow it."""
+        if self.alone or shuffle is not True or not isinstance(given, torch.Generator | None):
+            return given
+        if given is None:
+            return seeded(None)
+        return given if self.first else torch.Generator(given.device)
+
+    def same_order(self, generator: Any) -> None:
+        """Make generators draw what that of the first rank will draw."""
+        if not self.alone:
+            state = self.agree(generator.get_state() if self.first and generator is not None else None)[0]
+            if state is not None:
+                generator.set_state(state)
+
+    def same_rate(self, optimizer: torch.optim.Optimizer, words: str) -> str:
+        """Give an optimizer of one group the rate of the first rank's; its words."""
+        if self.alone:
+            return words
+        group = optimizer.param_groups[0]
+        group["lr"], words = self.agree((group["lr"], words))[0]
+        return words
+
+    def same_end(self, module: nn.Module, tally: Tally | None) -> None:
+        """Give every rank the first one's buffers, which nothing else keeps alike, and count the rows of all."""
+        if not self.alone:
+            self.same_weights(module)
+            told = self.agree(tally)
+            if tally is not None:
+                tally.clear()
+                for counted in told:
+                    tally.add(counted)
+
+
+_here: ContextVar[Ranks] = ContextVar("ranks", default=Ranks())  # noqa: B039 - alone, nothing of it ever changes
+
+
+def here() -> Ranks:
+    """The ranks of the training that is going on."""
+    return _here.get()
+
+
+def together(function: Callable[P, R]) -> Callable[P, R]:
+    """Let every call under torch.distributed be one of all processes."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        ranks = _found()
+        if ranks.alone:
+            return function(*args, **kwargs)
+        token = _here.set(ranks)
+        try:
+            with _held_back(ranks), silent(not ranks.first), ranks.guarding():
+                return function(*args, **kwargs)
+        finally:
+            _here.reset(token)
+
+    return called
+
+
+def _found() -> Ranks:
+    if not dist.is_available() or not dist.is_initialized():
+        return Ranks()
+    return Ranks(Deal(dist.get_rank(), dist.get_world_size()))
+
+
+@contextmanager
+def _held_back(ranks: Ranks) -> Iterator[None]:
+    """Note a Ctrl-C, which would leave the other ranks waiting, until all can stop; a second one is not held back."""
+    usual = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not usual:
+        yield
+        return
+
+    def note(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, usual)
+        ranks.interrupted = True
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _said(problem: Exception) -> str:
+    what = problem.what if isinstance(problem, errors.BetahatError) else str(problem).strip().partition("\n")[0]
+    return what or type(problem).__name__
