@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from collections.abc import Iterator
 from threading import get_ident
 from types import TracebackType
@@ -30,7 +31,7 @@ from betahat.watching.rules import Alarm
 
 LANGUAGES = ("en", "ko")
 _FIRST = 60  # backward passes that are followed one by one
-_SLEEP, _LOOK = 90, 10  # from then on so many are let pass, and so many followed, in turn
+_SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
 
 
 class watch:  # noqa: N801  a context manager, used like a function
@@ -80,6 +81,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
         self._heard, self._asleep, self._wake = 0, False, 0
+        self._states: dict[int, tuple[Any, int]] = {}
         self.thread = 0
 
     # ── the block ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,12 +102,12 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def backward_begins(self, root: torch.Tensor) -> None:
-        """A backward pass is about to begin."""
+    def backward_begins(self, root: torch.Tensor) -> bool:
+        """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
         if self._asleep and self._heard < self._wake:
             self._ledger.backwards += 1
-            return
+            return False
         if self._asleep:
             self._asleep, self._wake = False, self._heard + _LOOK
             self._ledger.begin_anew()
@@ -113,15 +115,14 @@ class watch:  # noqa: N801  a context manager, used like a function
         elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
             self._asleep, self._wake = True, self._heard + _SLEEP
             self._ledger.backwards += 1
-            return
+            return False
         self._ledger.backward_begins(root, here())
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
+        return True
 
     def backward_ended(self) -> None:
         """It is over."""
-        if self._asleep:
-            return
         root = self._ledger.root
         mixed = self._ledger.backward_ended(None if root is None else root.place)
         if mixed:
@@ -138,7 +139,8 @@ class watch:  # noqa: N801  a context manager, used like a function
             return
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
-        if healthy and known.steps > 1 and known.steps != rules.FLAT:
+        looked = ledger.root is not None and ledger.root.graph is not None
+        if healthy and not looked and known.steps > 1 and known.steps != rules.FLAT:
             return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
         for rule in rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
@@ -152,12 +154,24 @@ class watch:  # noqa: N801  a context manager, used like a function
             return
         ledger = self._ledger
         known = ledger.optimizers.get(id(optimizer))
-        if known is not None and ledger.closing > 1:
+        if known is not None and ledger.uncleared_closure:
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
 
+    def closure_called(self) -> None:
+        """The closure of a step is called."""
+        self._ledger.closure_called()
+
+    def stated(self, state: Any) -> None:
+        """A module has given its state away: when that was is known as long as the state lives."""
+        key = id(state)
+        self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
+
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
-        """A module is about to take over a state: how many of its tensors are the module's own."""
+        """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
+        _, then = self._states.get(id(state), (None, 0))
+        if then == self._ledger.updates:
+            return
         own = {p.data_ptr() for p in module.state_dict(keep_vars=True).values() if p.numel()}
         given = [v for v in state.values() if isinstance(v, torch.Tensor) and v.numel()]
         shared = sum(v.data_ptr() in own for v in given)

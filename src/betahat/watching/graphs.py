@@ -106,20 +106,48 @@ def _past_shapes(node: Any) -> str:
 def _table(root: Any) -> Table | None:
     """The first place on the way from a loss, through elementwise operations only, where rows met all responses."""
     seen: set[Any] = set()
-    waiting: list[tuple[Any, Any]] = [(root, None)]
+    waiting: list[tuple[Any, Any, bool]] = [(root, None, True)]
+    first: Table | None = None
     while waiting and len(seen) < _MOST:
-        node, parent = waiting.pop()
+        node, apart, direct = waiting.pop()
         if node is None or node in seen or node.name() not in _PLAIN:
             continue
         seen.add(node)
-        found = _crossed(node, parent)
-        if found is not None:
-            return found
-        waiting.extend((child, node) for child, _ in node.next_functions)
-    return None
+        if _wanted(node):
+            return None
+        first = first or _crossed(node, apart, direct)
+        children = [child for child, _ in node.next_functions]
+        if node.name() in ("PowBackward0", "AbsBackward0"):
+            apart, direct = node._saved_self, node.name() == "PowBackward0" and node._saved_exponent == 2
+        elif node.name() == "MulBackward0" and len(children) == 2 and children[0] is children[1]:
+            apart, direct = node._saved_self, False  # d * d
+        elif apart is not None and node.name() != "ExpandBackward0":
+            direct = False  # a multiple of it, which is as good for seeing what it is made of
+        waiting.extend((child, apart, direct) for child in children)
+    return first
 
 
-def _crossed(node: Any, parent: Any) -> Table | None:
+def _wanted(node: Any) -> bool:
+    """Whether a table is meant: weighted by a table, added up along one side only, or beside one of all with all."""
+    if node.name() == "MulBackward0":
+        for saved in (node._saved_self, node._saved_other):
+            if (
+                saved is not None
+                and saved.ndim == 2
+                and saved.shape[0] == saved.shape[1] > 1
+                and not saved.requires_grad
+            ):
+                return bool(saved.stride(0)) and bool(saved.stride(1))
+    if node.name() in ("SumBackward1", "MeanBackward1"):
+        shape = _shape(node.next_functions[0][0])
+        return shape is not None and len(shape) == 2 and shape[0] == shape[1] > 1 and len(node._saved_dim or ()) == 1
+    if node.name() == "SubBackward0":
+        shapes = [_shape(child) for child, _ in node.next_functions]
+        return None not in shapes and len(shapes) == 2 and shapes[0] != shapes[1] and _shape(node) not in shapes
+    return False
+
+
+def _crossed(node: Any, apart: Tensor | None, direct: bool) -> Table | None:
     """Whether at this node n predictions met n responses in an n × n table: both ways round, and certain."""
     shape = _shape(node)
     carrying = [child for child, _ in node.next_functions if child is not None]
@@ -139,24 +167,23 @@ def _crossed(node: Any, parent: Any) -> Table | None:
         return None
     if shape is None or len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2:
         return None
+    while child is not None and child.name() == "ExpandBackward0":
+        child = child.next_functions[0][0]
     n, given = shape[0], _shape(child)
     if given not in ((n, 1), (n,)):
         return None
     if node.name() == "MulBackward0":
         other = node._saved_other if node._saved_other is not None else node._saved_self
-        return Table(n, given, None) if other is not None and tuple(other.shape) in ((n,), (1, n)) else None
-    if node.name() not in ("SubBackward0", "RsubBackward1") or parent is None:
+        crosses = other is not None and tuple(other.shape) == ((n,) if given == (n, 1) else (n, 1))
+        return Table(n, given, None) if crosses else None
+    if node.name() not in ("SubBackward0", "RsubBackward1") or apart is None or apart.shape != (n, n):
         return None
-    if parent.name() not in ("PowBackward0", "AbsBackward0"):
-        return None
-    apart = parent._saved_self.detach().double()  # (n, n)
-    if apart.shape != (n, n):
-        return None
+    apart = apart.detach().double()  # (n, n)
     crossed = apart - apart[:1] - apart[:, :1] + apart[:1, :1]
     alike = bool((apart - apart[:, :1]).abs().max() <= _SAME * apart.abs().max())
     if alike or bool(crossed.abs().max() > _SAME * apart.abs().max()):
         return None  # responses that are all the same, or a table of its own and not a row against a column
-    return Table(n, given, float(apart.diagonal().square().mean()))
+    return Table(n, given, float(apart.diagonal().square().mean()) if direct else None)
 
 
 def _shape(node: Any) -> tuple[int, ...] | None:

@@ -30,8 +30,8 @@ _LARGE = 1 << 20  # numbers of a tensor that are copied or summed
 class Gradient:
     """What is known of the gradient of one parameter."""
 
-    __slots__ = ("before", "fresh", "heaped", "held", "mixed", "owners", "parameter", "place", "sum", "used", "version",
-                 "wiped", "writes", "written")  # fmt: skip
+    __slots__ = ("altered", "before", "fresh", "heaped", "held", "mixed", "owners", "parameter", "place", "sum", "used",
+                 "version", "wiped", "writes", "written")  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:
         self.parameter = weakref.ref(parameter)
@@ -41,6 +41,7 @@ class Gradient:
         self.fresh = False  # something in it has not been used by any update
         self.before = False  # it held something when the last backward began
         self.used: dict[int, int] = {}  # who has used what is in it → in which step
+        self.altered = False  # changed by hand after its use, and not cleared: whoever does that has a reason
         self.mixed = 0  # the step that has used a part of what is in it, before more was added
         self.heaped = 0  # how often in a row that has happened
         self.writes = 0  # how often a backward wrote here
@@ -72,12 +73,14 @@ class Gradient:
             self.version = grad._version
             if empty(grad):
                 self._cleared()
+            elif not self.fresh:
+                self.altered = True
         return parameter
 
     def _cleared(self) -> None:
         if self.fresh and not self.used:
             self.wiped += 1
-        self.fresh, self.mixed = False, 0
+        self.fresh, self.mixed, self.altered = False, 0, False
         self.used.clear()
 
     def wrote(self, backward: int, place: Place | None) -> bool:
@@ -89,7 +92,7 @@ class Gradient:
         same = self.held is not None and self.held() is grad
         if same and grad._version == self.version:
             return False
-        if self.before and self.used:
+        if self.before and self.used and not self.altered:
             self.mixed = max(self.used.values())
             self.heaped += 1
         else:
@@ -106,7 +109,7 @@ class Gradient:
         if grad is not None and (self.fresh or self.used):
             self._take(grad)
             self.used[who] = step
-            self.fresh, self.mixed, self.wiped = False, 0, 0
+            self.fresh, self.mixed, self.wiped, self.altered = False, 0, 0, False
 
 
 def empty(grad: Tensor) -> bool:
@@ -153,19 +156,21 @@ class Ledger:
     updates: int = 0  # theirs, and those that were made by hand
     root: Root | None = None
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=_LOSSES))
-    closing: int = 0  # backward passes inside a step that was given a closure; −1 outside of one
+    closing: int = 0  # calls of the closure within a step
+    called: bool = False  # whether one has just begun
     uncleared_closure: bool = False
     new_each_time: int = 0  # looks in a row at which an unowned nn.Parameter was reached that was not there before
+    new: list[torch.nn.Parameter] = field(default_factory=list)  # these
     in_training: set[int] = field(default_factory=set)  # modules that were seen in training mode
     anew: bool = False  # whether the next graph is looked at in any case
-    _within: Any = None
+    _versions: dict[int, int] = field(default_factory=dict)  # of an optimizer's first parameter, after its last step
     _makes: dict[Any, int] = field(default_factory=dict)
 
     def begin_anew(self) -> None:
         """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
         self.gradients.clear()
         self.losses.clear()
-        self.root, self._within, self.closing, self.anew, self.new_each_time = None, None, 0, True, 0
+        self.root, self.called, self.closing, self.anew, self.new_each_time = None, False, 0, True, 0
         for known in self.optimizers.values():
             known.empty, known.seen = 0, 0
 
@@ -213,7 +218,7 @@ class Ledger:
             self.losses.append(value)
         if graph is not None:
             fresh = [p for p in graph.leaves if isinstance(p, torch.nn.Parameter) and not self._is_known(p)]
-            self.new_each_time = self.new_each_time + 1 if fresh and self.gradients else 0
+            self.new_each_time, self.new = self.new_each_time + 1 if fresh and self.gradients else 0, fresh
             for parameter in graph.leaves:
                 self._known(parameter)
 
@@ -237,16 +242,19 @@ class Ledger:
             if gradient.wrote(self.backwards, place):
                 if gradient.mixed:
                     mixed.append(gradient)
-                if self._within is not None and unused:
+                if self.called and unused and self.closing > 1:
                     self.uncleared_closure = True
             parameter = gradient.parameter()
             if parameter is None:
                 del self.gradients[key]
             elif not gradient.owners and parameter.numel() <= _LARGE and parameter.device.type == "cpu":
                 gradient.sum = fingerprint(parameter)
-        if self._within is not None:
-            self.closing += 1
+        self.called = False
         return mixed
+
+    def closure_called(self) -> None:
+        """The closure of a step is called."""
+        self.closing, self.called = self.closing + 1, True
 
     # ── step ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -259,7 +267,7 @@ class Ledger:
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
         known.rates.append(float(optimizer.param_groups[0].get("lr", math.nan)))
         if closure:
-            self._within, self.closing, self.uncleared_closure = optimizer, 0, False
+            self.closing, self.called, self.uncleared_closure = 0, False, False
         owned = []
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -274,8 +282,9 @@ class Ledger:
 
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped: what it owns has been used."""
-        self._within = None
         self.updates += 1
+        first = optimizer.param_groups[0]["params"][0]
+        self._versions[id(first)] = first._version
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 gradient = self.gradients.get(id(parameter))
@@ -295,8 +304,11 @@ class Ledger:
         """How many optimizers of this kind, with a memory, have been made over just these parameters."""
         if type(optimizer) is torch.optim.SGD and not any(group.get("momentum") for group in optimizer.param_groups):
             return 0
-        key = (type(optimizer), frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
-        self._makes[key] = self._makes.get(key, 0) + 1
+        first, rate = optimizer.param_groups[0]["params"][0], optimizer.param_groups[0].get("lr")
+        rate = None if isinstance(rate, Tensor) else rate
+        key = (type(optimizer), rate, frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
+        untouched = self._versions.get(id(first)) == first._version  # by anything but a step
+        self._makes[key] = self._makes.get(key, 0) + 1 if untouched else 1
         return self._makes[key]
 
 

@@ -2,9 +2,9 @@
 
     begin(watcher); ...; end(watcher)
 
-While anybody listens, `torch.autograd.backward` and `Module.load_state_dict` are functions of ours that call them, and
-two hooks hang on all optimizers; with the last listener they are gone. Each thread's innermost listener hears what that
-thread does.
+While anybody listens, `torch.autograd.backward`, `Module.state_dict` and its counterpart are functions of ours that
+call them, and two hooks hang on all optimizers; with the last listener they are gone. Each thread's innermost listener
+hears what that thread does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Listener(Protocol):
 
     thread: int
 
-    def backward_begins(self, root: torch.Tensor) -> None:  # noqa: D102
+    def backward_begins(self, root: torch.Tensor) -> bool:
+        """Whether it wants to hear of the end as well."""
         ...
 
     def backward_ended(self) -> None:  # noqa: D102
@@ -34,6 +35,12 @@ class Listener(Protocol):
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         ...
 
+    def closure_called(self) -> None:  # noqa: D102
+        ...
+
+    def stated(self, state: Any) -> None:  # noqa: D102
+        ...
+
     def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
         ...
 
@@ -41,7 +48,7 @@ class Listener(Protocol):
 _listeners: list[Listener] = []
 _door = Lock()
 _handles: list[Any] = []
-_own: list[Callable[..., Any]] = []  # torch's own backward and load_state_dict, which ours call
+_own: list[Callable[..., Any]] = []  # torch's own backward, load_state_dict and state_dict, which ours call
 
 
 def begin(listener: Listener) -> None:
@@ -50,8 +57,9 @@ def begin(listener: Listener) -> None:
         _listeners.append(listener)
         if len(_listeners) == 1:
             _own[:] = [torch.autograd.backward]
-            _own.append(torch.nn.Module.load_state_dict)
+            _own.extend([torch.nn.Module.load_state_dict, torch.nn.Module.state_dict])
             torch.autograd.backward, torch.nn.Module.load_state_dict = _backward, _load  # type: ignore[method-assign]
+            torch.nn.Module.state_dict = _state  # type: ignore[method-assign]
             _handles.extend(
                 [optim.register_optimizer_step_pre_hook(_before), optim.register_optimizer_step_post_hook(_after)]
             )
@@ -66,17 +74,19 @@ def end(listener: Listener) -> None:
                 torch.autograd.backward = _own[0]
             if torch.nn.Module.load_state_dict is _load:
                 torch.nn.Module.load_state_dict = _own[1]  # type: ignore[method-assign]
+            if torch.nn.Module.state_dict is _state:
+                torch.nn.Module.state_dict = _own[2]  # type: ignore[method-assign]
             for handle in _handles:
                 handle.remove()
             _handles.clear()
 
 
 def _here() -> Listener | None:
-    thread = get_ident()
-    for listener in reversed(_listeners):
+    thread, found = get_ident(), None
+    for listener in _listeners:
         if listener.thread == thread:
-            return listener
-    return None
+            found = listener
+    return found
 
 
 def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
@@ -86,9 +96,8 @@ def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
     if listener is None:
         return own(tensors, *args, **options)
     root = tensors if isinstance(tensors, torch.Tensor) else next(iter(tensors), None)
-    if root is None:
+    if root is None or not listener.backward_begins(root):
         return own(tensors, *args, **options)
-    listener.backward_begins(root)
     try:
         return own(tensors, *args, **options)
     finally:
@@ -103,11 +112,38 @@ def _load(self: torch.nn.Module, state_dict: Any, *args: Any, **options: Any) ->
     return _own[1](self, state_dict, *args, **options)
 
 
-def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
+def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:
+    """`Module.state_dict`, heard."""
+    state = _own[2](self, *args, **options)
     listener = _here()
-    if listener is not None:
-        closure = any(callable(one) and not isinstance(one, torch.optim.Optimizer) for one in args)
-        listener.step_begins(optimizer, closure or options.get("closure") is not None)
+    if listener is not None and not args and not options:  # a module asks its parts with arguments
+        listener.stated(state)
+    return state
+
+
+def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
+    """A step begins; a closure goes on as one that says when it is called."""
+    listener = _here()
+    if listener is None:
+        return None
+    if len(args) < 2 and not options:  # no closure
+        listener.step_begins(optimizer, False)
+        return None
+
+    def heard(one: Any) -> Any:
+        if not callable(one) or isinstance(one, torch.optim.Optimizer):
+            return one
+
+        def closure() -> Any:
+            listener.closure_called()
+            return one()
+
+        return closure
+
+    own, named = tuple(heard(one) for one in args), {name: heard(one) for name, one in options.items()}
+    closing = any(a is not b for a, b in zip([*own, *named.values()], [*args, *options.values()], strict=True))
+    listener.step_begins(optimizer, closing)
+    return (own, named) if closing else None
 
 
 def _after(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:

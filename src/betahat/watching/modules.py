@@ -34,16 +34,35 @@ def hidden(orphans: Sequence[Gradient]) -> tuple[str, str, str, int] | None:
             for attribute, value in vars(part).items():
                 if attribute.startswith("_") or not isinstance(value, list | tuple | dict):
                     continue
-                layers = [one for one in _within(value) if isinstance(one, nn.Module)]
-                lost = [layer for layer in layers if any(id(p) in ids for p in layer.parameters())]
+                layers = [one for one in _within(value) if isinstance(one, nn.Module | nn.Parameter)]
+                lost = [one for one in layers if any(id(p) in ids for p in _weights(one))]
                 if lost:
                     owner = f"{name}.{inner}" if inner else name
                     return owner, attribute, type(value).__name__, len(lost)
     return None
 
 
-def _within(value: Any) -> Iterator[Any]:
-    yield from value.values() if isinstance(value, dict) else value
+def _within(value: Any, deep: int = 3) -> Iterator[Any]:
+    """What a container holds, and the containers in it."""
+    for one in list(value.values()) if isinstance(value, dict) else list(value):
+        if isinstance(one, list | tuple | dict) and deep > 1:
+            yield from _within(one, deep - 1)
+        else:
+            yield one
+
+
+def _weights(one: nn.Module | nn.Parameter) -> Iterator[nn.Parameter]:
+    yield from one.parameters() if isinstance(one, nn.Module) else [one]
+
+
+def registered(new: Sequence[Tensor]) -> bool:
+    """Whether some of these parameters are those of a module that has others as well."""
+    ids = {id(p) for p in new}
+    for _, module in held():
+        own = {id(p) for p in module.parameters()}
+        if own & ids and own - ids:
+            return True
+    return False
 
 
 def resting(leaves: Sequence[Tensor]) -> Iterator[tuple[str, nn.Module, str]]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import torch
+
 from betahat.watching import modules
 from betahat.watching.curvature import Curvature
 from betahat.watching.ledger import Gradient, Ledger, Optimizer, empty
@@ -31,6 +33,7 @@ class Alarm:
     places: tuple[Place | None, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     gradients: tuple[Gradient, ...] = ()
+    form: str = ""  # of its letter, where there are several
 
 
 def uncleared(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
@@ -109,6 +112,25 @@ def foreign(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -
     return Alarm("foreign-parameters", "error", (_of_root(ledger), known.place), values, tuple(orphans))
 
 
+def replaced(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """Some of an optimizer's tensors never get a gradient, and as many of their kinds that nobody owns do.
+
+    A trunk that is not trained is not owned either, but then all that is owned gets gradients; tasks that take turns
+    reach what they own in the end, and nothing else.
+    """
+    if known.seen < 2 * _ROW:
+        return None
+    ghosts = [p for one in owned if not one.writes and (p := one.parameter()) is not None and p.requires_grad]
+    if not ghosts or len(ghosts) == len(owned):
+        return None
+    orphans = [one for one in ledger.gradients.values() if not one.owners and one.writes >= _ROW]
+    there = [p for one in orphans if (p := one.parameter()) is not None]
+    if sorted(p.ndim for p in ghosts) != sorted(p.ndim for p in there):
+        return None
+    values = {"count": len(ghosts), "of": len(owned)}
+    return Alarm("layer-replaced", "error", (_of_root(ledger), known.place), values, tuple(orphans))
+
+
 def same_loss(ledger: Ledger) -> Alarm | None:
     """Backward through a graph that it has been through, although weights have changed since, or to add the same again.
 
@@ -132,12 +154,16 @@ def table(ledger: Ledger) -> Alarm | None:
     other = f"({found.n},)" if found.prediction == (found.n, 1) else f"({found.n}, 1)"
     one = f"({found.n}, 1)" if found.prediction == (found.n, 1) else f"({found.n},)"
     values = {"n": found.n, "prediction": one, "response": other, "matched": found.matched, "value": root.value}
-    return Alarm("rows-compared-with-all", "error", (root.place,), values)
+    form = "" if found.matched is None or root.value is None else "rows-compared-with-all, squares"
+    return Alarm("rows-compared-with-all", "error", (root.place,), values, form=form)
 
 
 def closure(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """A closure that is called several times within a step, and adds its gradients up."""
-    if ledger.closing < 2 or not ledger.uncleared_closure:
+    """A closure that is called again within a step, and whose first backward adds to what the call before has left.
+
+    Several backward passes in one call, over parts of the rows, add up as they should.
+    """
+    if not ledger.uncleared_closure:
         return None
     return Alarm("closure-does-not-clear", "error", (_of_root(ledger), known.place), {"times": ledger.closing})
 
@@ -150,10 +176,23 @@ def not_finite(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int
     root = ledger.root
     if root is None or root.value is None or math.isfinite(root.value) or not any(one.fresh for one in owned):
         return None
+    there = [p.grad for one in owned if (p := one.parameter()) is not None and p.grad is not None]
+    lasting = not any(math.isfinite(v) for v in list(ledger.losses)[-_ROW:])
+    if not lasting and all(bool(grad.isfinite().all()) for grad in there if grad.layout == torch.strided):
+        return None  # the loss was scaled, and its gradients are brought back
     rates = list(known.rates)
     if len(rates) > 2 and all(a < b for a, b in pairwise(rates)):
         return None
     return Alarm("loss-not-finite", "error", (root.place, known.place), {"value": root.value, "step": known.steps})
+
+
+def not_finite_by_hand(ledger: Ledger) -> Alarm | None:
+    """Three losses in a row that are no numbers, and no optimizer steps: weights that are updated by hand are lost."""
+    losses = list(ledger.losses)[-_ROW:]
+    if ledger.steps or not ledger.updates or len(losses) < _ROW or any(math.isfinite(v) for v in losses):
+        return None
+    form = "loss-not-finite, by hand"
+    return Alarm("loss-not-finite", "error", (_of_root(ledger),), {"value": losses[-1]}, form=form)
 
 
 def too_fast(ledger: Ledger, curvature: Curvature) -> Alarm | None:
@@ -212,22 +251,28 @@ def hidden(ledger: Ledger) -> Alarm | None:
 
 
 def made_in_forward(ledger: Ledger) -> Alarm | None:
-    """Each backward reaches an nn.Parameter that was not there before and belongs to no optimizer."""
+    """Each backward reaches an nn.Parameter that was not there before, of a module whose others an optimizer has."""
     root = ledger.root
     if root is None or root.graph is None or ledger.new_each_time < _ROW + 1 or not ledger.optimizers:
         return None
+    if not modules.registered(ledger.new):
+        return None  # noise, an attack: it enters beside the data
     return Alarm("parameter-made-anew", "error", (root.place,), {"times": ledger.new_each_time})
 
 
-def in_eval_mode(ledger: Ledger) -> Alarm | None:
-    """A model with dropout or batch normalization that was trained in training mode is now trained in evaluation mode.
+def in_eval_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A model with dropout or batch normalization that was stepped in training mode is now stepped in evaluation mode.
 
-    One that was never in training mode is left alone, and so is one in which only some layers were put to rest.
+    One that was never in training mode is left alone, and so is one in which only some layers were put to rest; and one
+    whose gradients no step uses: a saliency, an attack, a feature extractor.
     """
     root = ledger.root
-    if root is None or root.graph is None:
+    if root is None or root.graph is None or not any(one.fresh for one in owned):
         return None
+    own = {id(p) for one in owned if (p := one.parameter()) is not None}
     for name, module, kinds in modules.resting(root.graph.leaves):
+        if not any(id(p) in own for p in module.parameters()):
+            continue
         if id(module) in ledger.in_training and not module.training:
             return Alarm("trained-in-eval-mode", "warning", (root.place,), {"model": name, "kinds": kinds})
         if module.training:
@@ -251,9 +296,10 @@ def no_slope(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
 
 
 def made_anew(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """A third optimizer of one kind over the same parameters, each of which has begun without memory.
+    """A third optimizer of one kind and rate over the same parameters, each of which has begun without memory.
 
-    Plain descent has none to lose. Another kind after the first, to polish, is no mistake.
+    Plain descent has none to lose. Another kind or rate after the first is meant, and weights that were drawn anew in
+    between are another model: a fold, a point of a grid.
     """
     if known.makes < _ROW or known.steps > 1:
         return None
@@ -262,12 +308,12 @@ def made_anew(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int)
 
 def reference(ledger: Ledger, shared: int) -> Alarm | None:
     """Weights that were put aside, to be put back, are the model's own tensors: they have changed with it."""
-    return Alarm("state-is-a-reference", "error", (here(),), {"count": shared}) if shared and ledger.updates else None
+    return Alarm("state-is-a-reference", "error", (here(),), {"count": shared}) if shared else None
 
 
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
-    uncleared, stepped_twice, wiped, cut, foreign, not_finite, no_slope, made_anew,
+    uncleared, stepped_twice, wiped, cut, foreign, replaced, not_finite, no_slope, made_anew, in_eval_mode,
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
-    same_loss, table, squashed, hidden, made_in_forward, in_eval_mode,
+    same_loss, table, squashed, hidden, made_in_forward, not_finite_by_hand,
 )  # fmt: skip

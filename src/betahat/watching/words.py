@@ -30,10 +30,7 @@ def letter(alarm: Alarm, language: str, optimizer: torch.optim.Optimizer | None,
     values["names"] = _listed([named(one, frame) for one in alarm.gradients], book.AND_MORE)
     places = [book.SOMEWHERE if place is None else place.words for place in alarm.places]
     values |= {f"place{i}": words for i, words in enumerate(places)}
-    for key, value in alarm.values.items():
-        if value is None:
-            values[key] = ""
-    evidence, why, fix = (text.format(**values) for text in book.LETTERS[alarm.name])
+    evidence, why, fix = (text.format(**values) for text in book.LETTERS[alarm.form or alarm.name])
     where = tuple(f"{place.file}:{place.line}" for place in alarm.places if isinstance(place, Place))
     return Finding(alarm.name, alarm.level, evidence, why, fix, where, step)
 

@@ -13,8 +13,8 @@ LETTERS = {
     "gradient-not-cleared": (
         "Step {step} of {optimizer} at {place1} uses a gradient that was not cleared: backward() at {place0} added to "
         "what the step before had used already, in {names}.",
-        "every old gradient is used again in every step: this is descent with momentum 1.0, which runs past the "
-        "minimum and circles it for ever",
+        "each step follows the sum of all gradients so far: with plain descent that is momentum 1.0, which runs past "
+        "the minimum and circles it for ever",
         "{optimizer}.zero_grad()  # once for each step, before backward()",
     ),
     "gradient-not-cleared-by-hand": (
@@ -62,15 +62,32 @@ LETTERS = {
         "loss.backward()  # once for each loss",
     ),
     "rows-compared-with-all": (
+        "The loss at {place0} sets {prediction} against {response}: a {n} × {n} table, each row with every other.",
+        "the best such a model can do is to predict the same for everyone",
+        "y = y.reshape(yhat.shape)  # before the loss; weights likewise",
+    ),
+    "rows-compared-with-all, squares": (
         "The loss at {place0} compares {prediction} with {response}: a {n} × {n} table, each prediction with every "
         "response. This loss says {value}; the mean of squares of the rows that belong together is {matched}.",
         "the best such a model can do is to predict the mean for everyone",
         "y = y.reshape(yhat.shape)  # before the loss",
     ),
+    "layer-replaced": (
+        "{count} of the {of} tensors that {optimizer} owns have never had a gradient (it steps at {place1}), while "
+        "backward() at {place0} writes into others of the same kind, which no optimizer owns: {names}.",
+        "a layer was replaced after the optimizer was made: the old one is stepped, and the new one keeps "
+        "its first weights",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # made after the model is complete",
+    ),
+    "loss-not-finite, by hand": (
+        "The last losses at {place0} are no numbers ({value}), and the weights go on being updated by hand.",
+        "no weight is a number any more",
+        "stop at the first loss that is not finite; try a tenth of the rate, and look for log(0), 0/0 and overflow",
+    ),
     "closure-does-not-clear": (
-        "{optimizer}.step(closure) at {place1} has called the closure {times} times, and each backward() at {place0} "
-        "added to the gradient of the one before.",
-        "only the first gradient is right: the line search follows a sum of gradients from several places",
+        "{optimizer}.step(closure) at {place1} has called the closure {times} times, and its backward() at {place0} "
+        "adds to the gradient that the call before has left.",
+        "only the first gradient is right: the others are sums of gradients at several places",
         "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss",
     ),
     "loss-not-finite": (
@@ -79,8 +96,8 @@ LETTERS = {
         "stop at the first loss that is not finite; try a tenth of the rate, and look for log(0), 0/0 and overflow",
     ),
     "rate-over-limit": (
-        "The loss has grown in each of the last {steps} steps, from {first} to {last}. Along them the curvature sets a "
-        "limit of {limit} for the rate; {optimizer} has {lr} (at {place0}, momentum {momentum}).",
+        "The loss has grown in each of the last {steps} steps, from {first} to {last}. From the curvature along them, "
+        "the largest rate that can converge is {limit}; {optimizer} has {lr} (at {place0}, momentum {momentum}).",
         "above the limit 2 (1 + momentum)/λ each step leads farther from the minimum than the last",
         "lr={safe}  # half of the limit; or scale the columns of X",
     ),
@@ -92,7 +109,7 @@ LETTERS = {
     ),
     "squashed-twice": (
         "The loss at {place0} puts {inner} inside {outer}.",
-        "what is squashed twice can no longer be sure of anything: gradients are small, and the loss has a floor",
+        "no class can come near probability one, so that the loss has a floor, and gradients are small",
         "{mended}  # with the scores z themselves, without {inner}",
     ),
     "layers-hidden": (
@@ -117,7 +134,7 @@ LETTERS = {
         "In all {steps} steps so far every gradient was exactly zero, in {names}, while the loss at {place0} "
         "is {value}.",
         "nothing is learned: the output is constant, as after a ReLU below zero or a softmax over one column",
-        "no activation after the last layer; or another start",
+        "no activation after the last layer; or start from other weights",
     ),
     "optimizer-made-anew": (
         "This is {class} number {makes} over the same parameters (it steps at {place0}).",

@@ -11,21 +11,23 @@ BROKEN = (
 
 LETTERS = {
     "gradient-not-cleared": (
-        "{place1}에서 {optimizer}의 {step}번째 step이 비우지 않은 기울기를 씁니다. {place0}의 backward()가 앞의 "
+        "{place1}에서 {optimizer}의 {step}번째 step이 0으로 초기화하지 않은 기울기를 사용합니다. {place0}의 "
+        "backward()가 앞의 "
         "step이 "
-        "이미 쓴 기울기 위에 더했습니다: {names}.",
+        "이미 사용한 기울기 위에 더했습니다: {names}.",
         "지난 기울기가 매번 다시 쓰입니다. 모멘텀이 1.0인 경사하강과 같아서 최솟값을 지나쳐 그 둘레를 끝없이 맴돕니다",
         "{optimizer}.zero_grad()  # step마다 한 번, backward() 앞에",
     ),
     "gradient-not-cleared-by-hand": (
-        "{place0}의 backward()가 {names}을(를) 바꾸는 데 이미 쓴 기울기 위에 더합니다.",
+        "{place0}의 backward()가 가중치({names})를 바꾸는 데 이미 사용한 기울기 위에 더합니다.",
         "지난 기울기가 매번 다시 쓰입니다. 모멘텀이 1.0인 경사하강과 같아서 최솟값을 지나쳐 그 둘레를 끝없이 맴돕니다",
         "W.grad = None  # 갱신할 때마다, 모든 가중치 W에 대해",
     ),
     "stepped-twice": (
         "{place1}에서 {optimizer}의 {step}번째 step이 바로 앞의 step이 쓴 기울기를 그대로 다시 씁니다. 둘 사이에 "
         "backward()가 없었습니다(마지막 backward()는 {place0}).",
-        "같은 기울기가 두 번 적용되어 학습률이 두 배가 된 셈이고, 기억이 있는 옵티마이저는 배치 하나를 둘로 셉니다",
+        "같은 기울기가 두 번 적용되어 학습률이 두 배가 된 셈이고, 모멘텀처럼 상태를 갖는 옵티마이저는 배치 "
+        "하나를 둘로 셉니다",
         "두 step 가운데 하나를 지우세요",
     ),
     "cleared-before-use": (
@@ -61,6 +63,22 @@ LETTERS = {
         "loss.backward()  # loss마다 한 번",
     ),
     "rows-compared-with-all": (
+        "{place0}의 loss는 {prediction}와 {response}를 맞춥니다. 행마다 다른 모든 행과 만나는 {n} × {n} 표가 됩니다.",
+        "이런 모델이 할 수 있는 최선은 누구에게나 같은 값을 예측하는 것입니다",
+        "y = y.reshape(yhat.shape)  # loss를 계산하기 전에. 가중치도 마찬가지",
+    ),
+    "layer-replaced": (
+        "{optimizer}가 가진 텐서 {of}개 가운데 {count}개는 기울기를 받은 적이 없습니다(step은 {place1}). {place0}의 "
+        "backward()는 모양이 같지만 어느 옵티마이저에도 없는 {names}에 기울기를 남깁니다.",
+        "옵티마이저를 만든 뒤에 층을 바꾸었습니다. 옛 층만 갱신되고 새 층은 처음 가중치로 남습니다",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # 모델을 다 만든 다음에",
+    ),
+    "loss-not-finite, by hand": (
+        "{place0}의 최근 loss가 유한한 값이 아닌데({value}) 가중치를 계속 손으로 갱신합니다.",
+        "가중치가 이미 모두 NaN입니다",
+        "loss가 유한하지 않으면 바로 멈추세요. 학습률을 10분의 1로 줄이고 log(0), 0/0, 오버플로가 없는지 보세요",
+    ),
+    "rows-compared-with-all, squares": (
         "{place0}의 loss는 {prediction}와 {response}를 비교합니다. 예측마다 모든 반응값과 견주는 {n} × {n} 표가 "
         "됩니다. "
         "이 loss는 {value}이지만, 짝이 맞는 행끼리의 제곱 평균은 {matched}입니다.",
@@ -71,12 +89,12 @@ LETTERS = {
         "{place1}의 {optimizer}.step(closure)가 closure를 {times}번 불렀고, {place0}의 backward()가 매번 앞의 "
         "기울기 위에 "
         "더했습니다.",
-        "첫 기울기만 옳습니다. 직선 탐색이 여러 자리의 기울기를 더한 것을 따라갑니다",
+        "첫 기울기만 옳습니다. 나머지는 여러 자리의 기울기를 더한 것입니다",
         "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss",
     ),
     "loss-not-finite": (
         "{place0}의 loss가 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 그 기울기를 씁니다.",
-        "이제부터 가중치는 모두 숫자가 아닙니다",
+        "이제부터 가중치가 모두 NaN이 됩니다",
         "loss가 유한하지 않으면 바로 멈추세요. 학습률을 10분의 1로 줄이고 log(0), 0/0, 오버플로가 없는지 보세요",
     ),
     "rate-over-limit": (
@@ -94,19 +112,20 @@ LETTERS = {
     ),
     "squashed-twice": (
         "{place0}의 loss는 {outer} 안에 {inner}를 또 넣습니다.",
-        "두 번 눌린 값은 무엇도 확신할 수 없습니다. 기울기가 작고 loss가 어느 값 밑으로 내려가지 않습니다",
+        "어떤 클래스도 확률 1에 가까워질 수 없어서 기울기가 작고 loss가 어느 값 밑으로 내려가지 않습니다",
         "{mended}  # {inner} 없이, 점수 z 그대로",
     ),
     "layers-hidden": (
-        "{owner}.{attribute}는 보통 {kind}이고 그 안에 층이 {count}개 있습니다. {place0}의 loss는 이 층들에 기대지만 "
+        "{owner}.{attribute}는 보통 {kind}이고 그 안에 층이 {count}개 있습니다. {place0}의 loss는 이 층들에 "
+        "의존하지만 "
         "{owner}.parameters()는 모르고, 어느 옵티마이저도 갖고 있지 않습니다.",
         "이 층들은 처음의 난수 가중치로 남고, state_dict()에도 없으며 다른 장치로 옮겨지지도 않습니다",
         "self.{attribute} = nn.ModuleList([…])  # 또는 nn.ModuleDict",
     ),
     "parameter-made-anew": (
-        "살펴본 최근 backward {times}번마다 {place0}의 loss가 전에 없던 nn.Parameter에 기댔습니다. 매번 새로 "
+        "살펴본 최근 backward {times}번마다 {place0}의 loss가 전에 없던 nn.Parameter에 의존했습니다. 매번 새로 "
         "만들어지고 어느 옵티마이저도 갖고 있지 않습니다.",
-        "지나갈 때마다 난수이고, 배운 것이 남지 않습니다",
+        "forward마다 새 값으로 만들어져 배운 것이 남지 않습니다",
         "self.W = nn.Parameter(…)  # forward가 아니라 __init__에서",
     ),
     "trained-in-eval-mode": (
@@ -121,7 +140,7 @@ LETTERS = {
         "마지막 층 다음에는 활성화 함수를 두지 마세요. 또는 다른 값에서 시작하세요",
     ),
     "optimizer-made-anew": (
-        "같은 파라미터로 {class}를 {makes}번째 만들었습니다(step은 {place0}).",
+        "같은 파라미터로 만든 {class} 옵티마이저가 벌써 {makes}번째입니다(step은 {place0}).",
         "모멘텀과 기울기의 이동 평균이 매번 처음부터 시작됩니다",
         "optimizer = torch.optim.{class}(model.parameters(), …)  # 루프 앞에서 한 번",
     ),
