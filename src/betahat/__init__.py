@@ -40,6 +40,7 @@ _MAP: dict[str, str | None] = {
     "rolling": "windows",
     "table": "papers",
     "load": "modelfile",
+    "watch": "watching",
     "lecture": None,
 }
 
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from betahat.trace import Trace as Trace
     from betahat.training import train as train
     from betahat.validation import cross_validate as cross_validate
+    from betahat.watching import watch as watch
     from betahat.windows import rolling as rolling
 
 

@@ -1,7 +1,8 @@
-"""The command line: `betahat fit`, `predict`, `describe`, `table`, `lecture`.
+"""The command line: `betahat fit`, `predict`, `describe`, `table`, `lecture`, `watch`.
 
 Results go to standard output, progress and remarks to standard error. Exit status 0, 1 (an error with its reason), 2
-(usage). Heavy rooms are imported by the commands that need them, so that `betahat --help` answers at once.
+(usage), 3 (`watch` is certain of a mistake). Heavy rooms are imported by the commands that need them, so that
+`betahat --help` answers at once.
 """
 
 from __future__ import annotations
@@ -356,6 +357,42 @@ def lecture(lang: str | None, as_json: bool) -> None:
     else:
         click.echo(str(result))
     sys.exit(0 if result.agree == result.of else 1)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as for python -m.")
+@click.option(
+    "--lang", type=click.Choice(["en", "ko"]), default="en", help="Language of the letters.", show_default=True
+)
+@click.option("--json", "json_to", metavar="FILE", help="Write the findings to a file, as JSON.")
+@click.option("--sarif", "sarif_to", metavar="FILE", help="Write them for editors and continuous integration.")
+@click.argument("script")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def watch(
+    module: bool, lang: str, json_to: str | None, sarif_to: str | None, script: str, arguments: tuple[str, ...]
+) -> None:
+    """Run a SCRIPT with its ARGUMENTS, and say what is wrong with its training loops.
+
+    Exit status 3 where a mistake is certain; otherwise the script's own.
+    """
+    import json
+
+    from betahat.errors import BetahatError
+    from betahat.watching.script import run
+
+    try:
+        findings, status = run(script, arguments, module=module, language=lang)
+    except BetahatError as problem:
+        click.echo(f"betahat: {problem}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    for path, found in ((json_to, findings.to_dict), (sarif_to, findings.to_sarif)):
+        if path is not None:
+            Path(path).write_text(json.dumps(found(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    if not len(findings):
+        click.echo(f"betahat: {findings}", err=True)
+    sys.exit(3 if findings.findings.at("error") else status)
 
 
 def _render(model: Any, level: float, form: str) -> str:

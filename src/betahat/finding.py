@@ -38,6 +38,8 @@ class Finding:
         What to do, as a call where there is one.
     where : tuple of str
         The rows, terms or places in the code that it is about.
+    step : int, optional
+        In a loop: the update before which it was seen, counted from 1.
     """
 
     name: str
@@ -46,11 +48,12 @@ class Finding:
     why: str
     fix: str
     where: tuple[str, ...] = ()
+    step: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         told = {"name": self.name, "level": self.level, "evidence": self.evidence, "why": self.why, "fix": self.fix}
-        return {**told, "where": list(self.where)}
+        return {**told, "where": list(self.where), **({} if self.step is None else {"step": self.step})}
 
     def __str__(self) -> str:
         lines = [f"{self.level}: {self.name.replace('-', ' ')}"]

@@ -22,3 +22,4 @@ from betahat.errors.tabling import *  # noqa: F403
 from betahat.errors.testing import *  # noqa: F403
 from betahat.errors.training import *  # noqa: F403
 from betahat.errors.validating import *  # noqa: F403
+from betahat.errors.watching import *  # noqa: F403

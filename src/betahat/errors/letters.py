@@ -52,6 +52,10 @@ class FitError(BetahatError):
     """The numbers are in order, but this regression cannot be learned from them."""
 
 
+class LoopError(BetahatError):
+    """A training loop has a mistake."""
+
+
 class OptionError(BetahatError):
     """An argument has a value that is not known."""
 

@@ -1,0 +1,241 @@
+"""Watching: what is wrong with a loop that somebody else wrote, said while it runs.
+
+    with bh.watch() as findings:
+        my_training_loop()
+    print(findings)
+
+Nothing of the loop is changed, and no number in it. Three things are listened to while the block runs: where
+`backward()` begins and ends, and where any optimizer steps. What happens between is read off the gradients themselves
+(`ledger`), judged by rules (`rules`), and told as a letter, once for each kind.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import weakref
+from collections.abc import Iterator
+from threading import get_ident
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from betahat import errors
+from betahat.finding import LEVELS, Finding, Findings
+from betahat.watching import listening, rules, words
+from betahat.watching.curvature import Curvature
+from betahat.watching.ledger import Ledger
+from betahat.watching.places import here
+from betahat.watching.rules import Alarm
+
+LANGUAGES = ("en", "ko")
+_FIRST = 60  # backward passes that are followed one by one
+_SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
+
+
+class watch:  # noqa: N801  a context manager, used like a function
+    """Watch the training loops inside a `with` block, and say what is wrong with them.
+
+    Parameters
+    ----------
+    raise_on : {None, "error", "warning", "note"}
+        Raise a `LoopError` at the first finding of this level or a graver one: for tests.
+    language : {"en", "ko"}
+        Of the letters.
+    quiet : bool
+        Gather findings without printing them to standard error.
+
+    Raises
+    ------
+    OptionError
+        When an option is not known.
+    LoopError
+        As asked for by `raise_on`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import betahat as bh
+    >>> x = torch.linspace(-1, 1, 20)[:, None]
+    >>> y = 1 + 2 * x
+    >>> net = torch.nn.Linear(1, 1)
+    >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    >>> with bh.watch(quiet=True) as findings:
+    ...     for epoch in range(10):
+    ...         loss = ((net(x) - y) ** 2).mean()
+    ...         loss.backward()
+    ...         sgd.step()
+    >>> [(one.name, one.level, one.step) for one in findings]
+    [('gradient-not-cleared', 'error', 2)]
+    """
+
+    def __init__(self, raise_on: str | None = None, language: str = "en", quiet: bool = False) -> None:
+        if raise_on is not None and raise_on not in LEVELS:
+            raise errors.unknown_option("raise_on", raise_on, LEVELS)
+        if language not in LANGUAGES:
+            raise errors.unknown_option("language", language, LANGUAGES)
+        self._raise_on, self._language, self._quiet = raise_on, language, quiet
+        self._found: list[Finding] = []
+        self._said: set[str] = set()
+        self._ledger, self._curvature = Ledger(), Curvature()
+        self._broken: set[str] = set()
+        self._heard, self._asleep, self._wake = 0, False, 0
+        self._states: dict[int, tuple[Any, int]] = {}
+        self.thread = 0
+
+    # ── the block ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def __enter__(self) -> Self:
+        self.thread = get_ident()
+        listening.begin(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        listening.end(self)
+        ledger, self._ledger, self._curvature = self._ledger, Ledger(), Curvature()
+        self._looked = ledger.backwards, ledger.updates
+        if kind is None:
+            self._judge("never_stepped", rules.never_stepped, ledger)
+
+    # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def backward_begins(self, root: torch.Tensor) -> bool:
+        """A backward pass is about to begin; whether it is looked at."""
+        self._heard += 1
+        if self._asleep and self._heard < self._wake:
+            self._ledger.backwards += 1
+            return False
+        if self._asleep:
+            self._asleep, self._wake = False, self._heard + _LOOK
+            self._ledger.begin_anew()
+            self._curvature = Curvature()
+        elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
+            self._asleep, self._wake = True, self._heard + _SLEEP
+            self._ledger.backwards += 1
+            return False
+        self._ledger.backward_begins(root, here())
+        for rule in rules.AT_BACKWARD:
+            self._judge(rule.__name__, rule, self._ledger)
+        return True
+
+    def backward_ended(self) -> None:
+        """It is over."""
+        root = self._ledger.root
+        mixed = self._ledger.backward_ended(None if root is None else root.place)
+        if mixed:
+            self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
+
+    def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
+        """An optimizer is about to step."""
+        if self._asleep:
+            self._ledger.passed(optimizer)
+            return
+        ledger, place = self._ledger, here()
+        owned = ledger.step_begins(optimizer, closure, place)
+        if closure:
+            return
+        known, key = ledger.optimizers[id(optimizer)], id(optimizer)
+        healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
+        looked = ledger.root is not None and ledger.root.graph is not None
+        if healthy and not looked and known.steps > 1 and known.steps != rules.FLAT:
+            return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
+        for rule in rules.AT_STEP:
+            self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
+        if type(optimizer) is torch.optim.SGD:
+            self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
+            self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
+
+    def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
+        """It has stepped."""
+        if self._asleep:
+            return
+        ledger = self._ledger
+        known = ledger.optimizers.get(id(optimizer))
+        if known is not None and ledger.uncleared_closure:
+            self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
+        ledger.step_ended(optimizer)
+
+    def closure_called(self) -> None:
+        """The closure of a step is called."""
+        self._ledger.closure_called()
+
+    def stated(self, state: Any) -> None:
+        """A module has given its state away: when that was is known as long as the state lives."""
+        key = id(state)
+        self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
+
+    def loaded(self, module: torch.nn.Module, state: Any) -> None:
+        """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
+        _, then = self._states.get(id(state), (None, 0))
+        if then == self._ledger.updates:
+            return
+        own = {p.data_ptr() for p in module.state_dict(keep_vars=True).values() if p.numel()}
+        given = [v for v in state.values() if isinstance(v, torch.Tensor) and v.numel()]
+        shared = sum(v.data_ptr() in own for v in given)
+        self._judge("reference", rules.reference, self._ledger, shared)
+
+    def _judge(self, name: str, rule: Any, *asked: Any, optimizer: Any = None) -> None:
+        """Ask a rule; one that fails is asked no more, and the loop goes on."""
+        if name in self._broken:
+            return
+        try:
+            alarm: Alarm | None = rule(*asked)
+            if alarm is None or alarm.name in self._said:
+                return
+            finding = words.letter(alarm, self._language, optimizer, self._ledger.steps or None)
+        except Exception as problem:
+            self._broken.add(name)
+            finding = words.broken(name, problem, self._language)
+        self._said.add(finding.name)
+        self._found.append(finding)
+        if not self._quiet:
+            print(f"betahat: {finding}\n", file=sys.stderr)
+        if self._raise_on is not None and LEVELS.index(finding.level) <= LEVELS.index(self._raise_on):
+            raise errors.loop_is_wrong(finding.evidence, finding.why, finding.fix)
+
+    # ── what was found ───────────────────────────────────────────────────────────────────────────────────────────
+
+    _looked = (0, 0)
+
+    @property
+    def findings(self) -> Findings:
+        """All findings so far, as a value."""
+        backwards, updates = (
+            self._looked if not self._ledger.backwards else (self._ledger.backwards, self._ledger.updates)
+        )
+        return Findings(tuple(self._found), words.looked(backwards, updates, self._language))
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.findings
+
+    def __getitem__(self, name: str) -> Finding:
+        return self.findings[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON."""
+        return self.findings.to_dict()
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+
+    def to_sarif(self) -> dict[str, Any]:
+        """A SARIF 2.1.0 log, which editors and continuous integration show beside the line."""
+        from betahat.watching import sarif
+
+        return sarif.of(self.findings)
+
+    def __repr__(self) -> str:
+        return str(self.findings)
+
+    def _repr_html_(self) -> str:
+        return self.findings._repr_html_()

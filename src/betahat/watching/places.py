@@ -1,0 +1,86 @@
+"""Places: where in the user's own code something happened, and by what name it goes there.
+
+place = here()                      # the nearest frame that is neither torch's nor ours
+place.words                         # "train.py:14"
+name_of(optimizer, frame)           # "opt", if a variable of that frame holds it
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from dataclasses import dataclass
+from inspect import CO_OPTIMIZED
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+
+_OURS = str(Path(__file__).parent)
+_FOREIGN = (str(Path(torch.__file__).parent), _OURS, "<frozen ")
+_DEEP = 60  # frames that are looked at
+_INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+_own: dict[CodeType, int] = {}  # how much code is the user's: 2 quite, 1 that of a library, 0 torch's or ours
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+
+    @property
+    def words(self) -> str:
+        """As an editor and a traceback have it, without the folders."""
+        name = self.file if self.file.startswith("<") else Path(self.file).name
+        return f"{name}:{self.line}"
+
+
+def frame_here() -> FrameType | None:
+    """The nearest frame of the user's own code; of a library that trains for them, where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    library = None
+    for _ in range(_DEEP):
+        if frame is None:
+            break
+        code = frame.f_code
+        own = _own.get(code)
+        if own is None:
+            if len(_own) > 10_000:
+                _own.clear()
+            file = code.co_filename
+            own = _own[code] = 0 if file.startswith(_FOREIGN) else 1 if file.startswith(_INSTALLED) else 2
+        if own == 2:
+            return frame
+        if own == 1 and library is None:
+            library = frame
+        frame = frame.f_back
+    return library
+
+
+def here() -> Place | None:
+    """The nearest line of the user's own code."""
+    frame = frame_here()
+    return None if frame is None else Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def name_of(value: Any, frame: FrameType | None, otherwise: str) -> str:
+    """A variable that holds this very object: in the frame, in its module, or as an attribute of `self`."""
+    for name, held in variables(frame):
+        if held is value:
+            return name
+    return otherwise
+
+
+def variables(frame: FrameType | None) -> list[tuple[str, Any]]:
+    """The names that a line of code can use and what they hold: of its function, of `self`, of its module."""
+    if frame is None:
+        return []
+    found = list(frame.f_locals.items())
+    if sys.version_info < (3, 13) and frame.f_code.co_flags & CO_OPTIMIZED:
+        frame.f_locals.clear()  # a copy, which Python keeps with the frame: it would hold what the loop lets go
+    own = dict(found).get("self")
+    found += [(f"self.{name}", held) for name, held in list(getattr(own, "__dict__", {}).items())]
+    return [(name, held) for name, held in [*found, *list(frame.f_globals.items())] if not name.startswith("_")]
