@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from torch import Tensor, nn
 from betahat import errors
 from betahat.batch import Tally
 from betahat.feed import Feed
-from betahat.feed.loader import is_loader
 from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
 from betahat.modules import ModuleFit, flat, learned, names_of, restored
@@ -31,6 +29,7 @@ from betahat.roads import gather
 from betahat.trace import Log, Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, squares
+from betahat.training.asking import numbers, pair, truths
 from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
 from betahat.training.devices import moved, placed
@@ -175,8 +174,8 @@ def train(
     >>> [round(w, 4) for w in fit.coef.tolist()]
     [1.0, 2.0]
     """
-    _numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
-    _truths(zero_grad=zero_grad, fast=fast)
+    numbers(epochs, accumulate, patience, clip_norm, clip_value, every)
+    truths(zero_grad=zero_grad, fast=fast)
     kept_in(checkpoint, checkpoint_every, optimizer, fast)
     checked(progress)
     ready(module, loss, optimizer)
@@ -198,7 +197,7 @@ def train(
     waiting = like if place is None else torch.empty(0, dtype=like.dtype)  # where arrays wait for their turn
     whole, generator = indices(module, loss), ranks.generator_for(generator, shuffle)
     if validation is not None:
-        apart(X, y, _pair(validation))
+        apart(X, y, pair(validation))
     feed = Feed.of(
         X, y, waiting, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator,
         whole_numbers=whole, deal=ranks.deal,
@@ -238,12 +237,12 @@ def train(
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
     onlookers, data = [], {"": (X, feed)}
     if validation is not None:
-        aside = Feed.of(*_pair(validation), waiting, inputs=inputs, whole_numbers=whole, design=feed.design)
+        aside = Feed.of(*pair(validation), waiting, inputs=inputs, whole_numbers=whole, design=feed.design)
         aside = moved(aside, place)
         fitting(module, loss, aside)
         rehearsed(module, measured, feed, aside)
         onlookers.append(Validation(module, aside, measured, recorder, patience, bits, ranks))
-        data["validation's "] = (_pair(validation)[0], aside)
+        data["validation's "] = (pair(validation)[0], aside)
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
     ranks.same_order(generator)
@@ -324,37 +323,6 @@ def _line(
     update = Optimizer(type(optimizer).__name__, rate)
     how = How(Squared(), update, _told("", trace, ended, chosen, plan.precision), plan.epochs, None, "drop")
     return finished_at(W, trace, problem, gathered, tally, how, road)
-
-
-def _numbers(epochs: Any, accumulate: Any, patience: Any, clip_norm: Any, clip_value: Any, every: Any) -> None:
-    """Refuse options that are no numbers of their kind."""
-    for what, given in (("epochs", epochs), ("accumulate", accumulate), ("patience", patience)):
-        if (given is not None or what == "epochs") and (
-            not isinstance(given, Integral) or isinstance(given, bool) or given < 1
-        ):
-            raise errors.bad_number(what, given, "a whole number, one or more")
-    for what, given in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-        if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not given > 0):
-            raise errors.bad_number(what, given, "a positive number")
-    if every not in ("epoch", "batch"):
-        raise errors.unknown_option("every", every, ["epoch", "batch"])
-
-
-def _truths(**given: Any) -> None:
-    """Refuse options that are neither true nor false: the text "no" would count as true."""
-    for what, value in given.items():
-        if not isinstance(value, bool) and not (what == "fast" and value is None):
-            raise errors.unknown_option(what, value, ["True", "False"])
-
-
-def _pair(validation: Any) -> tuple[Any, Any]:
-    """The rows that are not trained on, as X and y."""
-    if not isinstance(validation, tuple | list) and not is_loader(validation):
-        raise errors.validation_no_pair(validation)
-    pair = tuple(validation) if isinstance(validation, tuple | list) else (validation, None)
-    if len(pair) != 2:
-        raise errors.wrong_shape("validation", (len(pair),), "(X, y)", "pass the two as a pair")
-    return pair
 
 
 def _rows(trace: Trace) -> int:
