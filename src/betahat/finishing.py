@@ -156,7 +156,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> LinearFit:
         solution.digits if isinstance(update, Exact) else min(solution.digits, shared_digits(answer.W, solution.coef))
     )
     trace = answer.trace
-    stuck = bool(stands_still(trace.before[-1], trace.after[-1]))
+    stuck = len(trace) > 0 and bool(stands_still(trace.before[-1], trace.after[-1]))
     over = isinstance(update, Descent) and answer.limit is not None and (update.lr or 0) > answer.limit
     if over:
         remarks.append(str(errors.rate_over_limit(update.lr, answer.limit or 0.0)))

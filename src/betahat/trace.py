@@ -106,7 +106,8 @@ class Log:
     def of_epochs(cls, rows: int, gradients: Array, before: Array, after: Array, rate: float) -> Log:
         """Of epochs that were computed all at once, one step each (t, p); nobody looked at the clock."""
         t, p = gradients.shape
-        norms, moves = np.linalg.norm(gradients, axis=1), np.linalg.norm(after - before, axis=1)
+        with np.errstate(over="ignore"):  # of a descent that diverges
+            norms, moves = np.linalg.norm(gradients, axis=1), np.linalg.norm(after - before, axis=1)
         ones, unknown = np.ones(t, dtype=np.int64), np.full(t, np.nan)
         return cls(
             np.arange(1, t + 1), ones, rows * ones, norms, moves, np.full(t, rate), unknown, np.empty((0, 2)), 1, p

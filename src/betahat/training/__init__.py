@@ -23,7 +23,7 @@ from betahat.batch import Tally
 from betahat.feed import Feed
 from betahat.finishing import How, finished_at, learnable
 from betahat.loss import Squared
-from betahat.modules import ModuleFit, flat, learned, names_of, restored
+from betahat.modules import ModuleFit, flat, learned, names_of
 from betahat.outcome import LinearFit
 from betahat.roads import gather
 from betahat.trace import Log, Trace
@@ -202,7 +202,8 @@ def train(
         X, y, waiting, inputs=inputs, batch_size=batch_size, shuffle=shuffle, generator=generator,
         whole_numbers=whole, deal=ranks.deal,
     )  # fmt: skip
-    feed = moved(same_data(feed, X, ranks), place)
+    dealt = same_data(feed, X, ranks)
+    feed = moved(dealt, place)
     fitting(module, loss, feed)
     chosen = ""
     if isinstance(optimizer, str) and tangents:
@@ -235,14 +236,14 @@ def train(
     if columns is None and layer is not None:
         columns = tuple(f"x{j}" for j in range(layer.in_features))
     recorder = Recorder(list(parameters.values()), names_of(module, columns))
-    onlookers, data = [], {"": (X, feed)}
+    onlookers, data = [], {"": (X, dealt)}
     if validation is not None:
-        aside = Feed.of(*pair(validation), waiting, inputs=inputs, whole_numbers=whole, design=feed.design)
-        aside = moved(aside, place)
+        beside = Feed.of(*pair(validation), waiting, inputs=inputs, whole_numbers=whole, design=feed.design)
+        aside = moved(beside, place)
         fitting(module, loss, aside)
         rehearsed(module, measured, feed, aside)
         onlookers.append(Validation(module, aside, measured, recorder, patience, bits, ranks))
-        data["validation's "] = (pair(validation)[0], aside)
+        data["validation's "] = (pair(validation)[0], beside)
     elif patience is not None:
         raise errors.option_not_for("patience=", "a training without validation", "pass validation=(X, y)")
     ranks.same_order(generator)
@@ -290,7 +291,7 @@ def _line(
 
     None, and nothing done, where least squares has no answer to compare with: rows too few, two constants.
     """
-    feed, optimizer, begun = plan.feed, plan.optimizer, flat(plan.module)
+    feed, optimizer = plan.feed, plan.optimizer
     assert feed.problem is not None
     problem, tally = feed.problem(layer.bias is not None), Tally()
     gathered = gather(problem, tally, keep=False)
@@ -312,8 +313,6 @@ def _line(
         trace = Trace(names, rows, path.losses, path.gradients, before, after, log)
         road = "every epoch was computed from the moments, which does not depend on the number of rows"
         ended = Ended(len(trace), "diverged" if path.diverged else "")
-        if path.diverged:
-            restored(plan.module, begun)
     else:
         ended = _walked(plan, recorder)
         trace, road = recorder.trace(), "the loop was run on the rows, as it would have been by hand"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from betahat import errors
@@ -12,12 +12,12 @@ from betahat.feed.loader import is_loader
 def numbers(epochs: Any, accumulate: Any, patience: Any, clip_norm: Any, clip_value: Any, every: Any) -> None:
     """Refuse options that are no numbers of their kind."""
     for what, given in (("epochs", epochs), ("accumulate", accumulate), ("patience", patience)):
-        if (given is not None or what == "epochs") and (
+        if (given is not None or what != "patience") and (
             not isinstance(given, Integral) or isinstance(given, bool) or given < 1
         ):
             raise errors.bad_number(what, given, "a whole number, one or more")
     for what, given in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-        if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not given > 0):
+        if given is not None and (not isinstance(given, Real) or isinstance(given, bool) or not float(given) > 0):
             raise errors.bad_number(what, given, "a positive number")
     if every not in ("epoch", "batch"):
         raise errors.unknown_option("every", every, ["epoch", "batch"])

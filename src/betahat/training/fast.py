@@ -79,12 +79,26 @@ def leap(plan: Plan, layer: nn.Linear, sums: Sums, reduction: str) -> Path:
     group, kind = optimizer.param_groups[0], type(optimizer)
     memory = _remembered(optimizer, parameters, KEYS[kind])
     path = walk(group, steeper, _flat(parameters), plan.epochs, move=MOVES[kind], memory=memory)
+    path, last = _as_far_as_good(path, times, torch.finfo(layer.weight.dtype).max)
     with torch.no_grad():
-        for p, values in zip(parameters, _split(path.weights[-1], parameters), strict=True):
+        for p, values in zip(parameters, _split(last, parameters), strict=True):
             p.copy_(values)
     _remember(optimizer, parameters, KEYS[kind], path.memory)
     optimizer.zero_grad()
     return Path(path.weights, path.gradients, path.losses * times, path.diverged, path.memory)
+
+
+def _as_far_as_good(path: Path, times: float, largest: float) -> tuple[Path, Array]:
+    """The steps whose loss is a number in the module's own dtype, and the weights to end with.
+
+    As in the loop on the rows: where a loss is none any more, those before it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        good = (abs(path.losses * times) <= largest) & (abs(path.weights[:-1]).max(1) <= largest)  # false for NaN
+    if good.all() and not path.diverged:
+        return path, path.weights[-1]
+    n = max(1, len(good) if good.all() else int(good.argmin()))
+    return Path(path.weights[: n + 1], path.gradients[:n], path.losses[:n], True, path.memory), path.weights[n - 1]
 
 
 def _flat(values: list[Any]) -> Array:

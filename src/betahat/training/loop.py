@@ -129,9 +129,9 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
             if not _epoch(plan, recorder, epoch, plan.begin.batches if epoch == plan.begin.epoch else 0):
                 recorder.restore()
                 return Ended(epoch, "diverged")
-            if plan.scheduler is not None and plan.every == "epoch":
-                _scheduled(plan.scheduler, recorder)
             reasons = [reason for looker in plan.onlookers if (reason := looker.epoch_ended(epoch))]
+            if plan.scheduler is not None and plan.every == "epoch":  # one that waits for a plateau is told a new loss
+                _scheduled(plan.scheduler, recorder.validated_last if recorder.validation else recorder.last_loss())
             if reasons:
                 return Ended(epoch, reasons[0])
     except KeyboardInterrupt:
@@ -203,7 +203,7 @@ def _update(plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: in
     if plan.zero_grad and not closing:
         optimizer.zero_grad()
     if plan.scheduler is not None and plan.every == "batch":
-        plan.scheduler.step()
+        _scheduled(plan.scheduler, value.detach())
     for looker in plan.onlookers:
         looker.stepped(epoch, place, rows)
 
@@ -217,10 +217,10 @@ def _clip(plan: Plan) -> None:
         torch.nn.utils.clip_grad_value_(parameters, plan.clip_value)
 
 
-def _scheduled(scheduler: Any, recorder: Recorder) -> None:
+def _scheduled(scheduler: Any, loss: Any) -> None:
     """Step a scheduler; the one that waits for a plateau is told the loss."""
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(recorder.validated_last if recorder.validation else recorder.last_loss())
+        scheduler.step(float(loss))
     else:
         scheduler.step()
 

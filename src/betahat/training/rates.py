@@ -24,6 +24,7 @@ from betahat.modules import evaluating, learned
 from betahat.roads import gather
 from betahat.training import checking
 from betahat.training.affine import affine_layer, squares
+from betahat.training.marquardt import NAMES as TANGENTS
 
 NAMES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -45,7 +46,7 @@ def made(
     Where a checkpoint is `kept` already, the rate that was computed at the beginning stands in it: none is computed.
     """
     if name.casefold() not in NAMES:
-        raise errors.unknown_option("optimizer", name, sorted(NAMES))
+        raise errors.unknown_option("optimizer", name, [*sorted(NAMES), *TANGENTS])
     maker, parameters = NAMES[name.casefold()], list(learned(module).values())
     if lr is None or lr == "auto":
         if name.casefold() != "sgd":

@@ -169,7 +169,8 @@ class Recorder:
         path = np.concatenate([self.first.double().numpy(), weights])  # (t + 1, w)
         before, after = path[:-1] if self.stride == 1 else befores, path[1:]
         if self.apart == 1:
-            norms, moves = np.linalg.norm(gradients, axis=1), np.linalg.norm(after - before, axis=1)
+            with np.errstate(over="ignore"):  # of a descent that diverges
+                norms, moves = np.linalg.norm(gradients, axis=1), np.linalg.norm(after - before, axis=1)
         else:
             norms, moves = gradients[:, 0], after[:, 0]
             gradients, before, after = gradients[:, 1:], before[:, 1:], after[:, 1:]

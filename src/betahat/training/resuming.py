@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from betahat import __version__, errors
 from betahat.keeping import BROKEN, FORMAT, packed, unpacked, write_whole
+from betahat.keeping import place as where
 from betahat.modules import learned
 from betahat.training import likeness, marquardt, states
 from betahat.training.loop import Ended, Place, Plan
@@ -42,10 +44,10 @@ def kept_in(checkpoint: Any, seconds: Any, optimizer: Any, fast: bool | None) ->
         return
     if not isinstance(checkpoint, str | Path):
         raise errors.unknown_option("checkpoint", checkpoint, ["'run.checkpoint'"])
-    folder = Path(checkpoint).resolve().parent
+    folder = where(checkpoint).resolve().parent
     if not folder.is_dir():
         raise errors.cannot_write(str(checkpoint), f"there is no folder {str(folder)!r}")
-    if seconds is not None and (not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0):
+    if seconds is not None and (not isinstance(seconds, Real) or isinstance(seconds, bool) or not float(seconds) >= 0):
         raise errors.bad_number("checkpoint_every", seconds, "a number of seconds; 0 is after every step")
     if isinstance(optimizer, str) and optimizer.casefold() in marquardt.NAMES:
         raise errors.option_not_for("checkpoint=", optimizer, "leave it out: it arrives after a few steps")
@@ -55,7 +57,7 @@ def kept_in(checkpoint: Any, seconds: Any, optimizer: Any, fast: bool | None) ->
 
 def is_there(checkpoint: str | Path | None) -> bool:
     """Whether there is something to go on from; an empty file, as `tempfile` makes them, holds nothing."""
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else where(checkpoint)
     return path is not None and path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 
@@ -211,7 +213,7 @@ def resumed(
     """
     if checkpoint is None:
         return plan, chosen
-    path, chance = str(checkpoint), Randomness.of(generator, *(given for given, _ in data.values()))
+    path, chance = str(where(checkpoint)), Randomness.of(generator, *(given for given, _ in data.values()))
     asked = likeness.asked(plan, data, options), likeness.moving(states.taken(plan), computed=computed)
     keeper = Checkpoint(path, seconds, plan, recorder, chance, asked, chosen)
     plan = replace(plan, feed=replace(plan.feed, batches=keeper.passed), onlookers=[*plan.onlookers, keeper])
@@ -221,7 +223,7 @@ def resumed(
     meta, tensors = _read(path)
     try:
         state = states.raised(meta["state"], tensors, next(iter(learned(plan.module).values())).device)
-        _alike(path, meta, state, asked, computed)
+        _alike(path, meta, state, asked, computed, chance)
         epoch, batches = meta["place"]
         reached = epoch if batches else epoch - 1
         if reached > plan.epochs:
@@ -244,7 +246,7 @@ def resumed(
 
 def _alike(
     path: str, meta: dict[str, Any], state: dict[str, Any], asked: tuple[likeness.Features, likeness.Features],
-    computed: bool,
+    computed: bool, chance: Randomness,
 ) -> None:  # fmt: skip
     """Refuse a checkpoint of another training.
 
@@ -253,6 +255,9 @@ def _alike(
     """
     (before, begun), (features, now) = meta["asked"], asked
     likeness.unchanged(path, before, features)
+    kept, drawing = len(state["behind"]["generators"]), len(chance.generators)
+    if kept != drawing:
+        raise errors.other_training(path, "generators that rows are drawn by", kept, drawing)
     try:
         likeness.unchanged(path, likeness.moving(state, computed=computed), now, known=True)
     except errors.OptionError:

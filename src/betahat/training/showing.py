@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from numbers import Real
 from typing import Any
 
 from betahat import errors
@@ -34,7 +35,7 @@ def checked(progress: Any) -> None:
     """Refuse a value of progress= that is none of its kind."""
     if isinstance(progress, bool):
         return
-    if not isinstance(progress, int | float) or not 0 < progress < math.inf:
+    if not isinstance(progress, Real) or not 0 < float(progress) < math.inf:
         raise errors.bad_number("progress", progress, "True, False, or the seconds between two lines in a log")
 
 

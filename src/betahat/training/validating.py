@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -83,9 +84,12 @@ class Validation:
         self.recorder.validated(epoch, mean)
         if self.patience is None:
             return ""
-        if mean < self.best:
+        if not self._weights or mean < self.best or (math.isnan(self.best) and not math.isnan(mean)):
             self.best, self.best_epoch = mean, epoch
-            self._weights = {name: v.detach().clone() for name, v in self.module.state_dict().items()}
+            self._weights = {
+                name: v.detach().clone() if isinstance(v, Tensor) else deepcopy(v)
+                for name, v in self.module.state_dict().items()
+            }
             return ""
         if epoch - self.best_epoch < self.patience:
             return ""
