@@ -146,3 +146,15 @@ def test_paths_and_numbers_of_all_kinds(tmp_path, monkeypatch):
         bh.train(curve(), ROWS, Y, loss=nn.MSELoss(), epochs=1, accumulate=None)
     with pytest.raises(bh.errors.OptionError, match="levenberg-marquardt"):
         bh.train(curve(), ROWS, Y, loss=nn.MSELoss(), epochs=1, optimizer="rmsprop")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_validation_loss_is_that_of_all_rows_whatever_the_batches(reduction):
+    loss, net = nn.MSELoss(reduction=reduction), curve()
+    rows = torch.utils.data.TensorDataset(ROWS[80:], Y[80:, None])
+    fit = bh.train(
+        net, ROWS[:80], Y[:80], loss=loss, optimizer="adam", lr=0.01, epochs=2,
+        validation=torch.utils.data.DataLoader(rows, batch_size=24),
+    )  # fmt: skip
+    expected = float(loss(net(ROWS[80:]), Y[80:, None]).detach())
+    assert fit.trace.log.validation[-1, 1] == pytest.approx(expected, rel=1e-6)

@@ -69,6 +69,7 @@ class Validation:
     def epoch_ended(self, epoch: int) -> str:
         """Compute the loss; the reason to stop, if there is one."""
         total = rows = 0.0
+        summed = getattr(getattr(self.loss, "loss", self.loss), "reduction", "mean") == "sum"
         with evaluating(self.module), torch.no_grad():
             for X, y in self.feed.batches():
                 yhat = None
@@ -78,9 +79,9 @@ class Validation:
                         value = self.loss(yhat, y)
                 except SPOKEN as problem:
                     retold(problem, self.module, X, y, yhat)
-                total += float(value) * rows_of(y)
+                total += float(value) * (1 if summed else rows_of(y))
                 rows += rows_of(y)
-        mean = self.ranks.agree(total / max(1.0, rows))[0]
+        mean = self.ranks.agree(total if summed else total / max(1.0, rows))[0]
         self.recorder.validated(epoch, mean)
         if self.patience is None:
             return ""
