@@ -103,7 +103,8 @@ class _Tried(Tensor):
     Asked for a name, torch prints a warning that Python never sees, and raises only then.
     """
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # what is computed from it is a plain tensor
+    # What is computed from it is a plain tensor.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, str):
