@@ -17,6 +17,7 @@ from torch import nn
 
 import betahat as bh
 from betahat import progress
+from betahat.outcome import LinearFit
 from betahat.training import recorder, showing
 from betahat.training.recorder import Recorder
 from betahat.training.showing import Showing
@@ -170,6 +171,31 @@ def test_the_fast_road_leaves_the_same_columns():
     both = [name for name in fast if name != "seconds"]
     np.testing.assert_allclose(fast[both], slow[both], rtol=1e-4, atol=1e-5)  # the plain loop runs in float32
     assert fast["seconds"].isna().all()  # all epochs are computed at once
+
+
+@pytest.mark.parametrize("road", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("given", ["arrays", "formula"])
+def test_the_weights_of_a_linear_module_stand_as_in_its_fit(road, bias, given, tmp_path):
+    draw = torch.Generator().manual_seed(43052)
+    X, y = torch.randn(50, 2, generator=draw), torch.randn(50, generator=draw)
+    net = nn.Sequential(nn.Linear(2, 1, bias=bias))
+    start = [net[0].bias] * bias + [net[0].weight]
+    start = torch.cat([p.detach().clone().double().reshape(-1) for p in start])
+    table = {"y": y.numpy().ravel(), "age": X[:, 0].numpy(), "size": X[:, 1].numpy()}
+    data = (X, y) if given == "arrays" else ("y ~ age + size" if bias else "y ~ 0 + age + size", table)
+    for epochs in (5, 9) if not road else (9,):  # the loop goes on from a file, whose record has the module's order
+        path = {} if road else {"checkpoint": tmp_path / "run"}
+        sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+        fit = bh.train(net, *data, loss=nn.MSELoss(), optimizer=sgd, epochs=epochs, fast=road, **path)
+    trace = fit.trace
+    assert isinstance(fit, LinearFit)
+    assert trace.terms == tuple(fit.params.index)
+    assert len(trace) == 9
+    assert torch.equal(torch.from_numpy(trace.before[0]), start)
+    # the loop's weights are the module's own; the fast road's are rounded when the module gets them, 2⁻²⁴ of each
+    np.testing.assert_allclose(trace.after[-1], fit.coef, rtol=1e-7 if road else 0)
+    np.testing.assert_allclose(trace.before - 0.01 * trace.gradients, trace.after, rtol=1e-5)  # float32
 
 
 # ── exports ──────────────────────────────────────────────────────────────────────────────────────────────────────

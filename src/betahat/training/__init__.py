@@ -28,7 +28,7 @@ from betahat.outcome import LinearFit
 from betahat.roads import gather
 from betahat.trace import Log, Trace
 from betahat.training import marquardt
-from betahat.training.affine import affine_layer, squares
+from betahat.training.affine import affine_layer, ordered, squares
 from betahat.training.asking import numbers, pair, truths
 from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
@@ -300,13 +300,12 @@ def _line(
         if fast:
             raise
         return None
-    against = slow(plan)
+    names, against = tuple(problem.design.names), slow(plan)
     if fast and against:
         raise errors.not_fast(against)
     much = (feed.rows or 0) * layer.in_features * plan.epochs >= WORTH
     if fast or (fast is None and much and not against):
         path = leap(plan, layer, gathered.sums, reduction)
-        names = tuple(problem.design.names)
         rows, before, after = gathered.sums.rows, path.weights[:-1], path.weights[1:]
         log = Log.of_epochs(rows, path.gradients, before, after, optimizer.param_groups[0]["lr"])
         trace = Trace(names, rows, path.losses, path.gradients, before, after, log)
@@ -316,7 +315,8 @@ def _line(
             restored(plan.module, begun)
     else:
         ended = _walked(plan, recorder)
-        trace, road = recorder.trace(), "the loop was run on the rows, as it would have been by hand"
+        trace = ordered(recorder.trace(), plan.module, names)
+        road = "the loop was run on the rows, as it would have been by hand"
     bias = [] if layer.bias is None else [layer.bias.detach().cpu().double()]
     W = torch.cat([*bias, layer.weight.detach().cpu().double()[0]])
     rate = optimizer.param_groups[0].get("lr")
