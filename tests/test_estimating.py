@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import namedtuple
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -549,6 +551,56 @@ def test_a_loss_that_takes_the_output_apart_itself_gets_y_as_it_is(line, loss):
     X, y, net = line
     found = bh.infer(net, X, y, loss=loss, kind="fisher")
     np.testing.assert_allclose(found.bse.to_numpy()[[2, 0, 1]], bh.fit(X, y).bse, rtol=1e-8)
+
+
+Pair = namedtuple("Pair", ["mean", "twice"])
+OUTPUTS = {
+    "dict": (lambda o: {"mean": o, "scale": o.new_ones(()), "kind": "normal"}, lambda o: o["mean"]),
+    "tuple": (lambda o: (None, [2 * o], o), lambda o: o[2]),
+    "named tuple": (lambda o: Pair(o, 2 * o), lambda o: o.mean),
+}
+
+
+class Several(nn.Module):
+    """A layer whose output stands among others."""
+
+    def __init__(self, net: nn.Module, form: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.net, self.form = net, form
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.form(self.net(x)[:, 0])
+
+
+@pytest.mark.parametrize("kind", ["sandwich", "fisher", "hessian"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_an_output_of_several_parts_is_worth_what_the_loss_takes_of_it(line, output, kind):
+    X, y, net = line
+    form, mean = OUTPUTS[output]
+    found = bh.infer(Several(net, form), X, y, loss=lambda o, y: F.mse_loss(mean(o), y), kind=kind)
+    expected = bh.infer(net, X, y, loss=nn.MSELoss(), kind=kind)
+    np.testing.assert_allclose(found.vcov(), expected.vcov(), rtol=1e-10)  # the same sums, taken of other graphs
+    assert found.df_resid == expected.df_resid
+
+
+def test_a_likelihood_that_is_square_at_one_scale_only_is_not_taken_for_squares(line):
+    """At a log standard deviation of zero the normal one is; the information is 1 / σ² all the same."""
+    X, y, net = line
+    both = Several(net, lambda o: {"mean": o, "log_sd": torch.zeros_like(o)})
+
+    def loss(o, y):
+        return (o["log_sd"] + 0.5 * ((y - o["mean"]) / o["log_sd"].exp()) ** 2).mean()
+
+    found = bh.infer(both, X, y, loss=loss, kind="hessian").vcov()
+    M = torch.cat([X, torch.ones(len(X), 1, dtype=X.dtype)], dim=1)
+    np.testing.assert_allclose(found, torch.linalg.inv(M.T @ M), rtol=1e-9)
+
+
+def test_an_output_without_numbers_is_refused_in_words(line):
+    X, y, net = line
+    spread = Several(net, lambda o: torch.distributions.Normal(o, 1.0))
+    with pytest.raises(errors.BatchError, match="output is a Normal, in which there is no tensor"):
+        bh.infer(spread, X, y, loss=lambda o, y: -o.log_prob(y).mean())
 
 
 def test_class_indices_and_embeddings_in_arrays_stay_whole():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import random
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -318,3 +320,47 @@ def test_a_loss_with_a_parameter_of_its_own_is_trained_with_it():
         optimizer=torch.optim.SGD([*net.parameters(), *loss.parameters()], lr=0.1),
     )  # fmt: skip
     assert loss.log.item() != 0
+
+
+def noisy(found, y):
+    """A loss that draws from torch, NumPy and Python."""
+    shift = torch.randn(y.shape) + np.random.normal() + random.gauss(0, 1)
+    return (found.squeeze(-1) - y + 0.1 * shift).square().mean()
+
+
+def named(found, y):
+    return (found["mean"] - y).square().mean()
+
+
+@pytest.mark.parametrize("loss", [noisy, named], ids=lambda loss: loss.__name__)
+def test_a_loss_is_looked_at_without_a_trace_of_it(loss, capfd):
+    """Nothing is drawn that the loop by hand would not draw, and nothing is printed by torch itself."""
+
+    def seeded() -> None:
+        torch.manual_seed(2)
+        np.random.seed(2)
+        random.seed(2)
+
+    class Mean(nn.Linear):
+        def forward(self, x):
+            return {"mean": super().forward(x).squeeze(-1)}
+
+    X, y, states = numbers(N, 3), numbers(N, seed=1), []
+    script = Script(
+        lambda: (Mean if loss is named else nn.Linear)(3, 1), loss, lambda p: torch.optim.SGD(p, lr=0.1), X, y
+    )
+    ours, theirs = made(script)
+    python, legacy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        for step in (
+            lambda: by_hand(theirs, loss, script.optimizer(theirs.parameters()), lambda: [(X, y)]),
+            lambda: bh.train(ours, X, y, loss=loss, optimizer=script.optimizer(ours.parameters()), epochs=3),
+        ):
+            seeded()
+            step()
+            states.append([torch.rand(()).item(), np.random.rand(), random.random()])
+    random.setstate(python)
+    np.random.set_state(legacy)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert states[0] == states[1]
+    assert capfd.readouterr().err == ""

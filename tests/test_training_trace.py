@@ -14,10 +14,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 import betahat as bh
 from betahat import progress
+from betahat.outcome import LinearFit
+from betahat.trace import Log, Trace
 from betahat.training import recorder, showing
+from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder
 from betahat.training.showing import Showing
 from test_training import lecture, network
@@ -170,6 +174,73 @@ def test_the_fast_road_leaves_the_same_columns():
     both = [name for name in fast if name != "seconds"]
     np.testing.assert_allclose(fast[both], slow[both], rtol=1e-4, atol=1e-5)  # the plain loop runs in float32
     assert fast["seconds"].isna().all()  # all epochs are computed at once
+
+
+@pytest.mark.parametrize("road", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("given", ["arrays", "formula"])
+def test_the_weights_of_a_linear_module_stand_as_in_its_fit(road, bias, given, tmp_path):
+    draw = torch.Generator().manual_seed(43052)
+    X, y = torch.randn(50, 2, generator=draw), torch.randn(50, generator=draw)
+    net = nn.Sequential(nn.Linear(2, 1, bias=bias))
+    start = [net[0].bias] * bias + [net[0].weight]
+    start = torch.cat([p.detach().clone().double().reshape(-1) for p in start])
+    table = {"y": y.numpy().ravel(), "age": X[:, 0].numpy(), "size": X[:, 1].numpy()}
+    data = (X, y) if given == "arrays" else ("y ~ age + size" if bias else "y ~ 0 + age + size", table)
+    for epochs in (5, 9) if not road else (9,):  # the loop goes on from a file, whose record has the module's order
+        path = {} if road else {"checkpoint": tmp_path / "run"}
+        sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+        fit = bh.train(net, *data, loss=nn.MSELoss(), optimizer=sgd, epochs=epochs, fast=road, **path)
+    trace = fit.trace
+    assert isinstance(fit, LinearFit)
+    assert trace.terms == tuple(fit.params.index)
+    assert len(trace) == 9
+    assert torch.equal(torch.from_numpy(trace.before[0]), start)
+    # the loop's weights are the module's own; the fast road's are rounded when the module gets them, 2⁻²⁴ of each
+    np.testing.assert_allclose(trace.after[-1], fit.coef, rtol=1e-7 if road else 0)
+    np.testing.assert_allclose(trace.before - 0.01 * trace.gradients, trace.after, rtol=1e-5)  # float32
+
+
+class Endless(IterableDataset):
+    """Rows without a number of them."""
+
+    def __iter__(self):
+        return iter(zip(*lecture(), strict=True))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_what_is_told_of_a_long_training_counts_the_steps_that_were_let_go(monkeypatch, tmp_path, resumed):
+    def told(epochs=90, **path):
+        net = network(torch.float32)
+        sgd = torch.optim.SGD(net.parameters(), lr=0.02)
+        data = DataLoader(Endless(), batch_size=30)
+        return bh.train(net, data, loss=nn.MSELoss(), optimizer=sgd, epochs=epochs, **path)
+
+    whole = told()
+    monkeypatch.setattr(recorder, "_STEPS", 64)
+    if resumed:
+        told(epochs=50, checkpoint=tmp_path / "run")
+    thin = told(checkpoint=tmp_path / "run") if resumed else told()
+    rows = len(lecture()[1])
+    steps = 90 * math.ceil(rows / 30)
+    assert len(whole.trace) == steps
+    assert len(thin.trace) <= 64
+    for fit in (whole, thin):
+        assert f"{steps} steps in 90 epochs" in fit.why
+        assert fit.nobs == rows
+    assert "over the last 9 epochs" in whole.why
+    epochs = np.unique(thin.trace.log.epochs)
+    first = epochs[-max(3, len(epochs) // 10)]
+    assert f"over the last {90 - first + 1} epochs" in thin.why
+
+
+@pytest.mark.parametrize(("stride", "said"), [(1, "2 steps skipped"), (2, "2 steps of the 3 in the record skipped")])
+def test_steps_that_float16_skipped_are_counted_among_those_kept(stride, said):
+    norms, none = np.array([np.inf, 1.0, np.nan]), np.empty((3, 0))
+    ones = np.ones(3, dtype=np.int64)
+    log = Log(ones, ones, ones, norms, norms, norms, norms, np.empty((0, 2)), stride, 0)
+    trace = Trace((), 1, np.ones(3), none, none, none, log)
+    assert said in Precision(torch.float16, "cpu", object()).words(trace)
 
 
 # ── exports ──────────────────────────────────────────────────────────────────────────────────────────────────────

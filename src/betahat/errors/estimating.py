@@ -16,6 +16,16 @@ def no_row_derivatives(module: str, detail: str) -> FitError:
     )
 
 
+def output_without_numbers(kind: str) -> BatchError:
+    """Refuse a module whose output holds no tensor that can be derived."""
+    return BatchError(
+        f"The module's output is a {kind}, in which there is no tensor of floating-point numbers.",
+        "standard errors rest on the derivative of the output, which is taken of a tensor, or of a dict, tuple or list "
+        "of tensors",
+        "return those from forward, and let the loss pick its parts",
+    )
+
+
 def no_curvature(slope: float) -> FitError:
     """Refuse a loss that has no curvature in the parameters."""
     if slope == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,18 +136,53 @@ def gathered(f: Functional, feed: Feed, loss: Loss, *, hessian: bool, groups: Gr
     return Pieces(rows, numbers, value, gradient, outer, triangle, A, multiple)
 
 
-def _one(loss: Loss, yhat: Tensor, y: Tensor) -> Tensor:
-    """The loss of one row, whose output is (1, …)."""
+def _one(loss: Loss, yhat: Any, y: Tensor) -> Tensor:
+    """The loss of one row, whose output is (1, …), or a dict or tuple of such."""
     found: Tensor = loss(yhat, y[None])
+    return found
+
+
+def _parts(found: Any) -> list[Tensor]:
+    """The floating-point tensors of an output, one after the other: its own, or a dict's, tuple's or list's."""
+    if isinstance(found, Tensor):
+        return [found] if found.is_floating_point() else []
+    items = found.values() if isinstance(found, Mapping) else found if isinstance(found, tuple | list) else ()
+    return [part for item in items for part in _parts(item)]
+
+
+def _numbers(found: Any) -> Tensor:
+    """All numbers (k,) of an output."""
+    parts = _parts(found)
+    if not parts:
+        raise errors.output_without_numbers(type(found).__name__)
+    return torch.cat([part.reshape(-1) for part in parts])
+
+
+def _shaped(found: Any, parts: Iterator[Tensor]) -> Any:
+    """An output like this one, with these in the place of its floating-point tensors."""
+    if isinstance(found, Tensor):
+        return next(parts) if found.is_floating_point() else found
+    if isinstance(found, Mapping):
+        return type(found)((name, _shaped(item, parts)) for name, item in found.items())  # type: ignore[call-arg]
+    if isinstance(found, tuple | list):
+        items = [_shaped(item, parts) for item in found]
+        return type(found)(*items) if hasattr(found, "_fields") else type(found)(items)  # a named tuple, or plain
     return found
 
 
 def _bent(f: Functional, loss: Loss, theta: Tensor, x: Any, y: Tensor) -> Tensor:
     """√|C| J of one row (k, p), with k the numbers of its output."""
     yhat = f(theta, x)
-    k = yhat.numel()
-    J: Tensor = jacrev(f)(theta, x).reshape(k, -1)
-    C: Tensor = jacrev(jacrev(lambda o: _one(loss, o, y)))(yhat).reshape(k, k)
+    parts = _parts(yhat)
+
+    def of_numbers(o: Tensor) -> Tensor:
+        each = zip(parts, torch.split(o, [part.numel() for part in parts]), strict=True)
+        return _one(loss, _shaped(yhat, (new.reshape(part.shape).to(part.dtype) for part, new in each)), y)
+
+    o = _numbers(yhat)  # (k,)
+    k = len(o)
+    J: Tensor = jacrev(lambda theta: _numbers(f(theta, x)))(theta)  # (k, p)
+    C: Tensor = jacrev(jacrev(of_numbers))(o)  # (k, k)
     if k == 1:
         return C.abs().sqrt() * J
     values, vectors = torch.linalg.eigh(C)
@@ -161,8 +196,11 @@ def checked(f: Functional, X: Any, y: Tensor, loss: Loss, terms: tuple[str, ...]
     """Refuse a loss that is no sum over rows; of what multiple of a squared residual it is, or None."""
     n = min(len(y), _LOOKED)
     X, y = X[:n], y[:n]
-    yhat = f.whole(f.theta, X).detach()
-    each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
+    with torch.no_grad():
+        yhat = f.whole(f.theta, X)
+        single = isinstance(yhat, Tensor)  # else what belongs to a row is known to the module only
+        rows = [yhat[i : i + 1] if single else f(f.theta, X[i]) for i in range(n)]
+    each = torch.stack([_one(loss, row, y[i]) for i, row in enumerate(rows)]).double()
     whole = loss(yhat, y).double()
     if each.ndim != 1 or whole.ndim:
         raise errors.loss_not_one_number(tuple(whole.shape))
@@ -170,13 +208,29 @@ def checked(f: Functional, X: Any, y: Tensor, loss: Loss, terms: tuple[str, ...]
         not_a_number(float(whole), f.module, X, y, terms)
     if not any(torch.isclose(whole, told, rtol=1e-6) for told in (each.mean(), each.sum())):
         raise errors.loss_no_sum(float(whole), float(each.mean()), n)
-    if not y.is_floating_point() or yhat.numel() != y.numel():
-        return None
-    # Residuals of many sizes and both signs: a loss may be square near zero only (Huber's), whatever these rows have.
-    far = torch.logspace(-2, 3, n, dtype=yhat.dtype, device=yhat.device)  # (n,)
+    return _multiple(loss, rows, y) if y.is_floating_point() else None
+
+
+def _multiple(loss: Loss, rows: list[Any], y: Tensor) -> float | None:
+    """Of what multiple of a squared residual the loss of these outputs is, of which nothing else may enter it; or None.
+
+    Residuals of many sizes and both signs: a loss may be square near zero only (Huber's), whatever these rows have.
+    """
+    n, parts = len(rows), [_parts(row) for row in rows]
+    far = torch.logspace(-2, 3, n, dtype=torch.float64, device=y.device)  # (n,)
     far[::2] *= -1
-    yhat = y.reshape(yhat.shape) + far.reshape(n, *[1] * (yhat.ndim - 1))
-    each = torch.stack([_one(loss, yhat[i : i + 1], y[i]) for i in range(n)]).double()
-    gaps = (yhat - y.reshape(yhat.shape)).square().reshape(n, -1).sum(1)  # (n,)
-    multiple = float(each.sum() / gaps.sum())
-    return multiple if torch.allclose(each, multiple * gaps, rtol=1e-9, atol=0.0) else None
+    for place in (k for k, part in enumerate(parts[0]) if part.numel() == y[0].numel()):
+        moved = [y[i].reshape(parts[i][place].shape) + far[i] for i in range(n)]
+        gaps = torch.stack([(moved[i].reshape(y[i].shape) - y[i]).square().sum() for i in range(n)])  # (n,)
+        found: list[float | None] = []
+        for shift in (0.0, 1.0) if len(parts[0]) > 1 else (0.0,):
+            others = [[moved[i] if k == place else part + shift for k, part in enumerate(parts[i])] for i in range(n)]
+            try:
+                each = torch.stack([_one(loss, _shaped(rows[i], iter(others[i])), y[i]) for i in range(n)]).double()
+            except (RuntimeError, ValueError):  # of numbers that it was not made for
+                return None
+            multiple = float(each.sum() / gaps.sum())
+            found.append(multiple if torch.allclose(each, multiple * gaps, rtol=1e-9, atol=0.0) else None)
+        if None not in found:
+            return found[0]
+    return None

@@ -28,7 +28,7 @@ from betahat.outcome import LinearFit
 from betahat.roads import gather
 from betahat.trace import Log, Trace
 from betahat.training import marquardt
-from betahat.training.affine import affine_layer, squares
+from betahat.training.affine import affine_layer, ordered, squares
 from betahat.training.asking import numbers, pair, truths
 from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
@@ -266,10 +266,11 @@ def train(
         raise errors.not_fast("the module is not linear" if layer is None else "the loss is not squared")
     ended = _walked(plan, recorder)
     name, trace, told = type(optimizer).__name__, recorder.trace(), getattr(loss, "__name__", type(loss).__name__)
-    rows = feed.rows or feed.tally.used or _rows(trace)
+    rows = feed.rows or feed.tally.used or recorder.epoch_rows or trace.rows
+    why = _told(name, trace, recorder.steps_of(trace), ended, chosen, bits, feed.tally.missing)
     return ModuleFit(
-        module, recorder.terms, flat(module), rows, told, recorder.last_loss(), name,
-        _told(name, trace, ended, chosen, bits, feed.tally.missing), trace, feed.label, "torch", feed.response,
+        module, recorder.terms, flat(module), rows, told, recorder.last_loss(), name, why, trace, feed.label, "torch",
+        feed.response,
     )  # fmt: skip
 
 
@@ -301,39 +302,33 @@ def _line(
         if fast:
             raise
         return None
-    against = slow(plan)
+    names, against = tuple(problem.design.names), slow(plan)
     if fast and against:
         raise errors.not_fast(against)
     much = (feed.rows or 0) * layer.in_features * plan.epochs >= WORTH
     if fast or (fast is None and much and not against):
         path = leap(plan, layer, gathered.sums, reduction)
-        names = tuple(problem.design.names)
         rows, before, after = gathered.sums.rows, path.weights[:-1], path.weights[1:]
         log = Log.of_epochs(rows, path.gradients, before, after, optimizer.param_groups[0]["lr"])
         trace = Trace(names, rows, path.losses, path.gradients, before, after, log)
         road = "every epoch was computed from the moments, which does not depend on the number of rows"
-        ended = Ended(len(trace), "diverged" if path.diverged else "")
+        steps, ended = len(trace), Ended(len(trace), "diverged" if path.diverged else "")
     else:
         ended = _walked(plan, recorder)
-        trace, road = recorder.trace(), "the loop was run on the rows, as it would have been by hand"
+        trace = ordered(recorder.trace(), plan.module, names)
+        steps = recorder.steps_of(trace)
+        road = "the loop was run on the rows, as it would have been by hand"
     bias = [] if layer.bias is None else [layer.bias.detach().cpu().double()]
     W = torch.cat([*bias, layer.weight.detach().cpu().double()[0]])
     rate = optimizer.param_groups[0].get("lr")
     update = Optimizer(type(optimizer).__name__, rate)
-    how = How(Squared(), update, _told("", trace, ended, chosen, plan.precision), plan.epochs, None, "drop")
+    how = How(Squared(), update, _told("", trace, steps, ended, chosen, plan.precision), plan.epochs, None, "drop")
     return finished_at(W, trace, problem, gathered, tally, how, road)
 
 
-def _rows(trace: Trace) -> int:
-    """The rows of the last epoch, by its record: data that do not tell their length."""
-    if trace.log is None or not len(trace):
-        return trace.rows
-    return int(trace.log.rows[trace.log.epochs == trace.log.epochs[-1]].sum())
-
-
-def _told(name: str, trace: Trace, ended: Ended, chosen: str, bits: Precision, missing: int = 0) -> str:
+def _told(name: str, trace: Trace, steps: int, ended: Ended, chosen: str, bits: Precision, missing: int = 0) -> str:
     """How it went, in words."""
     gaps = f"{errors.count(missing, 'row')} with a missing value left out" if missing else ""
-    epochs = f"{errors.count(len(trace), 'step')} in {errors.count(ended.epochs, 'epoch')}"
+    epochs = f"{errors.count(steps, 'step')} in {errors.count(ended.epochs, 'epoch')}"
     parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, bits.words(trace), words(trace, ended)]
     return "; ".join(part for part in parts if part)

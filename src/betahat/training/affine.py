@@ -2,15 +2,22 @@
 
 layer = affine_layer(net)            # the one Linear inside, or None
 multiple = squares(loss)             # "mean", "sum", or None
+trace = ordered(trace, net, terms)   # the constant first, as in the fit
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from betahat.modules import learned
+from betahat.trace import Trace
+from betahat.training.randomness import untouched
 
 _PASSIVE = (nn.Identity, nn.Flatten)  # layers that change no number of (n, p)
 
@@ -36,7 +43,8 @@ def squares(loss: Callable[[Any, Any], Any]) -> str | None:
     for n in (3, 7):
         yhat, y = (torch.randn(n, 1, dtype=torch.float64, generator=generator) * 3 for _ in range(2))
         try:
-            found = loss(yhat, y)
+            with untouched():
+                found = loss(yhat, y)
         except Exception:  # the user's own function: it may ask for anything
             return None
         if not isinstance(found, Tensor) or found.ndim:
@@ -45,3 +53,17 @@ def squares(loss: Callable[[Any, Any], Any]) -> str | None:
         known = {"mean": square.mean(), "sum": square.sum()}
         answers.add(next((name for name, v in known.items() if torch.isclose(found.double(), v, rtol=1e-12)), None))
     return answers.pop() if len(answers) == 1 else None
+
+
+def ordered(trace: Trace, module: nn.Module, terms: tuple[str, ...]) -> Trace:
+    """A record of a linear module's weights, in the order of these terms, of which the constant is the first.
+
+    A module has its bias after its weights. A record of many weights, which holds a sample of them, stays as it is.
+    """
+    if len(trace.terms) != len(terms):
+        return trace
+    sizes = {name.rpartition(".")[2]: p.numel() for name, p in learned(module).items()}  # in the module's own order
+    ends = dict(zip(sizes, np.cumsum(list(sizes.values())).tolist(), strict=True))
+    order = [place for name in sorted(sizes) for place in range(ends[name] - sizes[name], ends[name])]  # bias, weight
+    gradients, before, after = (values[:, order] for values in (trace.gradients, trace.before, trace.after))
+    return replace(trace, terms=terms, gradients=gradients, before=before, after=after)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat import errors
+from betahat.training.randomness import untouched
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +77,34 @@ def alongside(yhat: Any, y: Any, *, strict: bool = True) -> Any:
 def _pairs(loss: Callable[[Any, Any], Any]) -> bool:
     """Whether a loss of yhat (n, 1) and y (n,) compares each with its own.
 
-    The loss of a table does not change when y is reordered; that of pairs does.
+    The loss of a table does not change when y is reordered; that of pairs does. A loss that draws numbers draws the
+    same ones both times, and again when it is asked in earnest.
     """
     generator = torch.Generator().manual_seed(43052)
     yhat, y = (torch.rand(5, generator=generator, dtype=torch.float64) * 0.8 + 0.1 for _ in range(2))
+    answers = []
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("error")  # torch warns of a table, and knows best
-            told, turned = (torch.as_tensor(loss(yhat[:, None], values)) for values in (y, y.flip(0)))
+            for values in (y, y.flip(0)):
+                with untouched():
+                    answers.append(torch.as_tensor(loss(yhat[:, None].as_subclass(_Tried), values.as_subclass(_Tried))))
     except Exception:  # the user's own function: it may ask for anything
         return False
+    told, turned = answers
     return told.numel() == turned.numel() == 1 and not bool(torch.isclose(told, turned, rtol=1e-9).all())
+
+
+class _Tried(Tensor):
+    """A made-up tensor, where a dict may be wanted.
+
+    Asked for a name, torch prints a warning that Python never sees, and raises only then.
+    """
+
+    # What is computed from it is a plain tensor.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, str):
+            raise TypeError(place)
+        return super().__getitem__(place)

@@ -6,6 +6,7 @@ words(trace, ended, lr, limit)
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from betahat.trace import Trace
 from betahat.training.loop import Ended
@@ -23,25 +24,26 @@ def words(trace: Trace, ended: Ended) -> str:
             "whose loss was one were put back",
             "interrupted": f"interrupted in epoch {ended.epochs:,}",
         }.get(ended.reason, f"stopped after epoch {ended.epochs:,}: {ended.reason}")
-    losses = by_epoch(trace)
+    epochs, losses = by_epoch(trace)
     if len(losses) < 2 * _SHARE:
         return ""
     tail = losses[-max(3, len(losses) // _SHARE) :]
+    last = f"the last {ended.epochs - int(epochs[-len(tail)]) + 1:,} epochs"
     size = max(abs(float(tail[0])), 1e-300)
     fall, rises = float(tail[0] - tail[-1]) / size, np.diff(tail)
     swing = float(rises[rises > 0].sum()) / size
     if swing > _SWING and swing > abs(fall):
-        return f"the loss was swinging at the end, up by {100 * swing:.2g} % in all over the last {len(tail):,} epochs"
+        return f"the loss was swinging at the end, up by {100 * swing:.2g} % in all over {last}"
     if abs(fall) <= _SETTLED:
-        return f"the loss had settled: it changed by less than {100 * _SETTLED:g} % over the last {len(tail):,} epochs"
+        return f"the loss had settled: it changed by less than {100 * _SETTLED:g} % over {last}"
     how = "falling" if fall > 0 else "rising"
-    return f"the loss was still {how} at the end, by {100 * abs(fall):.2g} % over the last {len(tail):,} epochs"
+    return f"the loss was still {how} at the end, by {100 * abs(fall):.2g} % over {last}"
 
 
-def by_epoch(trace: Trace) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The mean loss of each epoch."""
+def by_epoch(trace: Trace) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The epochs that the record has steps of, counted from 1, and the mean loss of each."""
     if trace.log is None or not len(trace):
-        return trace.losses
+        return np.arange(1, len(trace) + 1), trace.losses
     starts = np.flatnonzero(np.diff(trace.log.epochs, prepend=0))  # of the epochs, which count from 1
-    sums: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = np.add.reduceat(trace.losses, starts)
-    return sums / np.diff(starts, append=len(trace))
+    sums: npt.NDArray[np.float64] = np.add.reduceat(trace.losses, starts)
+    return trace.log.epochs[starts], sums / np.diff(starts, append=len(trace))

@@ -110,5 +110,7 @@ class Precision:
             return ""
         name = str(self.dtype).removeprefix("torch.")
         skipped = 0 if trace.log is None else int((~np.isfinite(trace.log.gradient_norms)).sum())
-        lost = f", {errors.count(skipped, 'step')} skipped whose gradients overflowed" if skipped else ""
+        thinned = trace.log is not None and trace.log.stride > 1  # nobody knows of the steps that were let go
+        among = f" of the {len(trace):,} in the record" if thinned else ""
+        lost = f", {errors.count(skipped, 'step')}{among} skipped whose gradients overflowed" if skipped else ""
         return f"matrix products in {name}{lost if self.scaler is not None else ''}"

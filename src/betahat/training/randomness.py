@@ -9,7 +9,8 @@ Taking a state draws nothing, so that a training draws the same numbers whether 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,17 @@ class Randomness:
             random.setstate((version, tuple(words.tolist()), spare))
         if state.get("cuda"):
             torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Whatever is drawn from the global generators in this block is drawn again after it."""
+    chance = Randomness.of()
+    begun = chance.taken()
+    try:
+        yield
+    finally:
+        chance.put(begun)
 
 
 def _elsewhere() -> dict[str, Any]:

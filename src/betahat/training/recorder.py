@@ -32,7 +32,9 @@ _STEPS = 1 << 17  # steps that a record may hold, and epochs with a validation l
 _LAP = 64  # steps after which what was written down is moved to where it stays; of very large models, fewer
 _ROOM = 1 << 21  # numbers that may be written down until then
 _COLUMNS = 5  # epoch, batch, rows, learning rate, seconds
-_PLAIN = ("stride", "seen", "validation", "validated_last", "validations", "validation_stride")  # kept as they are
+_PLAIN = (  # kept as they are
+    "stride", "seen", "epoch", "epoch_rows", "validation", "validated_last", "validations", "validation_stride",
+)  # fmt: skip
 
 
 class Recorder:
@@ -52,6 +54,7 @@ class Recorder:
         self.apart = 1 if size <= SMALL else math.ceil(size / SAMPLE)  # every so many-th weight is kept
         self.most = min(_STEPS, max(_LAP, _MOST // max(1, math.ceil(size / self.apart))))
         self.stride, self.seen = 1, 0
+        self.epoch, self.epoch_rows = 0, 0  # the last one, and the rows of all its steps so far
         self.numbers, self.losses = array("d"), array("d")  # a row of _COLUMNS, and a loss, for each step kept
         self.waiting: list[Any] = []  # losses that nobody has looked at yet
         self.gradients: list[Tensor] = []  # blocks (t, w) of steps kept: all weights, or a norm and a sample
@@ -97,6 +100,7 @@ class Recorder:
         self._derived = False
         self._afters.write_resting(row, self.parameters)
         self.seen += 1
+        self.epoch, self.epoch_rows = epoch, rows + (self.epoch_rows if epoch == self.epoch else 0)
         if kept:
             self.waiting.append(loss.item() if loss.is_cpu else loss.detach())
             self.numbers.extend((epoch, batch, rows, lr, time.perf_counter() - self.begun))
@@ -130,7 +134,7 @@ class Recorder:
     def resumed(self, kept: dict[str, Any]) -> None:
         """Go on from what `kept` kept, with the same parameters."""
         for name in (*_PLAIN, "first"):
-            setattr(self, name, kept[name])
+            setattr(self, name, kept.get(name, getattr(self, name)))  # older files have no epoch
         self.numbers, self.losses = (array("d", kept[name].ravel().tolist()) for name in ("numbers", "losses"))
         for blocks, block in zip(self._records(), kept["records"], strict=True):
             blocks[:] = [] if block is None else [block]
@@ -151,6 +155,12 @@ class Recorder:
     def last_rate(self) -> float:
         """The learning rate of the last step kept."""
         return self.numbers[-2] if self.numbers else math.nan
+
+    def steps_of(self, trace: Trace) -> int:
+        """How many steps were taken, those included that the record has let go."""
+        if trace.log is None or self.stride == 1:
+            return len(trace)
+        return int(trace.log.steps[-1]) if self._restored else self.seen
 
     def trace(self) -> Trace:
         """The record as a Trace."""

@@ -68,7 +68,8 @@ def raised(plain: Any, tensors: dict[str, Tensor], device: torch.device) -> Any:
         # a copy in torch's own memory, aligned as any other: a file's bytes begin anywhere
         return tensors[rest[0]].clone().to("cpu" if rest[1] else device)
     if kind == "stack":
-        return list(raised(rest[0], tensors, device).unbind())
+        # a copy of each for the same reason: a view begins where the one before it ends, and may be added up otherwise
+        return [part.clone() for part in raised(rest[0], tensors, device).unbind()]
     if kind == "numpy":
         place, name, shape, single = rest
         array = np.frombuffer(tensors[place].numpy().tobytes(), dtype=name).reshape(shape).copy()
