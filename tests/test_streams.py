@@ -83,10 +83,10 @@ def test_a_caller_who_stops_leaves_no_thread_and_no_open_file(stop):
             use()
     assert closed == [True]
     for _ in range(1000):  # the thread has nothing left to do, and ends by itself
-        if threading.active_count() == before:
+        if threading.active_count() <= before:
             break
         time.sleep(0.005)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # fewer where one of another test has ended meanwhile
 
 
 def test_a_stream_of_the_users_own_is_read_in_the_users_thread():
