@@ -21,4 +21,5 @@ fit = bh.train(
 if dist.get_rank() == 0:  # every process has the same fit
     print(fit.params.round(3).to_dict(), fit.bse.round(3).to_dict())
     print(fit.why)
+dist.barrier()
 dist.destroy_process_group()

@@ -234,6 +234,7 @@ class Spread:
         if self._told is not None:
             with suppress(KeyboardInterrupt):  # the training is over anyway
                 self._heard(self._told)
+        self._steps = self._parallel = None  # its threads end with the process group, not with the process
 
     def _heard(self, told: Tensor) -> None:
         assert self._steps is not None
