@@ -4,9 +4,9 @@
         my_training_loop()
     print(findings)
 
-Nothing of the loop is changed, and no number in it. Three things are listened to while the block runs: where
-`backward()` begins and ends, and where any optimizer steps. What happens between is read off the gradients themselves
-(`ledger`), judged by rules (`rules`), and told as a letter, once for each kind.
+No number in the loop is changed. While the block runs it is heard where `backward()` begins and ends, where any
+optimizer steps or calls its closure, and where a state is given away or taken over. What happens between is read off
+the gradients themselves (`ledger`), judged by rules (`rules`), and told as a letter, once for each kind.
 """
 
 from __future__ import annotations
