@@ -12,8 +12,6 @@ a rank that cannot go on can say so in place of its answer, and all of them stop
 from __future__ import annotations
 
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -31,6 +29,7 @@ from betahat.feed.dealing import ALONE, Deal
 from betahat.feed.shuffle import seeded
 from betahat.progress import silent
 from betahat.training.devices import own
+from betahat.training.interrupts import held_back
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,6 +117,10 @@ class Ranks:
                 raise errors.rank_lost(errors.clipped(detail)) from problem
             raise
 
+    def interrupt(self) -> None:
+        """Note a Ctrl-C, which would leave the other ranks waiting, until all can stop."""
+        self.interrupted = True
+
     @contextmanager
     def guarding(self) -> Iterator[None]:
         """Tell the others of whatever is raised in this block; leave it when all have come to its end."""
@@ -202,7 +205,7 @@ def together(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         token = _here.set(ranks)
         try:
-            with _held_back(ranks), silent(not ranks.first), ranks.guarding():
+            with held_back(ranks.interrupt), silent(not ranks.first), ranks.guarding():
                 return function(*args, **kwargs)
         finally:
             _here.reset(token)
@@ -214,25 +217,6 @@ def _found() -> Ranks:
     if not dist.is_available() or not dist.is_initialized():
         return Ranks()
     return Ranks(Deal(dist.get_rank(), dist.get_world_size()))
-
-
-@contextmanager
-def _held_back(ranks: Ranks) -> Iterator[None]:
-    """Note a Ctrl-C, which would leave the other ranks waiting, until all can stop; a second one is not held back."""
-    usual = signal.default_int_handler
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not usual:
-        yield
-        return
-
-    def note(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, usual)
-        ranks.interrupted = True
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
 
 
 def _said(problem: Exception) -> str:

@@ -10,11 +10,8 @@ out, and then the random states are those of the moment of keeping.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from numbers import Real
@@ -26,6 +23,7 @@ from betahat.keeping import BROKEN, FORMAT, packed, unpacked, write_whole
 from betahat.keeping import place as where
 from betahat.modules import learned
 from betahat.training import likeness, marquardt, states
+from betahat.training.interrupts import held_back
 from betahat.training.loop import Ended, Place, Plan
 from betahat.training.randomness import Randomness
 from betahat.training.recorder import Recorder
@@ -164,26 +162,9 @@ class Checkpoint:
         self.chance.put(state["behind"])
         self.due = time.monotonic() + (_EVERY if self.seconds is None else self.seconds)
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let the first Ctrl-C wait for the end of the step, where the state can be kept; the second does not wait.
-
-        Only where Ctrl-C does what it does by itself in Python, and in the thread that hears it.
-        """
-        before = signal.getsignal(signal.SIGINT)
-        if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def heard(number: int, frame: Any) -> None:
-            signal.signal(signal.SIGINT, before)
-            self.heard = True
-
-        signal.signal(signal.SIGINT, heard)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def hear(self) -> None:
+        """Let a Ctrl-C wait for the end of the step, where the state can be kept."""
+        self.heard = True
 
 
 # ── before the loop and around it ────────────────────────────────────────────────────────────────────────────────
@@ -288,7 +269,7 @@ def followed(plan: Plan, recorder: Recorder, walk: Callable[[Plan, Recorder], En
         return walk(plan, recorder)
     if keeper.ended is not None:
         return keeper.ended
-    with keeper.listening():
+    with held_back(keeper.hear):
         ended = walk(plan, recorder)
     if ended.reason != "interrupted":
         keeper.keep(Place(ended.epochs + 1), ended)
