@@ -45,6 +45,11 @@ class Derivative:
     hessian: Tensor | None = None
     sums: Sums | None = None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether every number of the rows was, as far as the sums tell."""
+        return self.sums is None or self.sums.is_finite
+
     def __add__(self, other: Derivative) -> Derivative:
         return Derivative(
             self.value + other.value,

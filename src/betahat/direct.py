@@ -1,7 +1,7 @@
-"""Direct: from the columns of a table to their sums, without a batch between, on whichever thread takes the rows.
+"""Direct: from the columns of a table to what they leave behind, without a batch between, on whichever thread takes them.
 
     direct = Direct.of(design, source, weights=None, offset=None, freq=None, missing="drop")
-    for told in in_order(direct.stretches(), direct.sums): ...    # the rows counted, and their sums, table by table
+    for told in in_order(direct.stretches(), partial(direct.gathered, work=summed)): ...    # rows counted, and their sums
 
 This serves formulas of plain columns and of categories compared with their first level, where a row is nothing but
 its numbers; rows that lack one are left out. A table with a weight of zero, or with anything else that asks for a
@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from betahat import columns as col
-from betahat import derive, errors, memory, rowgroups
-from betahat.batch import Tally
+from betahat import errors, memory, rowgroups
+from betahat.batch import Batch, Tally
 from betahat.design import Design
 from betahat.rowgroups import CHUNK
 from betahat.source import Source
@@ -31,6 +31,20 @@ from betahat.threads import cores
 Vector = npt.NDArray[Any] | None
 
 _NARROW = 48  # columns up to which reading and laying out take longer than the products
+
+
+#: of some rows X (n, k) without the constant, y (n,), and weight, offset and count (n,) or None: something that merges
+Work = Callable[..., Any]
+
+
+def summed(X: Any, y: Any, weight: Any, offset: Any, count: Any, *, factor: bool = False, threads: int = 1) -> Sums:
+    """The sums of some rows, for least squares."""
+    return Sums.of(X, [offset, y], weight=weight, count=count, factor=factor, threads=threads)
+
+
+def laid(batch: Batch, intercept: bool) -> tuple[Any, ...]:
+    """A batch as work takes it."""
+    return batch.X[:, intercept:], batch.y, batch.weight, batch.offset, batch.count
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,30 +112,30 @@ class Direct:
             yield Stretch(start, part.tables)
             start += part.rows
 
-    def sums(
-        self, stretch: Stretch, *, factor: bool = False, stopped: Callable[[], bool] = lambda: False
-    ) -> list[tuple[Tally, Sums | None]]:
-        """What became of the rows of each table, and their sums, if any were used."""
-        told: list[tuple[Tally, Sums | None]] = []
+    def gathered(
+        self, stretch: Stretch, work: Work, stopped: Callable[[], bool] = lambda: False
+    ) -> list[tuple[Tally, Any]]:
+        """What became of the rows of each table, and what `work` makes of them, if any were used."""
+        told: list[tuple[Tally, Any]] = []
         start = stretch.start
         for table in stretch.tables():
             if stopped():
                 break
-            told += self._told(table, start, factor)
+            told += self._told(table, start, work)
             start += table.num_rows
         return told
 
-    def _told(self, table: Any, start: int, factor: bool) -> list[tuple[Tally, Sums | None]]:
+    def _told(self, table: Any, start: int, work: Work) -> list[tuple[Tally, Any]]:
         """The same of one table."""
         n, used, rows = table.num_rows, table, np.arange(start, start + table.num_rows)
         if self.missing == "drop" and any(table.column(name).null_count for name in self.needed):
             complete = col.complete(table, self.needed)
             used, rows = table.filter(complete), rows[complete]
-        sums = self._as_they_lie(used, rows, factor) if len(rows) else None
-        return self._encoded(table, start, factor) if sums is None else [(Tally(n, n - len(rows)), sums)]
+        made = self._as_they_lie(used, rows, work) if len(rows) else None
+        return self._encoded(table, start, work) if made is None else [(Tally(n, n - len(rows)), made)]
 
-    def _as_they_lie(self, table: Any, rows: npt.NDArray[np.int64], factor: bool) -> Sums | None:
-        """The sums of a table whose rows, at these places, are all used; None when that is not certain."""
+    def _as_they_lie(self, table: Any, rows: npt.NDArray[np.int64], work: Work) -> Any:
+        """The work on a table whose rows, at these places, are all used; None when that is not certain."""
         design = self.design
         for name in self.needed:
             column = table.column(name)
@@ -137,19 +151,19 @@ class Direct:
         strips = design.encoder.strips(table, rows)
         shift = None if self.offset is None else col.numbers(table.column(self.offset))
         y = design.encoder.response(table)
-        sums = Sums.of(strips, [shift, y], weight=weight, count=count, factor=factor)
-        return sums if sums.is_finite else None
+        made = work(strips, y, weight, shift, count)
+        return made if made.is_finite else None
 
-    def _encoded(self, table: Any, start: int, factor: bool) -> list[tuple[Tally, Sums | None]]:
+    def _encoded(self, table: Any, start: int, work: Work) -> list[tuple[Tally, Any]]:
         """The same by way of batches."""
         one = Source(tuple(self.needed), "arrow", self.source.label, lambda columns: iter([table.select(columns)]))
         tally = Tally(start)
         batches = self.design.batches(
             one, weights=self.weights, offset=self.offset, freq=self.freq, tally=tally, rounded=self.rounded
         )
-        told: list[tuple[Tally, Sums | None]] = []
+        told: list[tuple[Tally, Any]] = []
         for batch in batches:
-            told.append((Tally(), derive.sums(batch, intercept=self.design.intercept, factor=factor)))
+            told.append((Tally(), work(*laid(batch, self.design.intercept))))
         if self.missing == "raise" and tally.missing:
             raise errors.missing_values(tally.missing, self.source.label)
         return [*told, (Tally(tally.read - start, tally.missing, tally.weightless), None)]

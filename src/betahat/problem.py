@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from torch import Tensor
 
-from betahat import derive, errors
+from betahat import errors
 from betahat.arrays import Columns, Piece
 from betahat.batch import Batch, Tally
 from betahat.design import Design
-from betahat.direct import Direct, Stretch
+from betahat.direct import Direct, Stretch, Work, laid, summed
 from betahat.encoding import to_learn
 from betahat.formula import parse
 from betahat.keys import Keys
@@ -106,37 +107,47 @@ class Problem:
         as_batches: bool = False,
     ) -> Iterator[Sums]:
         """The sums of every chunk of rows, computed on all cores; `through` sees each chunk on its way."""
+        yield from self.gathered(tally, partial(summed, factor=factor), through=through, as_batches=as_batches)
+
+    def gathered(
+        self,
+        tally: Tally,
+        work: Work,
+        *,
+        through: Callable[[Iterator[Any]], Iterator[Any]] = lambda items: items,
+        as_batches: bool = False,
+    ) -> Iterator[Any]:
+        """What `work` makes of every chunk of rows, on all cores; `through` sees each chunk on its way."""
         if self.direct is not None and not as_batches:
-            yield from self._direct_sums(self.direct, tally, factor, through)
+            yield from self._directly(self.direct, tally, work, through)
             return
         items: Iterator[Any] = self.batches(tally) if as_batches or self.pieces is None else self.pieces(tally)
         alone = 1 if self.long else None
-        yield from in_order(through(items), lambda item: self._sums_of(item, factor), alone)
+        yield from in_order(through(items), lambda item: self._made_of(item, work), alone)
 
     @staticmethod
-    def _direct_sums(
-        direct: Direct, tally: Tally, factor: bool, through: Callable[[Iterator[Any]], Iterator[Any]]
-    ) -> Iterator[Sums]:
+    def _directly(
+        direct: Direct, tally: Tally, work: Work, through: Callable[[Iterator[Any]], Iterator[Any]]
+    ) -> Iterator[Any]:
         enough = Event()
 
-        def work(stretch: Stretch) -> list[tuple[Tally, Sums | None]]:
-            return direct.sums(stretch, factor=factor, stopped=enough.is_set)
+        def look(stretch: Stretch) -> list[tuple[Tally, Any]]:
+            return direct.gathered(stretch, work, enough.is_set)
 
-        for told in through(in_order(direct.stretches(), work, direct.threads(), enough.set)):
-            for counted, sums in told:
+        for told in through(in_order(direct.stretches(), look, direct.threads(), enough.set)):
+            for counted, made in told:
                 tally.add(counted)
-                if sums is not None:
-                    yield sums
+                if made is not None:
+                    yield made
 
-    def _sums_of(self, item: Batch | Piece, factor: bool) -> Sums:
+    def _made_of(self, item: Batch | Piece, work: Work) -> Any:
         threads = cores() if self.long else 1
         if isinstance(item, Batch):
-            return derive.sums(item, intercept=self.design.intercept, factor=factor, threads=threads)
-        columns = [item.offset, item.y]
-        sums = Sums.of(item.X, columns, weight=item.weight, count=item.count, factor=factor, threads=threads)
-        if not sums.is_finite:
+            return work(*laid(item, self.design.intercept), threads=threads)
+        made = work(item.X, item.y, item.weight, item.offset, item.count, threads=threads)
+        if not made.is_finite:
             item.check(self.design.names[self.design.intercept :], self.design.response)
-        return sums
+        return made
 
 
 def of_formula(

@@ -66,17 +66,22 @@ class Products:
     square: Array
 
 
-def about_the_mean(A: Any, columns: list[Any], weight: Any, count: Any, threads: int = 1) -> Products:
+def about_the_mean(
+    A: Any, columns: list[Any], weight: Any, count: Any, threads: int = 1, level: float | None = None
+) -> Products:
     """The products of rows [A, columns] about a guess of their mean, each row counted as often as it weighs.
 
     The rows are cut into stripes that do not depend on the threads, and the stripes' products are added in order: so
-    the result does not depend on them either.
+    the result does not depend on them either. Where the mean of the further columns is known to be near a `level`, that
+    is taken instead of a guess, which a single wild value could lead astray.
     """
-    guess = np.concatenate([_guess(A), *(_guess(v[:, None]) for v in columns)])  # (q,)
+    further = [_guess(v[:, None]) if level is None else np.array([level]) for v in columns]
+    guess = np.concatenate([_guess(A), *further])  # (q,)
     M, rows, log_weight = _gathered(A, columns, weight, count, guess, threads)
+    guessed = len(guess) if level is None else len(guess) - len(columns)
     with np.errstate(over="ignore", invalid="ignore"):
         apart = M[0, 1:] / M[0, 0]  # (q,)
-        far = np.any(M[0, 0] * apart**2 > M.diagonal()[1:] / 2)
+        far = np.any((M[0, 0] * apart**2 > M.diagonal()[1:] / 2)[:guessed])
     if far:  # off by the spread, it has cost digits
         guess = guess + apart
         M, _, _ = _gathered(A, columns, weight, count, guess, threads)
@@ -229,10 +234,12 @@ def desk(shape: tuple[int, int], name: str = "room") -> Array:
     return np.asarray(room[:size].reshape(shape))
 
 
-def factored(A: Any, columns: list[Any], root: Array | None, total: float) -> tuple[Array, Array, Array, Array] | None:
+def factored(
+    A: Any, columns: list[Any], root: Array | None, total: float, level: float | None = None
+) -> tuple[Array, Array, Array, Array] | None:
     """The triangular factor (q, q), squares about the guess (q,), the guess, and what it lacks of the mean (q,).
 
-    None where a square is not finite.
+    None where a square is not finite. `level` as for `about_the_mean`.
     """
     raw, mass = np.column_stack([A, *columns]), None if root is None else np.square(root)  # (n, q), (n,)
 
@@ -243,6 +250,8 @@ def factored(A: Any, columns: list[Any], root: Array | None, total: float) -> tu
         return np.asarray(np.square(Z if root is None else Z * root[:, None]).sum(0))
 
     guess = _guess(raw)
+    if level is not None:
+        guess[raw.shape[1] - len(columns) :] = level
     Z = raw - guess  # (n, q), float64
     apart, squares = mean(Z), squared(Z)
     if np.any(total * apart**2 > squares / 2):  # off by the spread, it has cost digits

@@ -77,6 +77,7 @@ class Sums:
         count: Any = None,
         factor: bool = False,
         threads: int = 1,
+        level: float | None = None,
     ) -> Sums:
         """Gather the sums of some rows.
 
@@ -94,6 +95,8 @@ class Sums:
             Whether the triangular factor is wanted as well.
         threads : int
             How many to use; the result does not depend on it.
+        level : float, optional
+            Near which the means of the further columns are known to lie; guessed from a sample when left out.
 
         Examples
         --------
@@ -109,7 +112,7 @@ class Sums:
         def work(start: int) -> Sums:
             here = slice(start, start + panel)
             w, f = (None if v is None else v[here] for v in (weight, count))
-            return cls._panel(A[here], [v[here] for v in columns], w, f, factor, 1 if factor else threads)
+            return cls._panel(A[here], [v[here] for v in columns], w, f, factor, 1 if factor else threads, level)
 
         panel = _PANEL if factor else A.shape[0]
         total: Sums | None = None
@@ -136,11 +139,13 @@ class Sums:
         return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
 
     @classmethod
-    def _panel(cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool, threads: int) -> Sums:
-        found = _of_factor(A, columns, weight, count) if factor else None
+    def _panel(
+        cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool, threads: int, level: float | None
+    ) -> Sums:
+        found = _of_factor(A, columns, weight, count, level) if factor else None
         triangle = None
         if found is None:
-            products = about_the_mean(A, columns, weight, count, threads)
+            products = about_the_mean(A, columns, weight, count, threads, level)
             guess, apart = products.guess, products.apart
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
                 cross = products.square - products.weight * np.outer(apart, apart)
@@ -241,7 +246,7 @@ class Sums:
         return self.cross + torch.outer(level, level), torch.hypot(self.noise, 4 * _EPS * level.square()), factor
 
 
-def _of_factor(A: Any, columns: list[Any], weight: Any, count: Any) -> Any:
+def _of_factor(A: Any, columns: list[Any], weight: Any, count: Any, level: float | None) -> Any:
     """The factor of some rows, and what goes with it: see `factored`; rows, Σ w and Σ log w. None where not finite."""
     weight, count = (None if v is None else v.astype(np.float64) for v in (weight, count))
     mass = weight if count is None else count if weight is None else weight * count
@@ -251,7 +256,7 @@ def _of_factor(A: Any, columns: list[Any], weight: Any, count: Any) -> Any:
     if weight is not None:
         log_weight = float(np.log(weight).sum() if count is None else count @ np.log(weight))
     with np.errstate(over="ignore", invalid="ignore"):
-        found = factored(A, columns, None if mass is None else np.sqrt(mass), total)
+        found = factored(A, columns, None if mass is None else np.sqrt(mass), total, level)
     return None if found is None else (*found, rows, total, log_weight)
 
 
