@@ -1,7 +1,7 @@
-"""Direct: from the columns of a table to what they leave behind, without a batch between, on whichever thread takes them.
+"""Direct: from the columns of a table to what they leave behind, without a batch between, on any thread.
 
     direct = Direct.of(design, source, weights=None, offset=None, freq=None, missing="drop")
-    for told in in_order(direct.stretches(), partial(direct.gathered, work=summed)): ...    # rows counted, and their sums
+    for stretch in direct.stretches(): direct.gathered(stretch, summed)    # the rows counted, and their sums
 
 This serves formulas of plain columns and of categories compared with their first level, where a row is nothing but
 its numbers; rows that lack one are left out. A table with a weight of zero, or with anything else that asks for a
