@@ -39,6 +39,8 @@ class Piece:
         As in `Batch`; rows of weight or count zero are not here.
     place : slice or Tensor (m,)
         Where in the whole they lie.
+    trials : array (m,) or None
+        As in `Batch`; rows of no trials are not here.
     """
 
     X: np.ndarray[Any, Any]
@@ -47,6 +49,7 @@ class Piece:
     offset: Vector
     count: Vector
     place: slice | torch.Tensor
+    trials: Vector = None
 
     @property
     def rows(self) -> torch.Tensor:

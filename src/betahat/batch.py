@@ -17,6 +17,8 @@ from torch import Tensor
 
 from betahat import errors
 
+_NAMES = ("y", "weights", "offset", "freq", "trials")  # of columns, as users say them
+
 
 @dataclass
 class Tally:
@@ -59,6 +61,9 @@ class Batch:
         A known part of the linear predictor; None means zero.
     rows : Tensor (n,), int64, or None
         The rows' places in the source, counted from 0, so that an error can name one.
+    trials : Tensor (n,), float64, or None
+        Of how many trials y is the share of successes, whole numbers, all positive; None means one each. They are no
+        part of `mass`.
     """
 
     X: Tensor
@@ -67,10 +72,19 @@ class Batch:
     offset: Tensor | None = None
     rows: Tensor | None = None
     count: Tensor | None = None
+    trials: Tensor | None = None
 
     @classmethod
     def of(
-        cls, X: Any, y: Any = None, *, weight: Any = None, offset: Any = None, rows: Any = None, count: Any = None
+        cls,
+        X: Any,
+        y: Any = None,
+        *,
+        weight: Any = None,
+        offset: Any = None,
+        rows: Any = None,
+        count: Any = None,
+        trials: Any = None,
     ) -> Batch:
         """Make a batch of anything array-like, checking shapes, lengths and finiteness.
 
@@ -90,7 +104,7 @@ class Batch:
         start = None if rows is None else torch.as_tensor(rows, dtype=torch.int64)
         columns = {
             name: None if value is None else as_column(value, name)
-            for name, value in (("y", y), ("weights", weight), ("offset", offset), ("freq", count))
+            for name, value in zip(_NAMES, (y, weight, offset, count, trials), strict=True)
         }
         for name, column in columns.items():
             if column is not None and column.shape[0] != n:
@@ -103,7 +117,10 @@ class Batch:
             check_weights(columns["weights"], start)
         if columns["freq"] is not None:
             check_counts(columns["freq"], start)
-        return cls(matrix, columns["y"], columns["weights"], columns["offset"], start, columns["freq"])
+        if columns["trials"] is not None:
+            check_trials(columns["trials"], start)
+        y, weight, offset, count, trials = columns.values()
+        return cls(matrix, y, weight, offset, start, count, trials)
 
     @property
     def n(self) -> int:
@@ -118,13 +135,16 @@ class Batch:
         return self.weight * self.count
 
     def without_weightless(self) -> Batch:
-        """The batch without its rows of weight or count zero: weight zero equals row absent."""
-        mass = self.mass
-        if mass is None or bool((mass > 0).all()):
+        """The batch without its rows of weight, count or trials zero: weight zero equals row absent."""
+        masses = [v for v in (self.mass, self.trials) if v is not None]
+        if all(bool((v > 0).all()) for v in masses):
             return self
-        kept = mass > 0  # (n,)
-        pick = [None if v is None else v[kept] for v in (self.y, self.weight, self.offset, self.rows, self.count)]
-        return Batch(self.X[kept], *pick)
+        kept = torch.stack([v > 0 for v in masses]).all(0)  # (n,)
+        return self.at(kept)
+
+    def at(self, place: Any) -> Batch:
+        """Some of its rows: a slice, their places, or truths (n,)."""
+        return Batch(*(None if v is None else v[place] for v in vars(self).values()))  # type: ignore[arg-type]
 
 
 def as_tensor(values: Any, name: str) -> Tensor:
@@ -227,3 +247,11 @@ def check_counts(count: Tensor, rows: Tensor | None) -> None:
     if bool(bad.any()):
         i = int(bad.nonzero()[0, 0])
         raise errors.bad_count(float(count[i]), i if rows is None else int(rows[i]))
+
+
+def check_trials(trials: Tensor, rows: Tensor | None) -> None:
+    """Refuse the first number of trials that is negative or no whole number, by its row."""
+    bad = (trials < 0) | (trials != trials.floor())
+    if bool(bad.any()):
+        i = int(bad.nonzero()[0, 0])
+        raise errors.bad_trials("The number of trials", float(trials[i]), i if rows is None else int(rows[i]))

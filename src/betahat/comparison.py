@@ -316,16 +316,11 @@ def _side_by_side(small: LinearFit, large: LinearFit, models: tuple[int, int]) -
             ("the responses differ", a.y, b.y),
             ("the weights differ", a.weight, b.weight),
             ("the frequencies differ", a.count, b.count),
+            ("the trials differ", a.trials, b.trials),
         ):
             if mine is not None and yours is not None and not torch.equal(mine[:n], yours[:n]):
                 row = int(a.rows[int((mine[:n] != yours[:n]).nonzero()[0, 0])])
                 raise errors.rows_are_others(row, what, models)
-        yield _cut(a, 0, n), _cut(b, 0, n)
-        a = _cut(a, n, len(a.rows)) if n < len(a.rows) else next(streams[0], None)
-        b = _cut(b, n, len(b.rows)) if n < len(b.rows) else next(streams[1], None)
-
-
-def _cut(batch: Batch, start: int, stop: int) -> Batch:
-    parts = (batch.y, batch.weight, batch.offset, batch.rows, batch.count)
-    y, weight, offset, rows, count = (None if v is None else v[start:stop] for v in parts)
-    return Batch(batch.X[start:stop], y, weight, offset, rows, count)
+        yield a.at(slice(n)), b.at(slice(n))
+        a = a.at(slice(n, None)) if n < len(a.rows) else next(streams[0], None)
+        b = b.at(slice(n, None)) if n < len(b.rows) else next(streams[1], None)

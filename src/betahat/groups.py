@@ -91,11 +91,7 @@ def _divide(found: Grouped, held: list[tuple[Batch, Codes]], intercept: bool) ->
 
 def some_rows(batch: Batch, place: Any) -> Batch:
     """The rows of a batch at these places, or in this slice."""
-    index = place if isinstance(place, slice) else torch.from_numpy(np.asarray(place))
-    y, weight, offset, rows, count = (
-        None if v is None else v[index] for v in (batch.y, batch.weight, batch.offset, batch.rows, batch.count)
-    )
-    return Batch(batch.X[index], y, weight, offset, rows, count)
+    return batch.at(place if isinstance(place, slice) else torch.from_numpy(np.asarray(place)))
 
 
 def joined(batches: list[Batch]) -> Batch:
@@ -112,4 +108,5 @@ def joined(batches: list[Batch]) -> Batch:
         join("offset"),
         join("rows"),
         join("count"),
+        join("trials"),
     )
