@@ -33,18 +33,20 @@ Vector = npt.NDArray[Any] | None
 _NARROW = 48  # columns up to which reading and laying out take longer than the products
 
 
-#: of some rows X (n, k) without the constant, y (n,), and weight, offset and count (n,) or None: something that merges
+#: of some rows X (n, k) without the constant, y (n,), and weight, offset, count, trials (n,) or None: what merges
 Work = Callable[..., Any]
 
 
-def summed(X: Any, y: Any, weight: Any, offset: Any, count: Any, *, factor: bool = False, threads: int = 1) -> Sums:
-    """The sums of some rows, for least squares."""
+def summed(
+    X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *, factor: bool = False, threads: int = 1
+) -> Sums:
+    """The sums of some rows, for least squares, which knows no trials."""
     return Sums.of(X, [offset, y], weight=weight, count=count, factor=factor, threads=threads)
 
 
 def laid(batch: Batch, intercept: bool) -> tuple[Any, ...]:
     """A batch as work takes it."""
-    return batch.X[:, intercept:], batch.y, batch.weight, batch.offset, batch.count
+    return batch.X[:, intercept:], batch.y, batch.weight, batch.offset, batch.count, batch.trials
 
 
 @dataclass(frozen=True, eq=False)

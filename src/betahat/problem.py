@@ -144,7 +144,7 @@ class Problem:
         threads = cores() if self.long else 1
         if isinstance(item, Batch):
             return work(*laid(item, self.design.intercept), threads=threads)
-        made = work(item.X, item.y, item.weight, item.offset, item.count, threads=threads)
+        made = work(item.X, item.y, item.weight, item.offset, item.count, item.trials, threads=threads)
         if not made.is_finite:
             item.check(self.design.names[self.design.intercept :], self.design.response)
         return made

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,27 +131,35 @@ def linear(X: Any, slopes: Array, level: float, out: Array) -> None:
 
 def derivative(
     lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *,
-    factor: bool = False, threads: int = 1,
+    factor: bool = False, threads: int = 1, bare: bool = False,
 ) -> Derivative:  # fmt: skip
     """What some rows leave behind at W: loss, gradient, and the sums of [X, 0, e] under the weights ω.
 
-    At the start, where there is no W, the last column is the whole working response less the offset.
+    At the start, where there is no W, the last column is the whole working response less the offset. `bare` takes the
+    constant alone for X.
     """
-    columns = [None if v is None else np.asarray(v) for v in (weight, offset, count, trials)]
-    X, y = X if isinstance(X, Strips) else np.asarray(X), np.asarray(y)
+    work = partial(_stripe, lens, factor)
+    found: Derivative = _by_stripes(work, X, y, (weight, offset, count, trials), threads, bare)
+    return found
 
-    def work(start: int) -> Derivative:
+
+def _by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool) -> Any:
+    """What `work` makes of each thread's share of the rows, merged in order."""
+    y, columns = np.asarray(y), [None if v is None else np.asarray(v) for v in columns]
+    X = np.empty((len(y), 0)) if bare else X if isinstance(X, Strips) else np.asarray(X)
+
+    def share(start: int) -> Any:
         here = slice(start, min(len(y), start + _STRIPE))
-        return _stripe(lens, X[here], y[here], *(None if v is None else v[here] for v in columns), factor)
+        return work(X[here], y[here], *(None if v is None else v[here] for v in columns))
 
-    total: Derivative | None = None
-    for part in in_order(range(0, len(y), _STRIPE), work, threads):
+    total = None
+    for part in in_order(range(0, len(y), _STRIPE), share, threads):
         total = part if total is None else total + part
     assert total is not None, "a batch has rows"
     return total
 
 
-def _stripe(lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any, factor: bool) -> Derivative:
+def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> Derivative:
     """The same for a thread's share of the rows."""
     rows = lens.rows(X, y, weight, offset, trials)
     target = rows.e
@@ -170,6 +179,75 @@ def _gradient(sums: Sums, intercept: bool) -> torch.Tensor:
     level = sums.weight * sums.center[-1]
     slopes = -(sums.cross[:k, -1] + level * sums.center[:k])
     return torch.cat([-level[None], slopes]) if intercept else slopes
+
+
+# ── at the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Closing:
+    """What the family says of all rows at the end: sums, which merge.
+
+    Attributes
+    ----------
+    deviance, pearson, log_likelihood : float
+    prior, response : float
+        Σ m and Σ m y, m being weight · trials, counts taken in.
+    shifted : bool
+        Whether there is an offset.
+    """
+
+    deviance: float
+    pearson: float
+    log_likelihood: float
+    prior: float
+    response: float
+    shifted: bool
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every number was."""
+        return bool(np.isfinite(self.deviance + self.response))
+
+    def __add__(self, other: Closing) -> Closing:
+        return Closing(
+            self.deviance + other.deviance,
+            self.pearson + other.pearson,
+            self.log_likelihood + other.log_likelihood,
+            self.prior + other.prior,
+            self.response + other.response,
+            self.shifted or other.shifted,
+        )
+
+
+def closing(
+    lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *,
+    dispersion: float = 1.0, threads: int = 1, bare: bool = False,
+) -> Closing:  # fmt: skip
+    """What the family says of some rows at W; `bare` takes the constant alone for X."""
+    work = partial(_closed, lens, dispersion)
+    found: Closing = _by_stripes(work, X, y, (weight, offset, count, trials), threads, bare)
+    return found
+
+
+def _closed(
+    lens: Lens, dispersion: float, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any
+) -> Closing:
+    rows, family = lens.rows(X, y, weight, offset, trials), lens.loss
+    one = np.ones(len(y))
+    w, f, m = (one if v is None else np.asarray(v, np.float64) for v in (weight, count, trials))
+    deviance = pearson = likelihood = 0.0
+    for start in range(0, len(y), _BLOCK):
+        here = slice(start, min(len(y), start + _BLOCK))
+        yhat, response = torch.from_numpy(rows.yhat[here]), torch.from_numpy(np.array(y[here], np.float64))
+        deviance += float(family.deviance(yhat, response).numpy() @ (w * f * m)[here])
+        if family.likelihood:
+            weights, times = torch.from_numpy(w[here]), None if trials is None else torch.from_numpy(m[here])
+            each = family.log_likelihood(yhat, response, weights, dispersion, times)
+            likelihood += float(each.numpy() @ f[here])
+    pearson = float((rows.omega * rows.e**2) @ f)
+    mass = w * f * m
+    return Closing(deviance, pearson, likelihood, float(mass.sum()), float(mass @ y), offset is not None)
 
 
 # ── the same rows, for whoever looks at them again ───────────────────────────────────────────────────────────────

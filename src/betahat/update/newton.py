@@ -110,7 +110,3 @@ class Newton:
             return True
         return memory.distance > _NEAR and value > memory.value + _SLACK * (abs(memory.value) + abs(value))
 
-
-def named(names: tuple[str, ...], **how: Any) -> Newton:
-    """The method for a design with these columns."""
-    return Newton(names[how["intercept"] :], **how)
