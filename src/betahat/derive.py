@@ -37,6 +37,8 @@ class Derivative:
         Its second derivative in W, when asked for.
     sums : Sums or None
         What least squares needs instead of all that.
+    extent : float
+        The largest |yhat|, where somebody looked.
     """
 
     value: Tensor
@@ -44,6 +46,7 @@ class Derivative:
     weight: float
     hessian: Tensor | None = None
     sums: Sums | None = None
+    extent: float = 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -57,12 +60,13 @@ class Derivative:
             self.weight + other.weight,
             None if self.hessian is None or other.hessian is None else self.hessian + other.hessian,
             None if self.sums is None or other.sums is None else self.sums + other.sums,
+            max(self.extent, other.extent),
         )
 
     def mean(self) -> Derivative:
         """The same for the mean over rows instead of the sum."""
         hessian = None if self.hessian is None else self.hessian / self.weight
-        return Derivative(self.value / self.weight, self.grad / self.weight, 1.0, hessian, self.sums)
+        return Derivative(self.value / self.weight, self.grad / self.weight, 1.0, hessian, self.sums, self.extent)
 
 
 #: the signature that the three ways share

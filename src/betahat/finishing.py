@@ -27,6 +27,7 @@ from betahat.sums import Sums
 from betahat.trace import Trace
 from betahat.update.descent import Descent
 from betahat.update.exact import Exact
+from betahat.update.newton import Newton
 
 _MOST_EPOCHS = 100_000  # some 100 MB of trace for a small model
 _LARGEST = 1e151  # of an absolute value: sums of squares of a hundred million such numbers are still floats
@@ -63,6 +64,7 @@ def asked(
     start: Any,
     collinear: str,
     missing: str,
+    link: Any = None,
 ) -> How:
     """Check the options of a fit against each other; see `bh.fit` for what they mean."""
     for what, given, known in (
@@ -73,14 +75,16 @@ def asked(
             raise errors.unknown_option(what, given, known)
     if epochs is not None and (not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1):
         raise errors.bad_number("epochs", epochs, "a whole number, one or more")
-    chosen = named(loss)
+    chosen = named(loss, link)
     method, reason = updates.named(update, chosen)
+    if isinstance(method, Newton):
+        _curved(lr, epochs, collinear)
     if lr is not None:
         if isinstance(method, Exact):
             raise errors.option_not_for(
                 "lr", "the exact update, which takes one step and needs no rate", "pass update='descent'"
             )
-        method = replace(method, lr=lr)
+        method = replace(method, lr=lr)  # type: ignore[arg-type]
     if epochs is not None and epochs > _MOST_EPOCHS:
         wanted = f"at most {_MOST_EPOCHS:,}: every step is kept in the trace"
         raise errors.bad_number("epochs", epochs, wanted)
@@ -91,10 +95,19 @@ def asked(
     return How(chosen, method, reason, epochs, start, collinear)
 
 
+def _curved(lr: Any, epochs: Any, collinear: str) -> None:
+    """Refuse what Newton's method has no use for."""
+    if lr is not None or epochs is not None:
+        what = "lr" if lr is not None else "epochs"
+        raise errors.option_not_for(f"{what}=", "Newton's method, which goes on until it has arrived", "leave it out")
+    if collinear == "min_norm":
+        raise errors.option_not_for("collinear='min_norm'", "a generalized linear model", "take 'drop' or 'raise'")
+
+
 def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> LinearFit:
     """Learn from what was gathered, and make a Fit of the answer."""
     learnable(problem, gathered.sums, tally, how.collinear)
-    start = _start(problem, how.start)
+    start = begun_at(problem, how.start)
     answer = answered(problem, how.loss, how.update, gathered, how.epochs, start, how.collinear)
     if answer.solution.dropped and how.collinear == "raise":
         raise errors.collinear_terms(answer.solution.dropped)
@@ -132,7 +145,8 @@ def learnable(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> Non
                 raise errors.constant_column(name, center[j])
 
 
-def _start(problem: Problem, start: Any) -> Tensor:
+def begun_at(problem: Problem, start: Any) -> Tensor:
+    """The weights to start from, (p,): zeros where none are given."""
     names = problem.design.names
     if start is None:
         return torch.zeros(len(names), dtype=torch.float64)

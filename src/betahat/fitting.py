@@ -17,8 +17,9 @@ from betahat.batch import Tally
 from betahat.checkpoint import resumable
 from betahat.finishing import How, asked, finished
 from betahat.formula import responses
+from betahat.generalizing import general
 from betahat.keys import Keys
-from betahat.loss import Loss
+from betahat.loss import Loss, Squared
 from betahat.many import by_group, by_left_side, by_response
 from betahat.memory import Size, ceiling
 from betahat.moments import Moments
@@ -35,6 +36,9 @@ def fit(
     offset: Any = None,
     freq: Any = None,
     loss: str | Loss = "squared",
+    link: Any = None,
+    trials: Any = None,
+    exposure: Any = None,
     update: Any = "auto",
     lr: float | None = None,
     epochs: int | None = None,
@@ -64,9 +68,17 @@ def fit(
         How many equal rows each row stands for: whole numbers. Frequency k is the same as the row k times over, for
         the standard errors, too; zero is the same as leaving it out.
     loss : str or loss object
-        "squared".
+        "squared"; "binomial" (also "logistic", "bce"), "poisson", "gamma", … for a generalized linear model; or an
+        object of `betahat.loss`, such as ``bh.loss.Gamma(link="log")``.
+    link : str, optional
+        "logit", "probit", "log", … for a loss that has links; its own when left out.
+    trials : column name or array (n,), optional
+        For "binomial": y counts the successes among so many trials. In a formula ``cbind(successes, failures)`` says
+        the same, and for arrays a y of two columns.
+    exposure : column name or array (n,), optional
+        For log links: how long, or how many, each row was exposed. Its logarithm is an offset.
     update : str or update object
-        "auto", "exact", "descent", "momentum", "adam", or an object of `betahat.update`.
+        "auto", "exact", "newton", "descent", "momentum", "adam", or an object of `betahat.update`.
     lr : float, optional
         The learning rate of a descent named by a string; when left out it is computed from the data's spectrum.
     epochs : int, optional
@@ -115,7 +127,14 @@ def fit(
     'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
     """
     options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
-    how = asked(loss, update, lr, epochs, start, collinear, missing)
+    how = asked(loss, update, lr, epochs, start, collinear, missing, link)
+    if not isinstance(how.loss, Squared):
+        options |= {"trials": trials, "exposure": exposure}
+        with ceiling(memory):
+            return general(formula, data, options, missing, how, {"by": by, "checkpoint": checkpoint})
+    for name, given in {"trials": trials, "exposure": exposure}.items():
+        if given is not None:
+            raise errors.option_not_for(f"{name}=", "a squared loss", "say which loss: loss='binomial', 'poisson', …")
     with ceiling(memory):
         if isinstance(formula, Moments):
             unused = {"data": data, "by": by, "checkpoint": checkpoint, "memory": memory}

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+
+import torch
 
 from betahat import errors
 from betahat.outcome import LinearFit
+from betahat.questions import room
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +66,17 @@ class GeneralFit(LinearFit):
         return str(self.family.link.name)
 
     @property
+    def plain(self) -> str:
+        """What the covariance is called that rests on the model alone: expected and observed are one if canonical."""
+        return "information" if self.settled else "expected information"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the observed information is the expected one, whatever the rows: under the canonical link."""
+        half = torch.tensor([0.5], dtype=torch.float64)
+        return self.family(half, half).expected is None
+
+    @property
     def pearson(self) -> float:
         """Pearson's χ²: Σ w (y − μ)² / V(μ)."""
         return self.rss
@@ -71,6 +85,11 @@ class GeneralFit(LinearFit):
     def df_null(self) -> int:
         """Degrees of freedom of the null deviance."""
         return self.nobs - self.intercept
+
+    @property
+    def df_test(self) -> float:
+        """Degrees of freedom of Student's t; infinite, for the normal, where the family fixes the dispersion."""
+        return float(self.df_resid) if self.dispersed else math.inf
 
     @property
     def scale(self) -> float:
@@ -111,7 +130,100 @@ class GeneralFit(LinearFit):
         """Whether nothing is left to be explained but rounding."""
         return self.dispersed and self.deviance <= 1e-24 * max(self.null_deviance, 1e-300)
 
+    @property
+    def pseudo_rsquared(self) -> dict[str, float]:
+        """What stands for R² here, by name.
+
+        "deviance" 1 − D/D₀ (the deviance explained); and, of families with a likelihood and a dispersion of 1, with
+        the log-likelihoods l and l₀ of this model and the null model: "mcfadden" 1 − l/l₀, "cox_snell"
+        1 − e^(2 (l₀ − l)/n), and "nagelkerke", the same over its largest value, 1 − e^(2 l₀/n).
+        """
+        found = {"deviance": 1 - self.deviance / self.null_deviance if self.null_deviance > 0 else math.nan}
+        if self.family.likelihood and not self.dispersed:
+            null = self.log_likelihood - (self.null_deviance - self.deviance) / 2
+            share = -math.expm1(2 * (null - self.log_likelihood) / self.nobs)
+            found["mcfadden"] = 1 - self.log_likelihood / null if null else math.nan
+            found["cox_snell"] = share
+            found["nagelkerke"] = share / -math.expm1(2 * null / self.nobs) if null else math.nan
+        return found
+
+    def predict(
+        self,
+        new: Any,
+        *,
+        scale: str = "response",
+        interval: str | None = None,
+        level: float = 0.95,
+        offset: Any = None,
+        exposure: Any = None,
+        vcov: Any = None,
+        **how: Any,
+    ) -> Any:
+        """Predict the mean of the response for new rows, or the linear predictor.
+
+        Parameters
+        ----------
+        new : table or array
+            As at the fit.
+        scale : {"response", "link"}
+            The mean μ, or the linear predictor η = x'W + offset, of which μ is the inverse link.
+        interval : {None, "confidence"}
+            η ± quantile · standard error, √x'Vx; on the response's scale its ends go through the inverse link, so that
+            they stay in range. The standard error is given as well: there that of η times |dμ/dη| (the delta method).
+        level : float
+            Between 0 and 1.
+        offset, exposure : array (n,) or column name, optional
+            Needed when the fit was given an array; the column that it was given is used by itself.
+        vcov, **how
+            As for `with_vcov`; the fit's own covariance when left out.
+
+        Returns
+        -------
+        Series, array or tensor (n,), or a table with the columns "predicted", "lower", "upper", "std_error"
+            In the kind that `new` is; NaN where a row has a missing value, with a warning that counts them.
+
+        Raises
+        ------
+        DesignError
+            When a column is missing or holds a level that the model has not seen.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [1, 3, 6, 9]}, loss="poisson")
+        >>> [round(float(value), 4) for value in fit.predict({"x": [5.0]})]
+        [19.3158]
+        """
+        asked = {"scale": scale, "interval": interval, "level": level, "offset": offset, "exposure": exposure}
+        return room("prediction").predict_mean(self._under(vcov, how), new, **asked)
+
+    def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
+        """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
+        return room("report.general").GeneralSummary.of(self._under(vcov, how), level)
+
+    def glance(self, vcov: Any = None, **how: Any) -> Any:
+        """One row for the whole fit, with broom's columns (dots as underscores), in the kind of frame that came in."""
+        return room("report.frames").glance_general(self._under(vcov, how))
+
     def __repr__(self) -> str:
         what = self.formula or f"{self.response} on {len(self.terms)} columns"
         family = f"{self.family.name}, {self.link}"
-        return f"<GeneralFit {what}: {family}, {self.nobs:,} rows, deviance {self.deviance:.6g}; print it for the table>"
+        return f"<GeneralFit {what}: {family}, {self.nobs:,} rows, deviance {self.deviance:.6g}; print it>"
+
+
+def _unanswered(name: str) -> Any:
+    """A question about sums of squares, as one that is refused in words."""
+
+    def refuse(self: GeneralFit, *given: Any, **how: Any) -> NoReturn:
+        raise errors.squares_only(name, self.family.name)
+
+    asked = getattr(LinearFit, name)
+    refuse.__doc__ = asked.__doc__
+    return property(refuse) if isinstance(asked, property) else refuse
+
+
+for _name in (
+    "check", "diagnose", "anova", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment",
+    "influence", "information", "save", "with_rows", "epochs_needed",
+):  # fmt: skip
+    setattr(GeneralFit, _name, _unanswered(_name))

@@ -1,6 +1,6 @@
 """Generalizing: the loop of a generalized linear model. Predict, loss, derive, update, until a step is nothing.
 
-    fit = generalized(problem, family, how, tally)
+    fit = generalized(problem, family, tally, start=None, why="newton: …")
 
 Each pass over the rows leaves sums, from which Newton's method makes the next weights (`update.newton`). It ends when a
 step is shorter than a hundred-millionth of a standard error; what it was is kept, and printed. A last pass gathers what
@@ -22,9 +22,12 @@ from betahat import errors, memory
 from betahat.batch import Batch, Tally
 from betahat.derive import Derivative
 from betahat.direct import laid
+from betahat.finishing import How, begun_at
 from betahat.general import GeneralFit
-from betahat.problem import Problem
+from betahat.moments import Moments
+from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
+from betahat.response import BINARY, COUNT, NUMBER
 from betahat.threads import in_order
 from betahat.trace import Step, Trace
 from betahat.update.newton import Memory, Newton
@@ -33,9 +36,14 @@ from betahat.working import Lens, closing, derivative, seen_through
 CLOSE = 1e-8  # standard errors: a step this short ends the loop
 _FINE = 1e-12  # where passes cost nothing, steps go on until they are this short, or no shorter
 _MOST = 100  # passes
+_HALVES = 60  # of one step: then it is nothing, and the loss still higher
 _KEPT = 1 << 25  # numbers of encoded rows that are kept from pass to pass, 256 MB
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
 _ENOUGH = 10.0  # digits that cross-products must promise
+
+#: how a family's response is read, where it is no plain number
+READS = {"binomial": BINARY, "quasi-binomial": BINARY, "poisson": COUNT, "quasi-poisson": COUNT,
+         "negative binomial": COUNT}  # fmt: skip
 
 
 @dataclass
@@ -119,18 +127,37 @@ class Arrived:
 
 
 def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
-    """Repeat the four steps until a step is nothing."""
-    design = rows.problem.design
+    """Repeat the four steps until a step is nothing.
+
+    Without a `start` each row begins with a predictor of its own, near its response. Where the weights that this leads
+    to give some row no mean, or lead nowhere, the loop begins again from a constant, and stays where means are.
+    """
+    found = _walked(rows, family, start)
+    if found is None and start is None:
+        found = _walked(rows, family, constant(rows, family))
+    if found is None:
+        raise errors.no_start(family.name, family.link.name, given=start is not None)
+    return found
+
+
+def _walked(rows: Rows, family: Any, W: Tensor | None) -> Arrived | None:
+    """The same from one place; None where that was no place to begin from."""
+    design, from_rows = rows.problem.design, W is None
     names, intercept = tuple(design.names[design.intercept :]), bool(design.intercept)
     update = Newton(names, intercept, family.dispersed)
-    W, memory, steps = start, update.prepare(start), []
-    careful = False
+    steps: list[Step] = []
+    memory, careful = update.prepare(W), False
     while True:
-        lens = Lens(family, None if W is None else W.numpy(), intercept)
+        lens = Lens(family, None if W is None else W.numpy(), intercept, strict=rows.passes == 0)
         total = rows.gather(partial(derivative, lens, factor=careful))
-        quick = total.sums.rows * len(design.names) <= _QUICK
+        sums = total.sums
+        quick = sums.rows * len(names) <= _QUICK
+        if lens.strict and not total.value.isfinite():
+            _in_range(rows, family)
         if quick and not careful:  # the first pass has told how many rows there are
             careful, total = True, rows.gather(partial(derivative, lens, factor=True))
+        if W is not None and memory.move is None and not total.value.isfinite():
+            return None
         before, last = W, memory
         W, memory = update.step(W, total, memory)
         if memory.solution is not None and not careful and doubtful(memory.solution):
@@ -138,12 +165,30 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
             continue
         if before is not None:
             mean = total.mean()
-            steps.append(Step(len(steps) + 1, total.sums.rows, float(mean.value), mean.grad, before, W))
+            steps.append(Step(len(steps) + 1, sums.rows, float(mean.value), mean.grad, before, W))
             if memory.halved == 0 and _arrived(memory, last, quick):
-                assert before is not None
                 return Arrived(W, memory, before, total, steps)
-        if len(steps) >= _MOST or memory.halved > 60:
+        if len(steps) >= _MOST or memory.halved > _HALVES:
+            if from_rows:
+                return None
             raise errors.no_convergence(family.name, len(steps), memory.distance)
+
+
+def constant(rows: Rows, family: Any) -> Tensor | None:
+    """The weights (p,) of a model that is the mean of the response everywhere; zeros without an intercept."""
+    design = rows.problem.design
+    W = torch.zeros(len(design.names), dtype=torch.float64)
+    if design.intercept:
+        half = family.link(torch.tensor([0.5], dtype=torch.float64))  # a mean that every family can have
+        end = rows.gather(partial(closing, Lens(family, half.numpy(), True), bare=True))
+        W[0] = family.link(torch.tensor([end.response / end.prior], dtype=torch.float64))[0]
+    return W
+
+
+def _in_range(rows: Rows, family: Any) -> None:
+    """Refuse the first response that the family cannot have, by its row."""
+    for batch in rows.kept or rows.problem.batches(Tally()):
+        family.check(batch.y, batch.rows, rows.problem.design.response)
 
 
 def doubtful(solution: Any) -> bool:
@@ -223,3 +268,26 @@ def _null(rows: Rows, family: Any, intercept: bool, end: Any) -> float:
         if memory.halved == 0 and memory.distance < CLOSE:
             break
     return float(rows.gather(partial(closing, Lens(family, W.numpy(), True), bare=True)).deviance)
+
+
+def general(formula: Any, data: Any, options: dict[str, Any], missing: str, how: How, unused: dict[str, Any]) -> Any:
+    """The generalized linear model of rows that are read now; see `bh.fit`."""
+    family: Any = how.loss
+    for name, given in unused.items():
+        if given is not None:
+            raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
+    if isinstance(formula, Moments):
+        raise errors.option_not_for(f"loss={family.name!r}", "moments, which a squared loss leaves", "fit the rows")
+    if options["exposure"] is not None and family.link.name != "log":
+        raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
+    if data is None and isinstance(formula, str):
+        raise errors.no_table(formula)
+    options |= {"response": READS.get(family.name, NUMBER)}
+    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
+    problem = of_arrays(formula, data, **options) if made is None else made
+    tally = Tally()
+    start = None if how.start is None else begun_at(problem, how.start)
+    fit = generalized(problem, family, tally, start=start, why=f"newton: {how.reason}")
+    if fit.dropped and how.collinear == "raise":
+        raise errors.collinear_terms(fit.dropped)
+    return fit

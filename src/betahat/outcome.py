@@ -157,9 +157,19 @@ class LinearFit(Fit):
         return self.nobs - self.rank
 
     @property
+    def df_test(self) -> float:
+        """Degrees of freedom of Student's t; infinite where the normal is used."""
+        return float(self.df_resid)
+
+    @property
     def df_model(self) -> int:
         """Coefficients estimated, the intercept not counted."""
         return self.rank - self.intercept
+
+    @property
+    def plain(self) -> str:
+        """What the covariance is called that rests on the model alone."""
+        return "classical"
 
     # ── how good it is ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,6 +8,7 @@ Rows come encoded as the design has learned it, chunk by chunk, and answers go o
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor
 
 from betahat import errors
+from betahat.general import GeneralFit
 from betahat.inference import covariance, quantile, wide_quantile
 from betahat.outcome import LinearFit
 from betahat.source import Source, hand_out, is_frame
 
 INTERVALS = ("confidence", "prediction")
+SCALES = ("response", "link")
 
 
 def predict(
@@ -34,37 +37,103 @@ def predict(
         raise errors.simultaneous_of_nothing()
     if interval:
         _factor(fit, interval, level, simultaneous, 1)  # refuses before anything is read
+    seen = _looked(fit, new, offset, None, bool(interval))
+    out = {"predicted": seen.center}
+    if interval:
+        out["error"] = np.sqrt(seen.variance + (fit.scale if interval == "prediction" else 0.0))
+    if beyond := [name for name, values in out.items() if np.isinf(values).any()]:
+        raise errors.prediction_overflows(int(np.isinf(out[beyond[0]]).argmax()), beyond[0])
+    if not interval:
+        return _vector(out["predicted"], seen.kind, new)
+    half = out.pop("error") * _factor(fit, interval, level, simultaneous, seen.known)
+    return _framed(out | {"lower": out["predicted"] - half, "upper": out["predicted"] + half}, seen.kind, new)
+
+
+def predict_mean(
+    fit: GeneralFit, new: Any, *, scale: str, interval: str | None, level: float, offset: Any, exposure: Any
+) -> Any:
+    """Means of new rows, or their linear predictors; see `GeneralFit.predict`."""
+    if scale not in SCALES:
+        raise errors.unknown_option("scale", scale, SCALES)
+    if interval is not None and interval != "confidence":
+        raise errors.unknown_option("interval", interval, INTERVALS[:1])
+    factor = quantile(level, covariance(fit).joint)
+    seen = _looked(fit, new, offset, exposure, interval is not None)
+
+    def shown(eta: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        mean: np.ndarray[Any, Any] = fit.family.mean(torch.from_numpy(eta)).numpy()
+        return eta if scale == "link" else mean
+
+    if interval is None:
+        return _vector(shown(seen.center), seen.kind, new)
+    error = np.sqrt(seen.variance)
+    ends = np.sort(np.stack([shown(seen.center - factor * error), shown(seen.center + factor * error)]), axis=0)
+    slope = 1.0 if scale == "link" else np.abs(fit.family.mean_slope(torch.from_numpy(seen.center)).numpy())
+    columns = {"predicted": shown(seen.center), "lower": ends[0], "upper": ends[1], "std_error": error * slope}
+    return _framed(columns, seen.kind, new)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """New rows under a fit.
+
+    Attributes
+    ----------
+    center, variance : array (n,)
+        x'W + offset, and x'Vx, empty where it was not asked for; NaN where a row has a missing value.
+    known : int
+        Rows without one.
+    kind : str
+        In what they came.
+    """
+
+    center: np.ndarray[Any, Any]
+    variance: np.ndarray[Any, Any]
+    known: int
+    kind: str
+
+
+def _looked(fit: LinearFit, new: Any, offset: Any, exposure: Any, variance: bool) -> _Looked:
+    """Encode new rows as the design has learned it, and put the fit to them."""
     a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
     data = Source.of(new) if a_table else new
-    if offset is not None and fit.offset_given is None:
-        raise errors.option_not_for("offset=", "a model that was learned without one", "leave it out")
-    if offset is None and fit.offset_given is not None:
-        offset = fit.offset_given
-        if not isinstance(data, Source) or offset not in data.names:
-            raise errors.offset_needed(offset)
-    columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "error": []}
+    offset = _beside(data, "offset", offset, fit.offset_given)
+    beside = {"offset": offset}
+    given = getattr(fit.rows, "exposure", None) if isinstance(fit, GeneralFit) else None
+    if exposure is not None or given is not None:
+        beside["exposure"] = _beside(data, "exposure", exposure, given)
+    columns: dict[str, list[np.ndarray[Any, Any]]] = {"center": [], "variance": []}
     missing = start = 0
-    for batch, rows in fit.design.replay(data, offset=offset):
+    for batch, rows in fit.design.replay(data, **beside):
         center = batch.X @ fit.coef  # (n,)
         if batch.offset is not None:
             center = center + batch.offset
         here = batch.rows - start
         missing += rows - len(here)
-        columns["predicted"].append(_spread_out(center, here, rows))
-        if interval:
-            variance = _variance(fit, batch.X) + (fit.scale if interval == "prediction" else 0.0)  # (n,)
-            columns["error"].append(_spread_out(variance.sqrt(), here, rows))
+        columns["center"].append(_spread_out(center, here, rows))
+        if variance:
+            columns["variance"].append(_spread_out(_variance(fit, batch.X), here, rows))
         start += rows
     if missing:
-        warnings.warn(errors.rows_not_predicted(missing), stacklevel=3)
+        warnings.warn(errors.rows_not_predicted(missing), stacklevel=4)
     out = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
-    if beyond := [name for name, values in out.items() if np.isinf(values).any()]:
-        raise errors.prediction_overflows(int(np.isinf(out[beyond[0]]).argmax()), beyond[0])
     kind = data.kind if isinstance(data, Source) else "torch" if isinstance(new, Tensor) else "numpy"
-    if not interval:
-        return _vector(out["predicted"], kind, new)
-    half = out.pop("error") * _factor(fit, interval, level, simultaneous, start - missing)
-    table = hand_out(out | {"lower": out["predicted"] - half, "upper": out["predicted"] + half}, kind)
+    return _Looked(out["center"], out["variance"], start - missing, kind)
+
+
+def _beside(data: Any, name: str, now: Any, at_fit: str | None) -> Any:
+    """An offset or an exposure for new rows: what is given now, or the column that the fit was given."""
+    if now is not None and at_fit is None:
+        raise errors.option_not_for(f"{name}=", "a model that was learned without one", "leave it out")
+    if now is None and at_fit is not None:
+        if not isinstance(data, Source) or at_fit not in data.names:
+            raise errors.offset_needed(at_fit)
+        return at_fit
+    return now
+
+
+def _framed(columns: dict[str, np.ndarray[Any, Any]], kind: str, new: Any) -> Any:
+    table = hand_out(columns, kind)
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
 
 

@@ -72,12 +72,15 @@ class Lens:
         Whether the first weight is the constant's.
     observed : bool
         Whether the curvature is that of the rows themselves instead of its expectation under the model.
+    strict : bool
+        Whether responses are asked whether they are in the family's range: where one is not, the loss is NaN.
     """
 
     loss: Any
     W: Array | None
     intercept: bool
     observed: bool = False
+    strict: bool = False
 
     def rows(self, X: Any, y: Any, weight: Any = None, offset: Any = None, trials: Any = None) -> Rows:
         """Look at some rows: X (n, k) without the constant, as it is stored, and columns (n,) or None."""
@@ -95,7 +98,8 @@ class Lens:
                 linear(X[here], self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, yhat[here])
                 if offset is not None:
                     yhat[here] += offset[here]
-            found = self.loss(torch.from_numpy(yhat[here]), response)
+            at = torch.from_numpy(yhat[here])
+            found = self.loss(at, response)
             bent = found.curvature if self.observed or found.expected is None else found.expected
             flat = np.maximum(bent.numpy(), _FLAT)  # (m,)
             np.divide(found.slope.numpy(), flat, out=e[here])
@@ -104,8 +108,18 @@ class Lens:
             else:
                 np.multiply(flat, m, out=omega[here])
                 np.multiply(found.value.numpy(), m, out=value[here])
+            self._outside(at, response, e[here], omega[here], value[here])
         np.negative(e, out=e)
         return Rows(yhat, e, omega, value)
+
+    def _outside(self, yhat: torch.Tensor, y: torch.Tensor, e: Array, omega: Array, value: Array) -> None:
+        """Rows whose predictor gives no mean have an infinite loss, and those whose response is impossible none."""
+        for wrong, told in (
+            (~self.loss.valid(yhat).numpy(), np.inf),
+            (~self.loss.possible(y).numpy() if self.strict else None, np.nan),
+        ):
+            if wrong is not None and wrong.any():
+                e[wrong], omega[wrong], value[wrong] = 0.0, 1.0, told
 
 
 def linear(X: Any, slopes: Array, level: float, out: Array) -> None:
@@ -168,9 +182,12 @@ def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, 
     level = None if lens.W is None else 0.0
     sums = Sums.of(X, [None, target], weight=rows.omega, count=count, factor=factor, level=level)
     value = float(rows.value.sum() if count is None else count @ rows.value)
+    extent = float(max(rows.yhat.max(), -rows.yhat.min()))
     heavy = weight if trials is None else trials if weight is None else weight * trials
     mass = sums.rows if heavy is None else float(heavy.sum() if count is None else count @ heavy)
-    return Derivative(torch.tensor(value, dtype=torch.float64), _gradient(sums, lens.intercept), mass, None, sums)
+    return Derivative(
+        torch.tensor(value, dtype=torch.float64), _gradient(sums, lens.intercept), mass, None, sums, extent
+    )
 
 
 def _gradient(sums: Sums, intercept: bool) -> torch.Tensor:

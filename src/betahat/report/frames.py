@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from betahat import inference
+from betahat.general import GeneralFit
 from betahat.modules import ModuleFit
 from betahat.outcome import LinearFit
 from betahat.source import hand_out
@@ -18,8 +19,53 @@ if TYPE_CHECKING:
 
 def values(summary: Summary) -> dict[str, Any]:
     """Plain values, fit for JSON: what is not a finite number is None, infinite degrees of freedom included."""
-    fit, found = summary.fit, summary.fit.covariance
+    fit = summary.fit
     f, p = inference.f_test(fit)
+    return (
+        begun(summary)
+        | {
+            "r_squared": _finite(fit.rsquared),
+            "r_squared_adjusted": _finite(fit.rsquared_adj),
+            "f": {"value": _finite(f), "df1": fit.df_model, "df2": _finite(fit.covariance.joint), "p": _finite(p)},
+            "sigma": _finite(fit.sigma),
+            "rss": fit.rss,
+            "df_residual": fit.df_resid,
+            "log_likelihood": _finite(fit.llf),
+            "aic": _finite(fit.aic),
+            "bic": _finite(fit.bic),
+        }
+        | ended(summary)
+    )
+
+
+def values_general(summary: Summary) -> dict[str, Any]:
+    """The same of a generalized linear model."""
+    fit = summary.fit
+    assert isinstance(fit, GeneralFit), "it has a family"
+    known = fit.family.likelihood
+    return (
+        begun(summary)
+        | {
+            "family": fit.family.name,
+            "link": fit.link,
+            "deviance": fit.deviance,
+            "null_deviance": fit.null_deviance,
+            "pearson": fit.pearson,
+            "dispersion": _finite(fit.dispersion),
+            "df_residual": fit.df_resid,
+            "df_null": fit.df_null,
+            "log_likelihood": _finite(fit.llf) if known else None,
+            "aic": _finite(fit.aic) if known else None,
+            "bic": _finite(fit.bic) if known else None,
+            "pseudo_r_squared": {name: _finite(value) for name, value in fit.pseudo_rsquared.items()},
+        }
+        | ended(summary)
+    )
+
+
+def begun(summary: Summary) -> dict[str, Any]:
+    """What any linear model has: the data, how it was learned, the coefficients."""
+    fit, found = summary.fit, summary.fit.covariance
     bounds = inference.conf_int(fit, summary.level)
     values = {
         "coef": fit.params.array, "std_error": fit.bse.array, "t": fit.tvalues.array, "p": fit.pvalues.array,
@@ -54,15 +100,13 @@ def values(summary: Summary) -> dict[str, Any]:
         "covariance_notes": list(found.notes),
         "level": summary.level,
         "coefficients": coefficients,
-        "r_squared": _finite(fit.rsquared),
-        "r_squared_adjusted": _finite(fit.rsquared_adj),
-        "f": {"value": _finite(f), "df1": fit.df_model, "df2": _finite(found.joint), "p": _finite(p)},
-        "sigma": _finite(fit.sigma),
-        "rss": fit.rss,
-        "df_residual": fit.df_resid,
-        "log_likelihood": _finite(fit.llf),
-        "aic": _finite(fit.aic),
-        "bic": _finite(fit.bic),
+    }
+
+
+def ended(summary: Summary) -> dict[str, Any]:
+    """How sure the numbers are, and what stands below the table."""
+    fit = summary.fit
+    return {
         "condition": _finite(fit.condition),
         "digits": fit.digits,
         "dtype": "float64",
@@ -125,6 +169,28 @@ def glance_module(fit: ModuleFit) -> Any:
         "value": fit.value,
         "df_residual": fit.df_resid,
         "nobs": fit.nobs,
+        "vcov": fit.covariance.kind,
+        "vcov_words": fit.covariance.words,
+    }
+    return hand_out({name: [value] for name, value in values.items()}, fit.kind)
+
+
+def glance_general(fit: GeneralFit) -> Any:
+    """One row for a generalized linear model, with broom's columns; NaN where a family has no likelihood."""
+    known = fit.family.likelihood
+    values: dict[str, float | str] = {
+        "null_deviance": fit.null_deviance,
+        "df_null": fit.df_null,
+        "log_lik": fit.llf if known else math.nan,
+        "aic": fit.aic if known else math.nan,
+        "bic": fit.bic if known else math.nan,
+        "deviance": fit.deviance,
+        "df_residual": fit.df_resid,
+        "nobs": fit.nobs,
+        "dispersion": fit.dispersion,
+        "pearson": fit.pearson,
+        "family": fit.family.name,
+        "link": fit.link,
         "vcov": fit.covariance.kind,
         "vcov_words": fit.covariance.words,
     }

@@ -21,6 +21,7 @@ from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
 from betahat.sandwich import clustered, heteroskedastic, serial
+from betahat.sandwich.small_sample import reach
 
 KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
@@ -53,7 +54,7 @@ def _options(kind: str) -> list[str]:
 
 
 def classical(fit: LinearFit, kind: str = "classical") -> Covariance:
-    """σ̂² (X'WX)⁻¹, with σ̂² = rss / df_resid."""
-    df = torch.full((len(fit.terms),), float(fit.df_resid), dtype=torch.float64)
-    words = f"classical, t on {fit.df_resid:,} df"
-    return Covariance(kind, fit.unscaled * fit.scale, df, float(fit.df_resid), words)
+    """σ̂² (X'WX)⁻¹, with σ̂² = rss / df_resid; of a generalized linear model the inverse of the expected information."""
+    df = torch.full((len(fit.terms),), fit.df_test, dtype=torch.float64)
+    words = f"{fit.plain}, {reach(fit.df_test)}"
+    return Covariance(kind, fit.unscaled * fit.scale, df, fit.df_test, words)

@@ -56,7 +56,7 @@ def covariance(fit: LinearFit, kind: str, *, cluster: Any = None, small_sample: 
     own_df &= len(ways) == 1
     sets = gathered(fit, kind, ways, basis, squares=own_df or kind in _POWER)
     clusters = [one.clusters for one in sets]
-    rule = of_clusters(kind, small_sample, n=n, k=r, groups=clusters, ways=len(ways))
+    rule = of_clusters(kind, small_sample, n=n, k=r, groups=clusters, ways=len(ways)).within(fit.df_test)
     parts = [_middle(one, _POWER.get(kind, 0.0), basis.full if own_df else None) for one in sets]
     terms = zip(sets, rule.factors, parts, strict=True)
     meat = np.asarray(sum(one.sign * factor * part.meat for one, factor, part in terms))

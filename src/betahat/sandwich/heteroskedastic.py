@@ -36,7 +36,7 @@ def covariance(fit: LinearFit, kind: str, *, small_sample: str = "R") -> Covaria
     n, p = fit.nobs, fit.rank
     if n <= p:
         raise errors.no_freedom_for(kind, n, p)
-    rule = of_rows(kind, small_sample, n=n, k=p)
+    rule = of_rows(kind, small_sample, n=n, k=p).within(fit.df_test)
 
     basis = Basis.of(fit)
     turned = kind not in ("HC0", "HC1") or not basis.plain  # a leverage needs coordinates, a residual none

@@ -96,7 +96,7 @@ def covariance(
         raise errors.option_not_for("HAC", "frequencies", "rows that follow one another in time are given one by one")
     if n <= r:
         raise errors.no_freedom_for(kind, n, r)
-    rule = of_rows(kind, small_sample, n=n, k=r)
+    rule = of_rows(kind, small_sample, n=n, k=r).within(fit.df_test)
     if (needed := 8 * n * r) > MOST:
         what = f"HAC needs the scores of all {n:,} rows, {r:,} numbers each: they"
         raise errors.too_large(what, needed, MOST, "take fewer rows or terms; HC1 and CR1 hold no row in memory")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from betahat import errors
 
@@ -35,6 +35,10 @@ class Rule:
     factors: tuple[float, ...]
     df: float
     said: str = ""
+
+    def within(self, df: float) -> Rule:
+        """The same for a model whose tests have these degrees of freedom: the normal where they are infinite."""
+        return replace(self, df=df) if math.isinf(df) else self
 
 
 def checked(preset: str) -> str:

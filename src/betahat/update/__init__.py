@@ -4,7 +4,8 @@
     memory = update.prepare(W)
     W, memory = update.step(W, derivative, memory)       # once for each epoch
 
-Each update says what it `needs` of step 3: "grad", or "moments". An update never changes; what changes is its memory.
+Each update says what it `needs` of step 3: "grad", "curvature" or "moments". An update never changes; what changes is
+its memory.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from betahat.derive import Derivative
 from betahat.update.choose import choose, named
 from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
+from betahat.update.newton import Newton
 
-__all__ = ["Adam", "Descent", "Exact", "Update", "choose", "named"]
+__all__ = ["Adam", "Descent", "Exact", "Newton", "Update", "choose", "named"]
 
 
 class Update(Protocol):

@@ -9,11 +9,13 @@ from betahat import errors
 from betahat.loss import Loss, Squared
 from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
+from betahat.update.newton import Newton
 
-AnyUpdate = Exact | Descent | Adam
+AnyUpdate = Exact | Newton | Descent | Adam
 
 NAMES: dict[str, AnyUpdate] = {
     "exact": Exact(),
+    "newton": Newton(),
     "descent": Descent(),
     "momentum": Descent(momentum=0.9),
     "adam": Adam(),
@@ -24,7 +26,7 @@ def choose(loss: Loss) -> tuple[AnyUpdate, str]:
     """The update that `update="auto"` stands for, and the reason."""
     if isinstance(loss, Squared):
         return Exact(), "the loss is squared and the model linear, so one step from the moments lands on the answer"
-    raise errors.unknown_option("loss", loss, ["squared"])
+    return Newton(), "the loss is curved, so each step is one of least squares in working responses"
 
 
 def named(update: str | AnyUpdate, loss: Loss) -> tuple[AnyUpdate, str]:
@@ -34,7 +36,15 @@ def named(update: str | AnyUpdate, loss: Loss) -> tuple[AnyUpdate, str]:
             return choose(loss)
         if update not in NAMES:
             raise errors.unknown_option("update", update, ["auto", *NAMES])
-        return NAMES[update], "it was asked for"
+        return fitting(NAMES[update], loss), "it was asked for"
     if isinstance(update, type) or not hasattr(update, "step") or not hasattr(update, "needs"):
         raise errors.unknown_option("update", update, ["auto", *NAMES])
-    return update, "it was asked for"
+    return fitting(update, loss), "it was asked for"
+
+
+def fitting(update: AnyUpdate, loss: Loss) -> AnyUpdate:
+    """The update, if it serves this loss: only the squared one has an exact answer, and is served from its moments."""
+    if isinstance(update, Newton) == isinstance(loss, Squared):
+        known = [name for name, one in NAMES.items() if isinstance(one, Newton) != isinstance(loss, Squared)]
+        raise errors.update_not_for(update.name, loss.name, ["auto", *known])
+    return update

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -71,9 +71,9 @@ class Newton:
         Whether standard errors hold a dispersion that is estimated, Σ ω e² / (n − rank).
     """
 
-    names: tuple[str, ...]
-    intercept: bool
-    dispersed: bool
+    names: tuple[str, ...] = ()
+    intercept: bool = True
+    dispersed: bool = False
 
     name: ClassVar[str] = "newton"
     needs: ClassVar[str] = "curvature"
@@ -109,4 +109,3 @@ class Newton:
         if not math.isfinite(value):
             return True
         return memory.distance > _NEAR and value > memory.value + _SLACK * (abs(memory.value) + abs(value))
-

@@ -1,0 +1,103 @@
+"""General: what a summary says of a generalized linear model; the forms are those of any summary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from betahat import errors
+from betahat.general import GeneralFit
+from betahat.inference import upper_tail
+from betahat.numerals import number, p_value
+from betahat.report import Summary
+from betahat.report.frames import values_general
+
+
+@dataclass(frozen=True)
+class GeneralSummary(Summary):
+    """A generalized linear model's table."""
+
+    fit: Any
+
+    @property
+    def title(self) -> str:
+        """What was fitted."""
+        fit: GeneralFit = self.fit
+        what = fit.formula or f"{fit.response} on {errors.listing(fit.terms)}"
+        name = fit.family.name
+        return f"{name[0].upper()}{name[1:]} ({fit.link} link): {what}"
+
+    @property
+    def left(self) -> list[tuple[str, str]]:
+        """How it was fitted: label and value."""
+        fit: GeneralFit = self.fit
+        used = f"{fit.tally.used:,} used" + (f" for {fit.nobs:,}" if fit.counted else "")
+        lines = [("Rows", f"{used}, {fit.tally.read - fit.tally.used:,} dropped")]
+        if fit.explained != fit.response:
+            lines.append(("Explains", fit.explained))
+        if fit.weighted:
+            lines.append(("Weights", "precisions"))
+        if fit.offset_given is not None:
+            lines.append(("Offset", fit.offset_given or "an array"))
+        return [
+            *lines,
+            ("Update", f"{fit.update}, {len(fit.trace):,} passes"),
+            ("Gradient", f"{number(fit.distance, 2)} std. errors"),
+            ("Condition", f"{number(fit.condition, 3)}, {math.floor(fit.digits)} digits"),
+            ("Covariance", fit.covariance.words),
+            ("Arithmetic", "float64, cpu"),
+        ]
+
+    @property
+    def right(self) -> list[tuple[str, str]]:
+        """How good it is: label and value."""
+        fit: GeneralFit = self.fit
+        lines = [
+            (f"Deviance ({fit.df_resid:,} df)", number(fit.deviance, 6)),
+            (f"Null deviance ({fit.df_null:,} df)", number(fit.null_deviance, 6)),
+            ("Pearson χ²", number(fit.pearson, 6)),
+            ("Dispersion", number(fit.dispersion) + ("" if fit.dispersed else " (fixed)")),
+        ]
+        if fit.intercept and fit.df_model:
+            lines.append(self._model())
+        if fit.family.likelihood:
+            lines += [
+                ("Log-likelihood", number(fit.llf, 6)),
+                ("AIC", number(fit.aic, 6)),
+                ("BIC", number(fit.bic, 6)),
+            ]
+        return lines
+
+    def _model(self) -> tuple[str, str]:
+        """All terms but the intercept: by their deviance, scaled by Pearson's dispersion where there is one."""
+        fit: GeneralFit = self.fit
+        gain, df = max(0.0, fit.null_deviance - fit.deviance), fit.df_model
+        if not fit.dispersed:
+            return f"LR χ²({df:,})", f"{number(gain)}  p {p_value(float(upper_tail(gain / df, df, math.inf)))}"
+        f = gain / df / fit.dispersion if fit.dispersion > 0 else math.nan
+        return f"F({df:,}, {fit.df_resid:,})", f"{number(f)}  p {p_value(float(upper_tail(f, df, fit.df_resid)))}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What stands below the table."""
+        fit: GeneralFit = self.fit
+        notes = [f"Data: {fit.label}.", f"Why {fit.why}."]
+        if fit.tally.missing:
+            notes.append(f"{errors.count(fit.tally.missing, 'row')} dropped: a value was missing.")
+        if fit.tally.weightless:
+            notes.append(f"{errors.count(fit.tally.weightless, 'row')} dropped: the weight was zero.")
+        if fit.dropped:
+            notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: earlier terms say the same.")
+        if fit.dispersed:
+            notes.append("Dispersion: Pearson χ² / residual df.")
+            if fit.family.likelihood:
+                notes.append(
+                    "Log-likelihood at dispersion deviance / Σ weights; AIC and BIC count it, as R does (statsmodels: "
+                    "Pearson's dispersion, not counted)."
+                )
+        return [*notes, *fit.covariance.notes, *fit.remarks]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON: what is not a finite number is None."""
+        return values_general(self)
