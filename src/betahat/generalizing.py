@@ -9,6 +9,7 @@ the family says of the rows at the end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +40,8 @@ _MOST = 100  # passes
 _HALVES = 60  # of one step: then it is nothing, and the loss still higher
 _KEPT = 1 << 25  # numbers of encoded rows that are kept from pass to pass, 256 MB
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
-_ENOUGH = 10.0  # digits that cross-products must promise
+_ENOUGH = 10.0  # digits that cross-products must keep
+_HELD = 15.6  # digits of a float64
 
 #: how a family's response is read, where it is no plain number
 READS = {"binomial": BINARY, "quasi-binomial": BINARY, "poisson": COUNT, "quasi-poisson": COUNT,
@@ -117,6 +119,8 @@ class Arrived:
     total : Derivative
         What that pass left.
     steps : list of Step
+    careful : bool
+        Whether the rows were factorized.
     """
 
     W: Tensor
@@ -124,6 +128,7 @@ class Arrived:
     at: Tensor
     total: Derivative
     steps: list[Step]
+    careful: bool
 
 
 def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
@@ -160,14 +165,15 @@ def _walked(rows: Rows, family: Any, W: Tensor | None) -> Arrived | None:
             return None
         before, last = W, memory
         W, memory = update.step(W, total, memory)
-        if memory.solution is not None and not careful and doubtful(memory.solution):
+        found = memory.solution
+        if found is not None and not careful and (found.dropped or digits(found.condition, False) < _ENOUGH):
             careful, W, memory = True, before, last
             continue
         if before is not None:
             mean = total.mean()
             steps.append(Step(len(steps) + 1, sums.rows, float(mean.value), mean.grad, before, W))
             if memory.halved == 0 and _arrived(memory, last, quick):
-                return Arrived(W, memory, before, total, steps)
+                return Arrived(W, memory, before, total, steps, careful)
         if len(steps) >= _MOST or memory.halved > _HALVES:
             if from_rows:
                 return None
@@ -191,9 +197,12 @@ def _in_range(rows: Rows, family: Any) -> None:
         family.check(batch.y, batch.rows, rows.problem.design.response)
 
 
-def doubtful(solution: Any) -> bool:
-    """Whether cross-products do not suffice."""
-    return bool(solution.sharp < _ENOUGH or solution.dropped)
+def digits(condition: float, careful: bool) -> float:
+    """Digits that (X'ΩX)⁻¹ keeps, from cross-products or from the factor of the rows.
+
+    Coefficients keep more: each step corrects what rounding has left of the step before.
+    """
+    return min(15.0, max(0.0, _HELD - (1 if careful else 2) * math.log10(condition)))
 
 
 def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
@@ -233,7 +242,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         weighted=problem.weighted,
         counted=problem.counted,
         condition=solution.condition,
-        digits=min(solution.digits, 15.0),
+        digits=digits(solution.condition, found.careful),
         loss=family.name,
         update="newton",
         why=why,

@@ -31,7 +31,7 @@ from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-_BLOCK = 1 << 14  # rows that a loss is asked for at a time: below what torch would wake threads for
+_BLOCK = 1 << 11  # rows that a loss is asked for at a time: from twice as many on, torch wakes threads for a logarithm
 _STRIPE = 1 << 16  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
 _FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
