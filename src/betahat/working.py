@@ -253,17 +253,17 @@ def _closed(
     rows, family = lens.rows(X, y, weight, offset, trials), lens.loss
     one = np.ones(len(y))
     w, f, m = (one if v is None else np.asarray(v, np.float64) for v in (weight, count, trials))
+    mass = w * f * m
     deviance = pearson = likelihood = 0.0
     for start in range(0, len(y), _BLOCK):
         here = slice(start, min(len(y), start + _BLOCK))
         yhat, response = torch.from_numpy(rows.yhat[here]), torch.from_numpy(np.array(y[here], np.float64))
-        deviance += float(family.deviance(yhat, response).numpy() @ (w * f * m)[here])
+        deviance += float(family.deviance(yhat, response).numpy() @ mass[here])
         if family.likelihood:
             weights, times = torch.from_numpy(w[here]), None if trials is None else torch.from_numpy(m[here])
             each = family.log_likelihood(yhat, response, weights, dispersion, times)
             likelihood += float(each.numpy() @ f[here])
     pearson = float((rows.omega * rows.e**2) @ f)
-    mass = w * f * m
     return Closing(deviance, pearson, likelihood, float(mass.sum()), float(mass @ y), offset is not None)
 
 
