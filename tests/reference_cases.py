@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).parent / "reference"
+GENERAL = tuple(sorted(path.stem for path in (ROOT / "glm").glob("glm_*.json")))
 LINEAR = tuple(sorted(path.stem for path in (ROOT / "lm").glob("lm_*.json")))
 
 
@@ -77,12 +78,12 @@ class Case:
 
 def load(name: str) -> Case:
     """Read one case."""
-    return Case(name, _read(name))
+    return Case(name, _read(name, "lm" if name.startswith("lm_") else "glm"))
 
 
 @cache
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((ROOT / "lm" / f"{name}.json").read_text(encoding="utf-8"))
+def _read(name: str, folder: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ROOT / folder / f"{name}.json").read_text(encoding="utf-8"))
     return content
 
 

@@ -4,9 +4,9 @@
 
 PATH_TO_REFERENCE_FOLDER is the folder that holds `open/lm_*.json` and `open/data/*.csv` (see README.md here). Every
 `lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, what comes after the fit to
-`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), NIST's nonlinear sets
-(`nist_nonlinear/*.json`) to `nist_nonlinear/NAME.json`, and the tables that the cases name are copied byte for byte to
-`data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
+`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), every `glm_*` and `nb_*` case to
+`glm/NAME.json` without its model matrix (LEFT_OUT), NIST's nonlinear sets (`nist_nonlinear/*.json`) to
+`nist_nonlinear/NAME.json`, and the tables that the cases name are copied byte for byte to `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
 float64 back, and the 25-digit values stay the texts that they are. Running it again changes nothing.
 """
 
@@ -43,6 +43,9 @@ NONLINEAR = (
     "name", "level", "model_printed", "model_expr", "lhs", "n", "p", "df", "x_names", "x", "y", "start1", "start2",
     "certified",
 )  # fmt: skip
+#: of generalized linear models, what nothing reads
+LEFT_OUT = ("kind", "control", "cov_unscaled", "response", "coef_first_fit", "restarts_to_stationarity", "iterations",
+            "warnings", "converged", "stat_name", "formula_py_hint")  # fmt: skip
 CHECKED = ("names", "coef", "se", "rss", "sigma", "r_squared", "loglik")
 
 
@@ -99,6 +102,29 @@ def carry(reference: Path, target: Path = HERE) -> list[str]:
         whole = json.loads((reference / "open" / f"{name}.json").read_text(encoding="utf-8"))
         (target / "after" / f"{name}.json").write_text(written(whole), encoding="utf-8")
     nonlinear(reference, target)
+    return [path.stem for path in found] + general(reference, target)
+
+
+def general(reference: Path, target: Path) -> list[str]:
+    """Generalized linear models: whole but for the model matrix, of which the names stay; a line to a key."""
+    folder = target / "glm"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = sorted([*(reference / "open").glob("glm_*.json"), *(reference / "open").glob("nb_*.json")])
+    for path in found:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        matrix = whole.pop("model_matrix")
+        case = {key: value for key, value in whole.items() if key not in LEFT_OUT}
+        case["model_matrix_colnames"] = matrix["colnames"]
+        for key in [key for key in ("robust", "influence", "residuals") if key in case]:
+            for part, value in case.pop(key).items():
+                if part not in ("vcovHC_se", "sandwich", "dfbeta"):
+                    case[f"{key}.{part}"] = _without(part, value)
+        if len(case.get("y_used", ())) > 600:  # the rest of a long table is in its CSV
+            case = {key: value for key, value in case.items() if key not in ("y_used", "prior_weights", "offset")}
+        (folder / path.name).write_text(written(case), encoding="utf-8")
+        table = target / case["data_csv"]
+        shutil.copyfile(reference / "open" / case["data_csv"], table)
+        table.chmod(0o644)
     return [path.stem for path in found]
 
 
