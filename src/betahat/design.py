@@ -22,7 +22,8 @@ import torch
 
 from betahat import columns as col
 from betahat import errors, memory
-from betahat.batch import Batch, Tally, as_column, check_counts, check_weights
+from betahat.alongside import Alongside, chosen, finite
+from betahat.batch import Batch, Tally, check_counts, check_weights
 from betahat.encoding import Encoder, categorical, given_levels
 from betahat.formula import Factor, Parsed
 from betahat.source import Source
@@ -103,6 +104,7 @@ class Design:
             When a column is not there, has the wrong kind, has a single level, or no complete row is left.
         """
         needed = _needed(parsed, source, extra)
+        given = Alongside.of(weights=weights, freq=freq)
         kinds: dict[str, str] = {}
         found: dict[str, col.Levels] = {}
         unknown = any(factor.learned for factor in parsed.factors.values())
@@ -120,7 +122,7 @@ class Design:
                     found.setdefault(name, col.Levels(name))
                     unknown |= given_levels(parsed, name) is None
             complete = col.complete(table, needed, gaps)
-            weighty = _weighty(weights, table, read) & _weighty(freq, table, read)
+            weighty = given.weighty(table, read)
             weightless += int((complete & ~weighty).sum())
             complete &= weighty
             read += table.num_rows
@@ -180,37 +182,32 @@ class Design:
         tally = Tally() if tally is None else tally
         rounded, me = {} if rounded is None else rounded, object()
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
-        named = [v for v in (weights, offset, freq) if isinstance(v, str)]
-        needed = _needed(self.parsed, source, [*named, *beside])
-        weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
-        offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
-        count_array = None if freq is None or isinstance(freq, str) else as_column(freq, "freq")
+        given = Alongside.of(weights=weights, offset=offset, freq=freq)
+        needed = _needed(self.parsed, source, [*given.columns, *beside])
         for table in self._cut(source.tables(needed)):
             start = tally.read
             tally.read += table.num_rows
             complete = col.complete(table, needed)
-            used = complete & _weighty(weights, table, start) & _weighty(freq, table, start)
+            used = complete & given.weighty(table, start)
             tally.missing += int((~complete).sum())
             tally.weightless += int((complete & ~used).sum())
             if not used.any():
                 continue
-            rows, kept = _chosen(table, used, start)
+            rows, kept = chosen(table, used, start)
             for name in sorted(numeric - rounded.keys()):
                 # Of threads that find out together, the first tells.
                 if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
-            y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
-            weight = self._column(weights, weight_array, kept, rows, "weights")
+            y = finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
+            weight = given.values("weights", kept, rows)
             if weight is not None:
                 check_weights(weight, rows)
-            count = self._column(freq, count_array, kept, rows, "freq")
+            count = given.values("freq", kept, rows)
             if count is not None:
                 check_counts(count, rows)
-            yield Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows, count)
-        for name, array in (("weights", weight_array), ("offset", offset_array), ("freq", count_array)):
-            if array is not None and array.shape[0] != tally.read:
-                raise errors.different_rows("the table", tally.read, name, array.shape[0])
+            yield Batch(X, y, weight, self._offset(kept, rows, given), rows, count)
+        given.check_lengths(tally.read)
 
     def replay(self, source: Source, *, offset: Any = None) -> Iterator[tuple[Batch, int]]:
         """Encode new rows for prediction: batches without a response, each with the number of rows it was read from.
@@ -218,20 +215,19 @@ class Design:
         Rows with a missing value are not in the batch; `batch.rows` says which of the chunk are.
         """
         wanted = [name for f in self.predictors for name in f.columns]
-        needed = _needed(self.parsed, source, [offset] if isinstance(offset, str) else [], wanted)
-        offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
+        given = Alongside.of(offset=offset)
+        needed = _needed(self.parsed, source, given.columns, wanted)
         read = 0
         for start, table in _numbered(self._cut(source.tables(needed))):
             for name in wanted:
                 if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
                     raise errors.kind_changed(name, col.WORDS[now], col.WORDS[self.kinds[name]])
             complete = col.complete(table, needed)
-            rows, kept = _chosen(table, complete, start)
+            rows, kept = chosen(table, complete, start)
             X = self._encode(kept, rows) if kept.num_rows else torch.empty(0, len(self.names), dtype=torch.float64)
-            yield Batch(X, None, None, self._offset(kept, rows, offset, offset_array), rows), table.num_rows
+            yield Batch(X, None, None, self._offset(kept, rows, given), rows), table.num_rows
             read = start + table.num_rows
-        if offset_array is not None and offset_array.shape[0] != read:
-            raise errors.different_rows("the table", read, "offset", offset_array.shape[0])
+        given.check_lengths(read)
 
     def _cut(self, tables: Iterator[Any]) -> Iterator[Any]:
         """Tables with few enough rows that their X is no larger than a batch may be."""
@@ -251,30 +247,15 @@ class Design:
             raise errors.transform_failed(self.formula, f"its columns came out as {errors.listing(names)}")
         if not np.isfinite(X.sum()):
             for j, name in enumerate(names):
-                _finite(X[:, j], name, rows, table, self.parsed.factors.get(name))
+                finite(X[:, j], name, rows, table, self.parsed.factors.get(name))
         return torch.from_numpy(X)
 
-    def _offset(self, table: Any, rows: torch.Tensor, offset: Any, array: torch.Tensor | None) -> torch.Tensor | None:
-        total = self._column(offset, array, table, rows, "offset")
+    def _offset(self, table: Any, rows: torch.Tensor, given: Alongside) -> torch.Tensor | None:
+        total = given.values("offset", table, rows)
         for expr in self.parsed.offsets:
-            part = _finite(self.encoder.evaluate(expr, table), expr, rows, table, self.parsed.factors.get(expr))
+            part = finite(self.encoder.evaluate(expr, table), expr, rows, table, self.parsed.factors.get(expr))
             total = part if total is None else total + part
         return total
-
-    @staticmethod
-    def _column(
-        given: Any, array: torch.Tensor | None, table: Any, rows: torch.Tensor, what: str
-    ) -> torch.Tensor | None:
-        """A column named by the user, or the user's array at these rows."""
-        if isinstance(given, str):
-            if col.kind(table.column(given).type) not in ("number", "truth"):
-                raise errors.not_numeric(given, col.WORDS[col.kind(table.column(given).type)], "", f"{what}=")
-            return _finite(col.numbers(table.column(given)), given, rows, table, None)
-        if array is None:
-            return None
-        if len(rows) and int(rows[-1]) >= array.shape[0]:
-            raise errors.different_rows("the table", int(rows[-1]) + 1, what, array.shape[0])
-        return _finite(array[rows].numpy(), what, rows, table, None)
 
 
 # ── helpers of the above, each a question about a table ──────────────────────────────────────────────────────────
@@ -293,13 +274,6 @@ def _numbered(tables: Iterator[Any]) -> Iterator[tuple[int, Any]]:
     for table in tables:
         yield start, table
         start += table.num_rows
-
-
-def _chosen(table: Any, used: np.ndarray[Any, Any], start: int) -> tuple[torch.Tensor, Any]:
-    """The rows of a table that are used (n,): their places in the source, and themselves."""
-    if used.all():
-        return torch.from_numpy(np.arange(start, start + len(used))), table
-    return torch.from_numpy(np.flatnonzero(used) + start), table.filter(used)
 
 
 def _check_levels(parsed: Parsed, levels: dict[str, list[Any]], source: Source) -> None:
@@ -324,35 +298,11 @@ def _check_size(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
             raise errors.too_many_levels(term, columns, _MOST_COLUMNS)
 
 
-def _weighty(weights: Any, table: Any, start: int) -> np.ndarray[Any, Any]:
-    """Which rows (n,) have a weight other than zero; negative and missing ones are found when the rows are used."""
-    if weights is None:
-        return np.ones(table.num_rows, dtype=bool)
-    if isinstance(weights, str):
-        column = table.column(weights)
-        return col.numbers(column) != 0 if col.kind(column.type) in ("number", "truth") else np.ones(len(column), bool)
-    values = as_column(weights, "weights")[start : start + table.num_rows].numpy()
-    return np.concatenate([values != 0, np.ones(table.num_rows - len(values), dtype=bool)])
-
-
 def _present(table: Any, factor: Factor, weighty: np.ndarray[Any, Any], start: int) -> np.ndarray[Any, Any]:
     """The values (m, k) of a learned factor's columns where all of them are there; other columns do not matter."""
     here = col.complete(table, list(factor.columns)) & weighty
     rows = torch.from_numpy(np.flatnonzero(here)) + start
     values = [col.numbers(table.column(name))[here] for name in factor.columns]
     for name, column in zip(factor.columns, values, strict=True):
-        _finite(column, name, rows, table, None)  # one infinity would enter the mean of all
+        finite(column, name, rows, table, None)  # one infinity would enter the mean of all
     return np.stack(values, axis=1)
-
-
-def _finite(
-    values: np.ndarray[Any, Any], what: str, rows: torch.Tensor, table: Any, factor: Factor | None
-) -> torch.Tensor:
-    """The values as a tensor; or an error that names the row, and the numbers that the row held."""
-    bad = ~np.isfinite(values)
-    if bad.any():
-        i = int(bad.argmax())
-        held = [n for n in (factor.columns if factor else ()) if n != what]
-        origin = " and ".join(f"{n} = {col.numbers(table.column(n))[i]:g}" for n in held)
-        raise errors.not_finite(repr(what), float(values[i]), int(rows[i]), origin)
-    return as_column(values, what)
