@@ -1,4 +1,4 @@
-"""Alongside: what stands beside a formula's own columns, as weights, offset and freq.
+"""Alongside: what stands beside a formula's own columns, as weights, offset, freq, exposure and trials.
 
     given = Alongside.of(weights="w", offset=shift, freq=None)
     given.columns                                # ['w']: to be read with the formula's
@@ -23,6 +23,7 @@ from betahat.batch import as_column
 from betahat.expressions import Factor
 
 _MASSES = ("weights", "freq")  # a row where one of them is zero is as good as absent
+EVERY = (*_MASSES, "trials")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +53,10 @@ class Alongside:
         """The columns that are to be read."""
         return list(self.named.values())
 
-    def weighty(self, table: Any, start: int) -> np.ndarray[Any, Any]:
+    def weighty(self, table: Any, start: int, masses: tuple[str, ...] = _MASSES) -> np.ndarray[Any, Any]:
         """Which rows (n,) count, none of their masses zero; negative and missing ones are found when rows are used."""
         there = np.ones(table.num_rows, dtype=bool)
-        for what in _MASSES:
+        for what in masses:
             if what in self.named:
                 column = table.column(self.named[what])
                 if col.kind(column.type) in ("number", "truth"):
@@ -79,6 +80,14 @@ class Alongside:
             raise errors.different_rows("the table", int(rows[-1]) + 1, what, array.shape[0])
         return finite(array[rows].numpy(), what, rows, table, None)
 
+    def shift(self, table: Any, rows: Tensor) -> Tensor | None:
+        """Offset and the logarithm of the exposure (n,), where there is one of them."""
+        offset, exposure = self.values("offset", table, rows), self.values("exposure", table, rows)
+        if exposure is None:
+            return offset
+        log = log_exposure(exposure, self.named.get("exposure", "exposure"), rows)
+        return log if offset is None else offset + log
+
     def check_lengths(self, rows: int) -> None:
         """Refuse arrays that have not one value for each of the rows that were read."""
         for what, array in self.arrays.items():
@@ -95,6 +104,15 @@ def finite(values: np.ndarray[Any, Any], what: str, rows: Tensor, table: Any, fa
         origin = " and ".join(f"{n} = {col.numbers(table.column(n))[i]:g}" for n in held)
         raise errors.not_finite(repr(what), float(values[i]), int(rows[i]), origin)
     return as_column(values, what)
+
+
+def log_exposure(exposure: Tensor, name: str, rows: Tensor) -> Tensor:
+    """Its logarithm (n,); one that is not positive is an error that names its row."""
+    bad = ~(exposure > 0) | exposure.isinf()
+    if bool(bad.any()):
+        i = int(bad.nonzero()[0, 0])
+        raise errors.bad_exposure(name, float(exposure[i]), int(rows[i]))
+    return exposure.log()
 
 
 def chosen(table: Any, used: np.ndarray[Any, Any], start: int) -> tuple[Tensor, Any]:

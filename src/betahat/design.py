@@ -22,10 +22,12 @@ import torch
 
 from betahat import columns as col
 from betahat import errors, memory
-from betahat.alongside import Alongside, chosen, finite
+from betahat.alongside import EVERY, Alongside, chosen, finite
+from betahat.answers import answers, counted, tried
 from betahat.batch import Batch, Tally, check_counts, check_weights
-from betahat.encoding import Encoder, categorical, given_levels
+from betahat.encoding import Encoder, categorical, given_levels, outcome
 from betahat.formula import Factor, Parsed
+from betahat.response import NUMBER, Response
 from betahat.source import Source
 
 _MOST_COLUMNS = 5_000  # of a term: more would be a table of zeros that no memory holds
@@ -52,6 +54,8 @@ class Design:
         What the transforms have learned, by expression.
     widths : tuple of int
         How many columns each term of `parsed` makes.
+    reads : Response
+        How the left side is read, and the two levels of an outcome.
     """
 
     parsed: Parsed
@@ -62,6 +66,7 @@ class Design:
     transforms: dict[str, Any]
     encoder: Encoder = field(repr=False, compare=False)
     widths: tuple[int, ...] = field(compare=False)
+    reads: Response = NUMBER
 
     @property
     def blocks(self) -> tuple[range, ...]:
@@ -77,7 +82,18 @@ class Design:
     def response(self) -> str:
         """The left side of the formula."""
         factor = self.parsed.factors[self.parsed.lhs]
-        return factor.columns[0] if factor.role == "column" else factor.expr
+        return factor.columns[0] if factor.role == "column" or self.reads.levels else factor.expr
+
+    @property
+    def success(self) -> str | None:
+        """The outcome whose probability a binary response explains; None where y counts successes."""
+        return self.reads.success
+
+    @property
+    def explained(self) -> str:
+        """What is explained, for a title: "mpg", "Pr(lfp = yes)", or "Pr(dead)" of cbind(dead, alive)."""
+        parts = self.parsed.factors[self.parsed.lhs].parts
+        return self.reads.told(parts[0].expr if parts else self.response)
 
     @property
     def intercept(self) -> bool:
@@ -91,20 +107,29 @@ class Design:
 
     @classmethod
     def learn(
-        cls, parsed: Parsed, source: Source, extra: Sequence[str] = (), *, weights: Any = None, freq: Any = None
+        cls,
+        parsed: Parsed,
+        source: Source,
+        extra: Sequence[str] = (),
+        *,
+        weights: Any = None,
+        freq: Any = None,
+        trials: Any = None,
+        response: Response = NUMBER,
     ) -> Design:
-        """Learn the encodings of a formula from a source; rows of weight zero teach nothing.
+        """Learn the encodings of a formula from a source; rows of weight zero, or of no trials, teach nothing.
 
         The source is read to its end only when there is something to learn from all of it (`to_learn`); `extra` are
-        columns that are needed besides the formula's (weights, freq, offset), whose missing values drop a row as well.
+        columns needed besides the formula's (weights, freq, offset …), and whose gaps drop a row as well.
 
         Raises
         ------
         DesignError
-            When a column is not there, has the wrong kind, has a single level, or no complete row is left.
+            When a column is not there, has the wrong kind or number of levels, or no complete row is left.
         """
         needed = _needed(parsed, source, extra)
-        given = Alongside.of(weights=weights, freq=freq)
+        given = Alongside.of(weights=weights, freq=freq, trials=trials)
+        lhs, seen = parsed.factors[parsed.lhs], None
         kinds: dict[str, str] = {}
         found: dict[str, col.Levels] = {}
         unknown = any(factor.learned for factor in parsed.factors.values())
@@ -118,16 +143,19 @@ class Design:
             if not kinds or "nothing" in kinds.values():
                 now = {name: col.kind(table.column(name).type) for name in needed}
                 kinds = {name: kinds[name] if kinds.get(name, "nothing") != "nothing" else now[name] for name in needed}
-                for name in categorical(parsed, kinds, source.no_number):
+                if response.binary and seen is None and (name := outcome(parsed, kinds)) is not None:
+                    seen = col.Levels(name)
+                    unknown |= lhs.levels is None
+                for name in categorical(parsed, kinds, source.no_number, binary=response.binary):
                     found.setdefault(name, col.Levels(name))
                     unknown |= given_levels(parsed, name) is None
             complete = col.complete(table, needed, gaps)
-            weighty = given.weighty(table, read)
+            weighty = given.weighty(table, read, EVERY) & tried(parsed, kinds, table)
             weightless += int((complete & ~weighty).sum())
             complete &= weighty
             read += table.num_rows
             kept = table if complete.all() else table.filter(complete)
-            for levels in found.values():
+            for levels in [*found.values(), *([] if seen is None else [seen])]:
                 levels.add(kept)
             for factor in parsed.factors.values():
                 if factor.learned:
@@ -159,7 +187,10 @@ class Design:
         if not names:
             raise errors.formula_syntax(parsed.text, "it leaves no term at all")
         widths = tuple(len(columns) for columns in by_term)
-        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder, widths)
+        reads = response.of(lhs, kinds, trials is not None)
+        if seen is not None:
+            reads = reads.learned(lhs.columns[0], seen.ordered_values(lhs.levels))
+        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder, widths, reads)
 
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,11 +201,13 @@ class Design:
         weights: Any = None,
         offset: Any = None,
         freq: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
         beside: Sequence[str] = (),
         tally: Tally | None = None,
         rounded: dict[str, object] | None = None,
     ) -> Iterator[Batch]:
-        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted.
+        """Encode a source, chunk by chunk; rows with a missing value, or without weight or trials, are left out.
 
         `beside` are columns that must be there as well: those of other responses. Columns whose whole numbers no float
         holds are noted in `rounded`, and those that are there are not told again.
@@ -182,7 +215,7 @@ class Design:
         tally = Tally() if tally is None else tally
         rounded, me = {} if rounded is None else rounded, object()
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
-        given = Alongside.of(weights=weights, offset=offset, freq=freq)
+        given = Alongside.of(weights=weights, offset=offset, freq=freq, exposure=exposure, trials=trials)
         needed = _needed(self.parsed, source, [*given.columns, *beside])
         for table in self._cut(source.tables(needed)):
             start = tally.read
@@ -194,28 +227,37 @@ class Design:
             if not used.any():
                 continue
             rows, kept = chosen(table, used, start)
+            y = m = None
+            if self.reads.counted:
+                k, m = counted(self.encoder, kept, rows, given)
+                if not (some := m > 0).all():  # of no trials there is no share
+                    tally.weightless += int((~some).sum())
+                    k, m, rows, kept = k[some], m[some], rows[some], kept.filter(some.numpy())
+                    if not len(rows):
+                        continue
+                y = k / m
             for name in sorted(numeric - rounded.keys()):
                 # Of threads that find out together, the first tells.
                 if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
-            y = finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
+            y = answers(self.encoder, self.reads, kept, rows) if y is None else y
             weight = given.values("weights", kept, rows)
             if weight is not None:
                 check_weights(weight, rows)
             count = given.values("freq", kept, rows)
             if count is not None:
                 check_counts(count, rows)
-            yield Batch(X, y, weight, self._offset(kept, rows, given), rows, count)
+            yield Batch(X, y, weight, self._offset(kept, rows, given), rows, count, m)
         given.check_lengths(tally.read)
 
-    def replay(self, source: Source, *, offset: Any = None) -> Iterator[tuple[Batch, int]]:
+    def replay(self, source: Source, *, offset: Any = None, exposure: Any = None) -> Iterator[tuple[Batch, int]]:
         """Encode new rows for prediction: batches without a response, each with the number of rows it was read from.
 
         Rows with a missing value are not in the batch; `batch.rows` says which of the chunk are.
         """
         wanted = [name for f in self.predictors for name in f.columns]
-        given = Alongside.of(offset=offset)
+        given = Alongside.of(offset=offset, exposure=exposure)
         needed = _needed(self.parsed, source, given.columns, wanted)
         read = 0
         for start, table in _numbered(self._cut(source.tables(needed))):
@@ -251,7 +293,7 @@ class Design:
         return torch.from_numpy(X)
 
     def _offset(self, table: Any, rows: torch.Tensor, given: Alongside) -> torch.Tensor | None:
-        total = given.values("offset", table, rows)
+        total = given.shift(table, rows)
         for expr in self.parsed.offsets:
             part = finite(self.encoder.evaluate(expr, table), expr, rows, table, self.parsed.factors.get(expr))
             total = part if total is None else total + part

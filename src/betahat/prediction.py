@@ -36,12 +36,7 @@ def predict(
         _factor(fit, interval, level, simultaneous, 1)  # refuses before anything is read
     a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
     data = Source.of(new) if a_table else new
-    if offset is not None and fit.offset_given is None:
-        raise errors.option_not_for("offset=", "a model that was learned without one", "leave it out")
-    if offset is None and fit.offset_given is not None:
-        offset = fit.offset_given
-        if not isinstance(data, Source) or offset not in data.names:
-            raise errors.offset_needed(offset)
+    offset = given_again("offset", fit.offset_given, offset, data)
     columns: dict[str, list[np.ndarray[Any, Any]]] = {"predicted": [], "error": []}
     missing = start = 0
     for batch, rows in fit.design.replay(data, offset=offset):
@@ -66,6 +61,27 @@ def predict(
     half = out.pop("error") * _factor(fit, interval, level, simultaneous, start - missing)
     table = hand_out(out | {"lower": out["predicted"] - half, "upper": out["predicted"] + half}, kind)
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
+
+
+def given_again(what: str, learned: str | None, now: Any, data: Any) -> Any:
+    """The offset or exposure of new rows: as it is given now, else the column that the model was learned with.
+
+    Parameters
+    ----------
+    what : {"offset", "exposure"}
+    learned : str or None
+        The column at fit, "" for an array, None where there was none.
+    now : column name or array (n,), optional
+    data : Source or array
+        The new rows.
+    """
+    if now is not None and learned is None:
+        raise errors.option_not_for(f"{what}=", "a model that was learned without one", "leave it out")
+    if now is not None or learned is None:
+        return now
+    if not isinstance(data, Source) or learned not in data.names:
+        raise errors.offset_needed(learned) if what == "offset" else errors.exposure_needed(learned)
+    return learned
 
 
 def _factor(fit: LinearFit, interval: str, level: float, simultaneous: str | None, rows: int) -> Any:
