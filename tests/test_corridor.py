@@ -14,8 +14,12 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
-    "formula", "response", "strips", "encoding", "keys", "design", "arrays", "keeping", "predict", "loss", "penalty",
-    "products", "doubled", "sums", "derive", "direct", "update", "epochs", "records", "trace", "covariance", "questions", "outcome",
+    "formula",
+    "response", "alongside",
+    "strips", "encoding",
+    "answers",
+    "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
+    "doubled", "sums", "derive", "direct", "update", "epochs", "records", "trace", "covariance", "questions", "outcome",
     "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
     "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
     "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",

@@ -8,7 +8,7 @@ Here a missing value is an error that names its place: arrays have no other way 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ import torch
 
 from betahat import columns as col
 from betahat import errors
+from betahat.alongside import log_exposure
 from betahat.batch import Batch, Tally, as_column, as_matrix, as_tensor, check_counts, check_finite, check_weights
+from betahat.response import NUMBER, Response
 from betahat.source import CHUNK, Source, is_frame
 
 Vector = np.ndarray[Any, Any] | None
@@ -83,20 +85,35 @@ class Columns:
         Whether a constant is added.
     named : bool
         Whether the names are the user's own; then a new frame's columns are found by name.
+    reads : Response
+        How y is read, and the two levels of an outcome.
     """
 
     names: tuple[str, ...]
     response: str = "y"
     intercept: bool = True
     named: bool = False
+    reads: Response = NUMBER
 
     formula = None
     has_offset = False
 
+    @property
+    def success(self) -> str | None:
+        """As `Design.success`."""
+        return self.reads.success
+
+    @property
+    def explained(self) -> str:
+        """As `Design.explained`."""
+        return self.reads.told(self.response)
+
     @classmethod
-    def of(cls, X: Any, y: Any, intercept: bool) -> Columns:
-        """Read the names off X and y."""
+    def of(cls, X: Any, y: Any, intercept: bool, reads: Response = NUMBER) -> Columns:
+        """Read the names off X and y, whose values are read in this way."""
         response = getattr(y, "name", None)
+        if reads.counted and len(getattr(y, "columns", ())) == 2:
+            response = str(y.columns[0])  # the successes
         own = _frame_names(X)
         names = own if own is not None else tuple(f"x{j}" for j in range(_width(X)))
         if not names:
@@ -104,7 +121,9 @@ class Columns:
         if "Intercept" in names and intercept:
             raise errors.duplicate_columns(["Intercept"], "X with its intercept")
         every = ("Intercept", *names) if intercept else names
-        return cls(every, response if isinstance(response, str) and response else "y", intercept, own is not None)
+        return cls(
+            every, response if isinstance(response, str) and response else "y", intercept, own is not None, reads
+        )
 
     def pieces(
         self,
@@ -114,6 +133,7 @@ class Columns:
         weights: Any = None,
         offset: Any = None,
         freq: Any = None,
+        trials: Any = None,
         tally: Tally | None = None,
         most: int | None = None,
     ) -> Iterator[Piece]:
@@ -123,13 +143,13 @@ class Columns:
         """
         most = max(4 * CHUNK, _NUMBERS // len(self.names)) if most is None else most
         tally = Tally() if tally is None else tally
-        given = {self.response: y, "weights": weights, "offset": offset, "freq": freq}
+        given = {self.response: y, "weights": weights, "offset": offset, "freq": freq, "trials": trials}
         vectors = {name: None if v is None else _vector(v, name) for name, v in given.items()}
         start = 0
         for part in self._parts(X, most):
             stop = start + len(part)
             place = slice(start, stop)
-            y_, w, o, f = (None if v is None else v[place] for v in vectors.values())
+            y_, w, o, f, m = (None if v is None else v[place] for v in vectors.values())
             if y_ is not None and len(y_) == len(part):
                 for name, column, check in (("weights", w, check_weights), ("freq", f, check_counts)):
                     if column is not None and len(column) == len(part):
@@ -137,7 +157,7 @@ class Columns:
                         check_finite(values[:, None], [name], _places(place))
                         check(values, _places(place))
                 tally.read += len(part)
-                piece, there = Piece(part, y_, w, o, f, place), _there(w, f, len(part))
+                piece, there = Piece(part, y_, w, o, f, place, m), there_of((w, f, m), len(part))
                 if there is not None:
                     tally.weightless += int((~there).sum())
                     yield from _without(piece, there)
@@ -150,21 +170,19 @@ class Columns:
             if vector is not None and len(vector) != start:
                 raise errors.different_rows("X", start, name, len(vector))
 
-    def batches(
-        self, X: Any, y: Any, *, weights: Any = None, offset: Any = None, freq: Any = None, tally: Tally | None = None
-    ) -> Iterator[Batch]:
-        """Stream X and y as batches: float64, with the constant, checked for finiteness."""
-        for piece in self.pieces(X, y, weights=weights, offset=offset, freq=freq, tally=tally, most=CHUNK):
+    def batches(self, X: Any, y: Any, *, tally: Tally | None = None, **given: Any) -> Iterator[Batch]:
+        """Stream X and y as batches: float64, with the constant, checked for finiteness; `given` is as for `pieces`."""
+        for piece in self.pieces(X, y, **given, tally=tally, most=CHUNK):
             piece.check(self.names[self.intercept :], self.response)
-            y_, w, o, f = (
-                None if v is None else as_tensor(v, "y") for v in (piece.y, piece.weight, piece.offset, piece.count)
-            )
-            yield Batch(self._with_constant(as_tensor(piece.X, "X")), y_, w, o, piece.rows, f)
+            vectors = (piece.y, piece.weight, piece.offset, piece.count, piece.trials)
+            y_, w, o, f, m = (None if v is None else as_tensor(v, "y") for v in vectors)
+            yield Batch(self._with_constant(as_tensor(piece.X, "X")), y_, w, o, piece.rows, f, m)
 
-    def replay(self, X: Any, *, offset: Any = None) -> Iterator[tuple[Batch, int]]:
+    def replay(self, X: Any, *, offset: Any = None, exposure: Any = None) -> Iterator[tuple[Batch, int]]:
         """Encode new rows for prediction, as `Design.replay` does."""
         names = self.names[self.intercept :]
         shift = None if offset is None else as_column(offset, "offset")
+        shift = shift if exposure is None else shifted(shift, exposure)
         start = 0
         for part in self._parts(X):
             if part.shape[1] != len(names):
@@ -215,8 +233,9 @@ def _without(piece: Piece, there: np.ndarray[Any, Any]) -> Iterator[Piece]:
     for start in range(0, len(there), 4 * CHUNK):
         here = start + np.flatnonzero(there[start : start + 4 * CHUNK])
         if len(here):
-            w, o, f = (None if v is None else v[here] for v in (piece.weight, piece.offset, piece.count))
-            yield Piece(piece.X[here], piece.y[here], w, o, f, piece.rows[torch.from_numpy(here)])
+            vectors = (piece.weight, piece.offset, piece.count, piece.trials)
+            w, o, f, m = (None if v is None else v[here] for v in vectors)
+            yield Piece(piece.X[here], piece.y[here], w, o, f, piece.rows[torch.from_numpy(here)], m)
 
 
 def _places(place: slice) -> torch.Tensor:
@@ -249,15 +268,24 @@ def _vector(values: Any, name: str) -> np.ndarray[Any, Any]:
     return as_column(values, name).numpy()
 
 
-def _there(weight: Vector, count: Vector, n: int) -> np.ndarray[Any, Any] | None:
-    """Which rows (n,) have a weight and a count; None when all have."""
-    if weight is None and count is None:
-        return None
+def there_of(masses: Sequence[Vector], n: int) -> np.ndarray[Any, Any] | None:
+    """Which rows (n,) have a weight, a count and a trial; None when all have."""
     there = np.ones(n, dtype=bool)
-    for values in (weight, count):
+    for values in masses:
         if values is not None and len(values) == n:
             there &= values != 0
     return None if there.all() else there
+
+
+def shifted(offset: torch.Tensor | None, exposure: Any, there: np.ndarray[Any, Any] | None = None) -> torch.Tensor:
+    """Offset and the logarithm of an exposure, (n,) each; rows that are not there are not looked at."""
+    values = as_column(exposure, "exposure")
+    if offset is not None and len(offset) != len(values):
+        raise errors.different_rows("offset", len(offset), "exposure", len(values))
+    if there is not None and len(there) == len(values):
+        values = values.where(torch.from_numpy(there), 1.0)
+    log = log_exposure(values, "exposure", torch.arange(len(values)))
+    return log if offset is None else offset + log
 
 
 _PLAIN = {

@@ -160,8 +160,8 @@ def _all(chunk: Any) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(range(len(chunk.dictionary)), pa.int32()), chunk.dictionary)
 
 
-def codes(column: Any, levels: Sequence[Any], name: str, rows: Any, *, by_hand: bool = False) -> np.ndarray[Any, Any]:
-    """The place (n,) of each value among the levels; another level is an error that names it and its row."""
+def places(column: Any, levels: Sequence[Any], name: str) -> tuple[np.ndarray[Any, Any], int | None, Any]:
+    """The place (n,) of each value among the levels; and the first row, with its value, that holds another one."""
     values = plain(column, name)
     if pa.types.is_null(values.type):
         values = values.cast(pa.array(list(levels)).type)
@@ -170,10 +170,18 @@ def codes(column: Any, levels: Sequence[Any], name: str, rows: Any, *, by_hand: 
     except pa.ArrowInvalid:
         known = pa.array(list(levels))
         values = values.cast(known.type)
-    places = pc.index_in(values, value_set=known)
-    if places.null_count:
-        i = int(np.flatnonzero(~places.is_valid().to_numpy())[0])
+    found = pc.index_in(values, value_set=known)
+    if found.null_count:
+        i = int(np.flatnonzero(~found.is_valid().to_numpy())[0])
+        return np.empty(0, dtype=np.int64), i, values[i].as_py()
+    return np.asarray(found.to_numpy()).astype(np.int64), None, None
+
+
+def codes(column: Any, levels: Sequence[Any], name: str, rows: Any, *, by_hand: bool = False) -> np.ndarray[Any, Any]:
+    """The place (n,) of each value among the levels; another level is an error that names it and its row."""
+    found, i, stray = places(column, levels, name)
+    if i is not None:
         if by_hand:
-            raise errors.level_not_given(name, values[i].as_py(), levels)
-        raise errors.unseen_level(name, values[i].as_py(), levels, int(rows[i]))
-    return np.asarray(places.to_numpy()).astype(np.int64)
+            raise errors.level_not_given(name, stray, levels)
+        raise errors.unseen_level(name, stray, levels, int(rows[i]))
+    return found

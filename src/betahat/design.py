@@ -22,9 +22,12 @@ import torch
 
 from betahat import columns as col
 from betahat import errors, memory
-from betahat.batch import Batch, Tally, as_column, check_counts, check_weights
-from betahat.encoding import Encoder, categorical, given_levels
+from betahat.alongside import EVERY, Alongside, chosen, finite
+from betahat.answers import answers, counted, tried
+from betahat.batch import Batch, Tally, check_counts, check_weights
+from betahat.encoding import Encoder, categorical, given_levels, outcome
 from betahat.formula import Factor, Parsed
+from betahat.response import NUMBER, Response
 from betahat.source import Source
 
 _MOST_COLUMNS = 5_000  # of a term: more would be a table of zeros that no memory holds
@@ -51,6 +54,8 @@ class Design:
         What the transforms have learned, by expression.
     widths : tuple of int
         How many columns each term of `parsed` makes.
+    reads : Response
+        How the left side is read, and the two levels of an outcome.
     """
 
     parsed: Parsed
@@ -61,6 +66,7 @@ class Design:
     transforms: dict[str, Any]
     encoder: Encoder = field(repr=False, compare=False)
     widths: tuple[int, ...] = field(compare=False)
+    reads: Response = NUMBER
 
     @property
     def blocks(self) -> tuple[range, ...]:
@@ -76,7 +82,18 @@ class Design:
     def response(self) -> str:
         """The left side of the formula."""
         factor = self.parsed.factors[self.parsed.lhs]
-        return factor.columns[0] if factor.role == "column" else factor.expr
+        return factor.columns[0] if factor.role == "column" or self.reads.levels else factor.expr
+
+    @property
+    def success(self) -> str | None:
+        """The outcome whose probability a binary response explains; None where y counts successes."""
+        return self.reads.success
+
+    @property
+    def explained(self) -> str:
+        """What is explained, for a title: "mpg", "Pr(lfp = yes)", or "Pr(dead)" of cbind(dead, alive)."""
+        parts = self.parsed.factors[self.parsed.lhs].parts
+        return self.reads.told(parts[0].expr if parts else self.response)
 
     @property
     def intercept(self) -> bool:
@@ -90,19 +107,29 @@ class Design:
 
     @classmethod
     def learn(
-        cls, parsed: Parsed, source: Source, extra: Sequence[str] = (), *, weights: Any = None, freq: Any = None
+        cls,
+        parsed: Parsed,
+        source: Source,
+        extra: Sequence[str] = (),
+        *,
+        weights: Any = None,
+        freq: Any = None,
+        trials: Any = None,
+        response: Response = NUMBER,
     ) -> Design:
-        """Learn the encodings of a formula from a source; rows of weight zero teach nothing.
+        """Learn the encodings of a formula from a source; rows of weight zero, or of no trials, teach nothing.
 
         The source is read to its end only when there is something to learn from all of it (`to_learn`); `extra` are
-        columns that are needed besides the formula's (weights, freq, offset), whose missing values drop a row as well.
+        columns needed besides the formula's (weights, freq, offset …), and whose gaps drop a row as well.
 
         Raises
         ------
         DesignError
-            When a column is not there, has the wrong kind, has a single level, or no complete row is left.
+            When a column is not there, has the wrong kind or number of levels, or no complete row is left.
         """
         needed = _needed(parsed, source, extra)
+        given = Alongside.of(weights=weights, freq=freq, trials=trials)
+        lhs, seen = parsed.factors[parsed.lhs], None
         kinds: dict[str, str] = {}
         found: dict[str, col.Levels] = {}
         unknown = any(factor.learned for factor in parsed.factors.values())
@@ -116,16 +143,19 @@ class Design:
             if not kinds or "nothing" in kinds.values():
                 now = {name: col.kind(table.column(name).type) for name in needed}
                 kinds = {name: kinds[name] if kinds.get(name, "nothing") != "nothing" else now[name] for name in needed}
-                for name in categorical(parsed, kinds, source.no_number):
+                if response.binary and seen is None and (name := outcome(parsed, kinds)) is not None:
+                    seen = col.Levels(name)
+                    unknown |= lhs.levels is None
+                for name in categorical(parsed, kinds, source.no_number, binary=response.binary):
                     found.setdefault(name, col.Levels(name))
                     unknown |= given_levels(parsed, name) is None
             complete = col.complete(table, needed, gaps)
-            weighty = _weighty(weights, table, read) & _weighty(freq, table, read)
+            weighty = given.weighty(table, read, EVERY) & tried(parsed, kinds, table)
             weightless += int((complete & ~weighty).sum())
             complete &= weighty
             read += table.num_rows
             kept = table if complete.all() else table.filter(complete)
-            for levels in found.values():
+            for levels in [*found.values(), *([] if seen is None else [seen])]:
                 levels.add(kept)
             for factor in parsed.factors.values():
                 if factor.learned:
@@ -157,7 +187,10 @@ class Design:
         if not names:
             raise errors.formula_syntax(parsed.text, "it leaves no term at all")
         widths = tuple(len(columns) for columns in by_term)
-        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder, widths)
+        reads = response.of(lhs, kinds, trials is not None)
+        if seen is not None:
+            reads = reads.learned(lhs.columns[0], seen.ordered_values(lhs.levels))
+        return cls(parsed, names, kinds, levels_of, encoder.ordered, encoder.transforms, encoder, widths, reads)
 
     # ── replaying ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,11 +201,13 @@ class Design:
         weights: Any = None,
         offset: Any = None,
         freq: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
         beside: Sequence[str] = (),
         tally: Tally | None = None,
         rounded: dict[str, object] | None = None,
     ) -> Iterator[Batch]:
-        """Encode a source, chunk by chunk; rows with a missing value or weight zero are left out and counted.
+        """Encode a source, chunk by chunk; rows with a missing value, or without weight or trials, are left out.
 
         `beside` are columns that must be there as well: those of other responses. Columns whose whole numbers no float
         holds are noted in `rounded`, and those that are there are not told again.
@@ -180,58 +215,61 @@ class Design:
         tally = Tally() if tally is None else tally
         rounded, me = {} if rounded is None else rounded, object()
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
-        named = [v for v in (weights, offset, freq) if isinstance(v, str)]
-        needed = _needed(self.parsed, source, [*named, *beside])
-        weight_array = None if weights is None or isinstance(weights, str) else as_column(weights, "weights")
-        offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
-        count_array = None if freq is None or isinstance(freq, str) else as_column(freq, "freq")
+        given = Alongside.of(weights=weights, offset=offset, freq=freq, exposure=exposure, trials=trials)
+        needed = _needed(self.parsed, source, [*given.columns, *beside])
         for table in self._cut(source.tables(needed)):
             start = tally.read
             tally.read += table.num_rows
             complete = col.complete(table, needed)
-            used = complete & _weighty(weights, table, start) & _weighty(freq, table, start)
+            used = complete & given.weighty(table, start)
             tally.missing += int((~complete).sum())
             tally.weightless += int((complete & ~used).sum())
             if not used.any():
                 continue
-            rows, kept = _chosen(table, used, start)
+            rows, kept = chosen(table, used, start)
+            y = m = None
+            if self.reads.counted:
+                k, m = counted(self.encoder, kept, rows, given)
+                if not (some := m > 0).all():  # of no trials there is no share
+                    tally.weightless += int((~some).sum())
+                    k, m, rows, kept = k[some], m[some], rows[some], kept.filter(some.numpy())
+                    if not len(rows):
+                        continue
+                y = k / m
             for name in sorted(numeric - rounded.keys()):
                 # Of threads that find out together, the first tells.
                 if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
-            y = _finite(self.encoder.response(kept), self.response, rows, kept, self.parsed.factors[self.parsed.lhs])
-            weight = self._column(weights, weight_array, kept, rows, "weights")
+            y = answers(self.encoder, self.reads, kept, rows) if y is None else y
+            weight = given.values("weights", kept, rows)
             if weight is not None:
                 check_weights(weight, rows)
-            count = self._column(freq, count_array, kept, rows, "freq")
+            count = given.values("freq", kept, rows)
             if count is not None:
                 check_counts(count, rows)
-            yield Batch(X, y, weight, self._offset(kept, rows, offset, offset_array), rows, count)
-        for name, array in (("weights", weight_array), ("offset", offset_array), ("freq", count_array)):
-            if array is not None and array.shape[0] != tally.read:
-                raise errors.different_rows("the table", tally.read, name, array.shape[0])
+            yield Batch(X, y, weight, self._offset(kept, rows, given), rows, count, m)
+        given.check_lengths(tally.read)
 
-    def replay(self, source: Source, *, offset: Any = None) -> Iterator[tuple[Batch, int]]:
+    def replay(self, source: Source, *, offset: Any = None, exposure: Any = None) -> Iterator[tuple[Batch, int]]:
         """Encode new rows for prediction: batches without a response, each with the number of rows it was read from.
 
         Rows with a missing value are not in the batch; `batch.rows` says which of the chunk are.
         """
         wanted = [name for f in self.predictors for name in f.columns]
-        needed = _needed(self.parsed, source, [offset] if isinstance(offset, str) else [], wanted)
-        offset_array = None if offset is None or isinstance(offset, str) else as_column(offset, "offset")
+        given = Alongside.of(offset=offset, exposure=exposure)
+        needed = _needed(self.parsed, source, given.columns, wanted)
         read = 0
         for start, table in _numbered(self._cut(source.tables(needed))):
             for name in wanted:
                 if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
                     raise errors.kind_changed(name, col.WORDS[now], col.WORDS[self.kinds[name]])
             complete = col.complete(table, needed)
-            rows, kept = _chosen(table, complete, start)
+            rows, kept = chosen(table, complete, start)
             X = self._encode(kept, rows) if kept.num_rows else torch.empty(0, len(self.names), dtype=torch.float64)
-            yield Batch(X, None, None, self._offset(kept, rows, offset, offset_array), rows), table.num_rows
+            yield Batch(X, None, None, self._offset(kept, rows, given), rows), table.num_rows
             read = start + table.num_rows
-        if offset_array is not None and offset_array.shape[0] != read:
-            raise errors.different_rows("the table", read, "offset", offset_array.shape[0])
+        given.check_lengths(read)
 
     def _cut(self, tables: Iterator[Any]) -> Iterator[Any]:
         """Tables with few enough rows that their X is no larger than a batch may be."""
@@ -251,30 +289,15 @@ class Design:
             raise errors.transform_failed(self.formula, f"its columns came out as {errors.listing(names)}")
         if not np.isfinite(X.sum()):
             for j, name in enumerate(names):
-                _finite(X[:, j], name, rows, table, self.parsed.factors.get(name))
+                finite(X[:, j], name, rows, table, self.parsed.factors.get(name))
         return torch.from_numpy(X)
 
-    def _offset(self, table: Any, rows: torch.Tensor, offset: Any, array: torch.Tensor | None) -> torch.Tensor | None:
-        total = self._column(offset, array, table, rows, "offset")
+    def _offset(self, table: Any, rows: torch.Tensor, given: Alongside) -> torch.Tensor | None:
+        total = given.shift(table, rows)
         for expr in self.parsed.offsets:
-            part = _finite(self.encoder.evaluate(expr, table), expr, rows, table, self.parsed.factors.get(expr))
+            part = finite(self.encoder.evaluate(expr, table), expr, rows, table, self.parsed.factors.get(expr))
             total = part if total is None else total + part
         return total
-
-    @staticmethod
-    def _column(
-        given: Any, array: torch.Tensor | None, table: Any, rows: torch.Tensor, what: str
-    ) -> torch.Tensor | None:
-        """A column named by the user, or the user's array at these rows."""
-        if isinstance(given, str):
-            if col.kind(table.column(given).type) not in ("number", "truth"):
-                raise errors.not_numeric(given, col.WORDS[col.kind(table.column(given).type)], "", f"{what}=")
-            return _finite(col.numbers(table.column(given)), given, rows, table, None)
-        if array is None:
-            return None
-        if len(rows) and int(rows[-1]) >= array.shape[0]:
-            raise errors.different_rows("the table", int(rows[-1]) + 1, what, array.shape[0])
-        return _finite(array[rows].numpy(), what, rows, table, None)
 
 
 # ── helpers of the above, each a question about a table ──────────────────────────────────────────────────────────
@@ -293,13 +316,6 @@ def _numbered(tables: Iterator[Any]) -> Iterator[tuple[int, Any]]:
     for table in tables:
         yield start, table
         start += table.num_rows
-
-
-def _chosen(table: Any, used: np.ndarray[Any, Any], start: int) -> tuple[torch.Tensor, Any]:
-    """The rows of a table that are used (n,): their places in the source, and themselves."""
-    if used.all():
-        return torch.from_numpy(np.arange(start, start + len(used))), table
-    return torch.from_numpy(np.flatnonzero(used) + start), table.filter(used)
 
 
 def _check_levels(parsed: Parsed, levels: dict[str, list[Any]], source: Source) -> None:
@@ -324,35 +340,11 @@ def _check_size(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
             raise errors.too_many_levels(term, columns, _MOST_COLUMNS)
 
 
-def _weighty(weights: Any, table: Any, start: int) -> np.ndarray[Any, Any]:
-    """Which rows (n,) have a weight other than zero; negative and missing ones are found when the rows are used."""
-    if weights is None:
-        return np.ones(table.num_rows, dtype=bool)
-    if isinstance(weights, str):
-        column = table.column(weights)
-        return col.numbers(column) != 0 if col.kind(column.type) in ("number", "truth") else np.ones(len(column), bool)
-    values = as_column(weights, "weights")[start : start + table.num_rows].numpy()
-    return np.concatenate([values != 0, np.ones(table.num_rows - len(values), dtype=bool)])
-
-
 def _present(table: Any, factor: Factor, weighty: np.ndarray[Any, Any], start: int) -> np.ndarray[Any, Any]:
     """The values (m, k) of a learned factor's columns where all of them are there; other columns do not matter."""
     here = col.complete(table, list(factor.columns)) & weighty
     rows = torch.from_numpy(np.flatnonzero(here)) + start
     values = [col.numbers(table.column(name))[here] for name in factor.columns]
     for name, column in zip(factor.columns, values, strict=True):
-        _finite(column, name, rows, table, None)  # one infinity would enter the mean of all
+        finite(column, name, rows, table, None)  # one infinity would enter the mean of all
     return np.stack(values, axis=1)
-
-
-def _finite(
-    values: np.ndarray[Any, Any], what: str, rows: torch.Tensor, table: Any, factor: Factor | None
-) -> torch.Tensor:
-    """The values as a tensor; or an error that names the row, and the numbers that the row held."""
-    bad = ~np.isfinite(values)
-    if bad.any():
-        i = int(bad.argmax())
-        held = [n for n in (factor.columns if factor else ()) if n != what]
-        origin = " and ".join(f"{n} = {col.numbers(table.column(n))[i]:g}" for n in held)
-        raise errors.not_finite(repr(what), float(values[i]), int(rows[i]), origin)
-    return as_column(values, what)

@@ -91,6 +91,7 @@ class Direct:
             return None
         needed = list(dict.fromkeys([*parsed.columns, *(name for name in given if name is not None)]))
         bare = parsed.factors[parsed.lhs].role == "column" and not parsed.offsets
+        bare = bare and design.kinds[design.response] in ("number", "truth")
         narrow = len(design.names) < _NARROW
         if not (bare and narrow and design.encoder.is_direct and set(needed) <= set(source.names)):
             return None

@@ -214,14 +214,17 @@ class Encoder:
 
     def evaluate(self, expr: str, table: Any) -> np.ndarray[Any, Any]:
         """A piece of arithmetic on these rows, as numbers (n,)."""
-        factor = self.parsed.factors[expr]
+        return self.arithmetic(self.parsed.factors[expr], table)
+
+    def arithmetic(self, factor: Factor, table: Any) -> np.ndarray[Any, Any]:
+        """The same of a factor, also of one that is part of another."""
         if factor.role == "column":
             return col.numbers(table.column(factor.columns[0]))
         columns = {self._code(name): col.numbers(table.column(name)) for name in factor.columns}
         frame = pd.DataFrame(columns, index=range(table.num_rows))
-        matrix = self._materialize(frame, self._spec([(factor.code,)], {}), expr)
+        matrix = self._materialize(frame, self._spec([(factor.code,)], {}), factor.expr)
         if matrix.shape[1] != 1:
-            raise errors.transform_failed(expr, f"it makes {matrix.shape[1]} columns where one is needed")
+            raise errors.transform_failed(factor.expr, f"it makes {matrix.shape[1]} columns where one is needed")
         return np.asarray(matrix, dtype=np.float64)[:, 0]
 
     def _code(self, column: str) -> str:
@@ -264,7 +267,9 @@ class Encoder:
         """Make formulaic's spec of some terms, each the codes of its factors; ('1',) is the constant."""
         methods = {"1": "literal"} | {f.code: "python" for f in self.parsed.factors.values()}
         methods |= {f.code: "lookup" for f in self.parsed.factors.values() if f.role == "column"}
-        made = [Term([FormulaicFactor(code, eval_method=methods[code]) for code in codes]) for codes in terms]
+        made = [
+            Term([FormulaicFactor(code, eval_method=methods.get(code, "python")) for code in codes]) for codes in terms
+        ]
         return ModelSpec(
             formula=SimpleFormula(made, _ordering="none"),
             output="numpy",
@@ -290,13 +295,17 @@ class Encoder:
 # ── questions about a formula's columns ──────────────────────────────────────────────────────────────────────────────
 
 
-def categorical(parsed: Parsed, kinds: dict[str, str], no_number: Callable[[str], str] = lambda _: "") -> list[str]:
+def categorical(
+    parsed: Parsed, kinds: dict[str, str], no_number: Callable[[str], str] = lambda _: "", *, binary: bool = False
+) -> list[str]:
     """The columns that are categories: said so by C(…), or text or truth values standing by themselves.
 
-    Text elsewhere is refused; `no_number` says where a column first holds some.
+    Text elsewhere is refused, but for a binary response; `no_number` says where a column first holds some.
     """
     names: list[str] = []
     for expr, factor in parsed.factors.items():
+        if binary and expr == parsed.lhs and outcome(parsed, kinds) is not None:
+            continue
         bare = factor.role == "column" and expr != parsed.lhs and kinds[factor.columns[0]] in ("text", "truth")
         if bare or factor.role == "category":
             names.append(factor.columns[0])
@@ -311,9 +320,19 @@ def categorical(parsed: Parsed, kinds: dict[str, str], no_number: Callable[[str]
     return list(dict.fromkeys(names))
 
 
-def to_learn(parsed: Parsed, schema: Any) -> list[str]:
+def outcome(parsed: Parsed, kinds: dict[str, str]) -> str | None:
+    """The response's column where it is a category: text, or said so by C(…)."""
+    factor = parsed.factors[parsed.lhs]
+    named = factor.role == "category" or (factor.role == "column" and kinds[factor.columns[0]] == "text")
+    return factor.columns[0] if named else None
+
+
+def to_learn(parsed: Parsed, schema: Any, *, binary: bool = False) -> list[str]:
     """The terms that must see all rows before any is encoded: transforms, and categories without given levels."""
-    categories = categorical(parsed, {name: col.kind(schema.field(name).type) for name in parsed.columns})
+    kinds = {name: col.kind(schema.field(name).type) for name in parsed.columns}
+    categories = categorical(parsed, kinds, binary=binary)
+    if binary and (response := outcome(parsed, kinds)) is not None:
+        categories.append(response)
     return [
         expr
         for expr, factor in parsed.factors.items()

@@ -50,7 +50,7 @@ class Factor:
     expr : str
         As it is shown: names that need it in backticks.
     role : str
-        "column", "category" or "number".
+        "column", "category", "number", or "pair": successes and failures.
     columns : tuple of str
     code : str
         As it is evaluated: each column as ǁiǁ, i its place in `columns` of the whole formula.
@@ -58,6 +58,8 @@ class Factor:
         Whether it holds a transform that must see the whole column.
     levels : tuple or None
         Given by hand: C(x, levels=[…]).
+    parts : tuple of Factor
+        Of a pair.
     """
 
     expr: str
@@ -66,6 +68,7 @@ class Factor:
     code: str
     learned: bool = False
     levels: tuple[Any, ...] | None = None
+    parts: tuple[Factor, ...] = ()
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Names:
     lifted: list[str]  # names that stood in backticks; the formula has ǁ and their place instead
     available: Sequence[str]
     columns: list[str]
+    pair: bool = False  # whether cbind(successes, failures) is one response
 
     def meant(self, identifier: str) -> str:
         """The column that an identifier of the lifted formula stands for."""
@@ -112,6 +116,8 @@ def describe(expr: str, names: Names, text: str) -> Factor:
     try:
         if isinstance(node, ast.Call) and _name(node.func) in CATEGORY:
             return reader.category(node)
+        if names.pair and isinstance(node, ast.Call) and _name(node.func) == "cbind":
+            return reader.pair(node)
         if isinstance(node, ast.Call) and _name(node.func) == "offset" and len(node.args) == 1 and not node.keywords:
             node = node.args[0]
         safe = reader.number(node)
@@ -176,7 +182,8 @@ class _Reader:
                 remedy = f"if {_name(node)!r} is a column, put it in backticks" if _name(node) else ""
                 raise self.refuse("a formula reads columns, it does not reach into objects", remedy)
             case _:
-                raise self.refuse(f"a formula holds names, numbers, arithmetic and known functions, not {_kind(node)}")
+                why = f"a formula holds names, numbers, arithmetic and known functions, not {_kind(node)}"
+                raise self.refuse(why, _TRUTHS if isinstance(node, ast.Compare) else "")
 
     def call(self, node: ast.Call) -> ast.expr:
         """Pass a known function of columns."""
@@ -254,6 +261,28 @@ class _Reader:
                 raise self.refuse("C(…) takes a column, a contrast and levels=[…]")
         return self.factor(ast.Call(ast.Name(word, ast.Load()), safe, named), "category", levels)
 
+    def pair(self, node: ast.Call) -> Factor:
+        """Pass cbind(successes, failures), each a column or arithmetic on columns."""
+        if len(node.args) != 2 or node.keywords:
+            why = f"a binary response of counts is successes and failures, two columns and not {len(node.args)}"
+            raise self.refuse(why, "write cbind(successes, failures) ~ …")
+        parts = tuple(_Reader(self.expr, self.text, self.names).count(side) for side in node.args)
+        columns = tuple(dict.fromkeys(name for part in parts for name in part.columns))
+        expr, code = (f"cbind({', '.join(words)})" for words in zip(*((p.expr, p.code) for p in parts), strict=True))
+        return Factor(expr, "pair", columns, code, parts=parts)
+
+    def count(self, node: ast.expr) -> Factor:
+        """Pass one of the two counts of a pair."""
+        bare = isinstance(node, ast.Name) or _name(node) in self.names.available
+        safe = self.number(node)
+        if not self.columns:
+            raise self.refuse(f"{ast.unparse(node)!r} names no column", "successes and failures are counted row by row")
+        if self.learned:
+            raise self.refuse("a count is no transform of a column", "name the columns of the counts")
+        if not bare:
+            return self.factor(safe, "number")
+        return Factor(shown(self.columns[0], bare=False), "column", (self.columns[0],), ast.unparse(safe))
+
     def contrast(self, node: ast.expr) -> ast.expr:
         """Pass Sum, Treatment("level"), contr.poly and their like."""
         called = node.func if isinstance(node, ast.Call) else node
@@ -271,6 +300,12 @@ class _Reader:
         elif _name(called) == "Treatment":
             return ast.Call(called, [], [])  # in formulaic it must be called
         return node
+
+
+_TRUTHS = (
+    "make a true/false column in the table first; which level of a two-level response is the success is said by "
+    "C(y, levels=['failure', 'success'])"
+)
 
 
 def _kind(node: ast.AST) -> str:

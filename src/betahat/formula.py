@@ -49,7 +49,9 @@ class Parsed:
         return expr in self.offsets or self.in_terms(expr)
 
 
-def parse(formula: str, available: Sequence[str] | None = None, *, text: str | None = None) -> Parsed:
+def parse(
+    formula: str, available: Sequence[str] | None = None, *, text: str | None = None, pair: bool = False
+) -> Parsed:
     """Read a formula.
 
     Parameters
@@ -60,6 +62,8 @@ def parse(formula: str, available: Sequence[str] | None = None, *, text: str | N
         The columns that ``.`` stands for.
     text : str, optional
         What to call the formula in reports and errors, when `formula` is its canonical form.
+    pair : bool
+        Whether ``cbind(successes, failures)`` on the left side is one response.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def parse(formula: str, available: Sequence[str] | None = None, *, text: str | N
     if len(formula) > _LONGEST:
         raise errors.formula_syntax(text, f"it is too long ({len(formula):,} characters)")
     written, lifted = _lift(formula, text)
-    names = Names(lifted, tuple(available or ()), [])
+    names = Names(lifted, tuple(available or ()), [], pair)
     lhs, rhs = _sides(written, formula, text, names)
 
     def read(factor: Any) -> Factor:
@@ -98,6 +102,9 @@ def parse(formula: str, available: Sequence[str] | None = None, *, text: str | N
                 text, f"a number scales a term in {names.restored(str(term))!r}; write I(…) for it"
             )
         pieces = [None if f.eval_method.value == "literal" else read(f) for f in term.factors]
+        if any(piece is not None and piece.parts for piece in pieces):
+            why = "successes and failures are the response"
+            raise errors.formula_forbidden(names.restored(str(term)), text, why, "write cbind(…) on the left side")
         factors |= {piece.expr: piece for piece in pieces if piece is not None and piece.expr not in factors}
         if marked and pieces[0] is not None:
             offsets.append(pieces[0].expr)
@@ -209,7 +216,7 @@ def _sides(written: str, formula: str, text: str, names: Names) -> tuple[Any, An
     from formulaic.parser.algos.tokenize import tokenize
 
     problems = (FormulaicError, SyntaxError, AttributeError, TypeError, ValueError, KeyError, RecursionError)
-    trial = Names(names.lifted, names.available, [])
+    trial = Names(names.lifted, names.available, [], names.pair)
     left: set[str] | None = None  # the columns of the response, once '~' has passed; '.' does not stand for them
     try:
         for token in tokenize(written):

@@ -40,6 +40,8 @@ class GeneralFit(LinearFit):
         Σ of weights and trials.
     explained : str
         What is explained, in words: the response, or "Pr(y = yes)".
+    exposure_given : str or None
+        The column that was passed as `exposure=`, or "" for an array: prediction needs it, too.
     lens : Lens
         From where the working rows are seen.
     rows : Problem or None
@@ -52,6 +54,7 @@ class GeneralFit(LinearFit):
     log_likelihood: float = math.nan
     prior: float = 0.0
     explained: str = ""
+    exposure_given: str | None = None
     lens: Any = None
     rows: Any = None
 

@@ -260,6 +260,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         log_likelihood=end.log_likelihood if family.likelihood else float("nan"),
         prior=end.prior,
         explained=getattr(design, "explained", design.response),
+        exposure_given=problem.exposure,
         lens=lens,
         rows=problem,
     )

@@ -67,7 +67,7 @@ def with_rows(fit: LinearFit, data: Any, y: Any, weights: Any, offset: Any, freq
     if (weights is not None) != fit.weighted or (freq is not None) != fit.counted:
         raise errors.rows_weighted_otherwise(fit.weighted, fit.counted)
     if fit.formula is None:
-        problem = of_arrays(data, y, weights, offset, freq, fit.intercept)
+        problem = of_arrays(data, y, weights, offset, freq, fit.intercept, response=fit.design.reads)
     else:
         offset = fit.offset_given or offset
         problem = of_formula(fit.formula, data, weights, offset, freq, None, "drop", known=fit.design)

@@ -30,8 +30,9 @@ from betahat import columns as col
 from betahat import errors
 from betahat.arrays import Columns
 from betahat.design import Design
-from betahat.encoding import Encoder, categorical
+from betahat.encoding import Encoder, categorical, outcome
 from betahat.formula import Parsed, parse
+from betahat.response import BINARY, COUNT, NUMBER, Response
 
 FORMAT = 1
 
@@ -175,7 +176,7 @@ def design_out(design: Any) -> dict[str, Any]:
     """What a design has learned, as plain values."""
     if isinstance(design, Columns):
         kept = {"response": design.response, "intercept": design.intercept, "named": design.named}
-        return {"kind": "columns", "names": list(design.names), **kept}
+        return {"kind": "columns", "names": list(design.names), **kept, **_reads_out(design.reads)}
     return {
         "kind": "formula",
         "text": design.parsed.text,
@@ -186,20 +187,42 @@ def design_out(design: Any) -> dict[str, Any]:
         "ordered": sorted(design.ordered),
         "transforms": design.transforms,
         "widths": list(design.widths),
+        **_reads_out(design.reads),
     }
+
+
+def _reads_out(reads: Response) -> dict[str, Any]:
+    """How a response is read; nothing of one that is a plain number, as in files of earlier versions."""
+    return {} if reads == NUMBER else {"reads": [reads.kind, list(reads.levels), reads.counted]}
+
+
+def _reads_in(kept: dict[str, Any]) -> Response:
+    """The same again, with every entry checked to be of its kind."""
+    if "reads" not in kept:
+        return NUMBER
+    kind, levels, counted = kept["reads"]
+    known = kind in (NUMBER.kind, COUNT.kind, BINARY.kind) and type(levels) is list and type(counted) is bool
+    if not known or (levels and (len(levels) != 2 or kind != BINARY.kind)):
+        raise ValueError(f"its response is read as {errors.clipped(kept['reads'])}")
+    return Response(kind, tuple(levels), counted)
 
 
 def design_in(kept: dict[str, Any]) -> Design | Columns:
     """The design again, with every entry checked to be of its kind."""
     names = tuple(strings(kept["names"], list))
+    reads = _reads_in(kept)
     if kept["kind"] == "columns":
-        return Columns(names, str(kept["response"]), bool(kept["intercept"]), bool(kept["named"]))
-    parsed = parse(kept["canonical"], text=kept["text"])
+        return Columns(names, str(kept["response"]), bool(kept["intercept"]), bool(kept["named"]), reads)
+    parsed = parse(kept["canonical"], text=kept["text"], pair=reads.binary)
     kinds, levels, transforms = strings(kept["kinds"], dict), kept["levels"], kept["transforms"]
     if set(parsed.columns) - set(kinds) or any(kind not in col.WORDS for kind in kinds.values()):
         raise ValueError("its columns and their kinds do not agree")
-    if set(categorical(parsed, kinds)) - set(levels) or any(not isinstance(v, list) for v in levels.values()):
+    if set(categorical(parsed, kinds, binary=reads.binary)) - set(levels) or any(
+        not isinstance(v, list) for v in levels.values()
+    ):
         raise ValueError("the levels of a category are missing")
+    if reads.binary and outcome(parsed, kinds) is not None and not reads.levels:
+        raise ValueError("the levels of its response are missing")
     if not isinstance(transforms, dict):
         raise ValueError("what its transforms learned is missing")
     encoder = Encoder(parsed, kinds, levels, frozenset(strings(kept["ordered"], list)))
@@ -207,7 +230,7 @@ def design_in(kept: dict[str, Any]) -> Design | Columns:
     widths = tuple(kept.get("widths") or _widths(parsed, kinds, names))
     if any(type(v) is not int for v in widths) or (len(widths), sum(widths)) != (len(parsed.terms), len(names)):
         raise ValueError("its columns and its terms do not agree")
-    return Design(parsed, names, kinds, levels, encoder.ordered, encoder.transforms, encoder, widths)
+    return Design(parsed, names, kinds, levels, encoder.ordered, encoder.transforms, encoder, widths, reads)
 
 
 def _widths(parsed: Parsed, kinds: dict[str, str], names: Sequence[str]) -> tuple[int, ...]:

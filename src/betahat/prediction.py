@@ -97,11 +97,9 @@ def _looked(fit: LinearFit, new: Any, offset: Any, exposure: Any, variance: bool
     """Encode new rows as the design has learned it, and put the fit to them."""
     a_table = fit.formula is not None or isinstance(new, str | Path) or is_frame(new)
     data = Source.of(new) if a_table else new
-    offset = _beside(data, "offset", offset, fit.offset_given)
-    beside = {"offset": offset}
-    given = getattr(fit.rows, "exposure", None) if isinstance(fit, GeneralFit) else None
-    if exposure is not None or given is not None:
-        beside["exposure"] = _beside(data, "exposure", exposure, given)
+    beside = {"offset": given_again("offset", fit.offset_given, offset, data)}
+    if isinstance(fit, GeneralFit):
+        beside["exposure"] = given_again("exposure", fit.exposure_given, exposure, data)
     columns: dict[str, list[np.ndarray[Any, Any]]] = {"center": [], "variance": []}
     missing = start = 0
     for batch, rows in fit.design.replay(data, **beside):
@@ -121,20 +119,30 @@ def _looked(fit: LinearFit, new: Any, offset: Any, exposure: Any, variance: bool
     return _Looked(out["center"], out["variance"], start - missing, kind)
 
 
-def _beside(data: Any, name: str, now: Any, at_fit: str | None) -> Any:
-    """An offset or an exposure for new rows: what is given now, or the column that the fit was given."""
-    if now is not None and at_fit is None:
-        raise errors.option_not_for(f"{name}=", "a model that was learned without one", "leave it out")
-    if now is None and at_fit is not None:
-        if not isinstance(data, Source) or at_fit not in data.names:
-            raise errors.offset_needed(at_fit)
-        return at_fit
-    return now
-
-
 def _framed(columns: dict[str, np.ndarray[Any, Any]], kind: str, new: Any) -> Any:
     table = hand_out(columns, kind)
     return table.set_axis(new.index) if kind == "pandas" and isinstance(new, pd.DataFrame) else table
+
+
+def given_again(what: str, learned: str | None, now: Any, data: Any) -> Any:
+    """The offset or exposure of new rows: as it is given now, else the column that the model was learned with.
+
+    Parameters
+    ----------
+    what : {"offset", "exposure"}
+    learned : str or None
+        The column at fit, "" for an array, None where there was none.
+    now : column name or array (n,), optional
+    data : Source or array
+        The new rows.
+    """
+    if now is not None and learned is None:
+        raise errors.option_not_for(f"{what}=", "a model that was learned without one", "leave it out")
+    if now is not None or learned is None:
+        return now
+    if not isinstance(data, Source) or learned not in data.names:
+        raise errors.offset_needed(learned) if what == "offset" else errors.exposure_needed(learned)
+    return learned
 
 
 def _factor(fit: LinearFit, interval: str, level: float, simultaneous: str | None, rows: int) -> Any:

@@ -17,13 +17,14 @@ from typing import Any
 from torch import Tensor
 
 from betahat import errors
-from betahat.arrays import Columns, Piece
-from betahat.batch import Batch, Tally
+from betahat.arrays import Columns, Piece, shifted, there_of
+from betahat.batch import Batch, Tally, as_column
 from betahat.design import Design
 from betahat.direct import Direct, Stretch, Work, laid, summed
 from betahat.encoding import to_learn
 from betahat.formula import parse
 from betahat.keys import Keys
+from betahat.response import NUMBER, Response, read
 from betahat.source import Source, is_frame
 from betahat.sums import Sums
 from betahat.threads import cores, in_order
@@ -46,8 +47,8 @@ class Problem:
         Whether the pieces are long, so that all cores share each of them instead of each taking one.
     label, kind : str
         What the data are called, and what they are.
-    offset : str or None
-        The column given as `offset=`, or "" for an array.
+    offset, exposure : str or None
+        The column given as `offset=`, and as `exposure=`, or "" for an array.
     weighted, counted : bool
         Whether there are `weights=`, and `freq=`.
     rereadable : bool
@@ -65,7 +66,7 @@ class Problem:
     data : object
         The table, or X, as it was given.
     beside : dict
-        weights, offset and freq as they were given, and y for arrays.
+        weights, offset and freq as they were given (exposure and trials where they were), and y for arrays.
     """
 
     design: Any
@@ -86,6 +87,7 @@ class Problem:
     data: Any = None
     beside: dict[str, Any] = field(default_factory=dict)
     long: bool = False
+    exposure: str | None = None
 
     def reopened(self, groupings: Sequence[Any]) -> Problem:
         """The same problem, noting while it is read which group each row belongs to, where groups are columns."""
@@ -161,81 +163,138 @@ def of_formula(
     known: Design | None = None,
     keys: Sequence[Keys] = (),
     beside: Sequence[str] = (),
+    *,
+    exposure: Any = None,
+    trials: Any = None,
+    response: Response = NUMBER,
 ) -> Problem:
     """A formula and a table: the design is learned, which may read the table once, unless it is known already.
 
-    `beside` are the columns of other responses: a row where one is missing is left out, and '.' does not mean them.
+    `beside` are the columns of other responses: a row where one is missing is left out, and '.' does not mean them, nor
+    those of exposure and trials. `response` is what the loss takes; a design that is known says it itself.
     """
     if isinstance(data, str) and "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_arguments()
     if intercept is not None:
         raise errors.option_not_for("intercept=", "a formula", "write '- 1' in the formula to leave the intercept out")
+    response = response if known is None else known.reads
+    if trials is not None and not response.binary:
+        raise errors.trials_not_for()
     source = whole = Source.of(data)
-    parsed = parse(formula, [n for n in source.names if n not in beside]) if known is None else known.parsed
-    extra = [*(given for given in (weights, offset, freq) if isinstance(given, str)), *beside]
+    vectors = _given(weights=weights, offset=offset, freq=freq, exposure=exposure, trials=trials)
+    named = [given for given in vectors.values() if isinstance(given, str)]
+    apart = {*beside, *(given for given in (exposure, trials) if isinstance(given, str))}
+    available = [name for name in source.names if name not in apart]
+    parsed = parse(formula, available, pair=response.binary) if known is None else known.parsed
+    extra = [*named, *beside]
     columns = list(dict.fromkeys([*parsed.columns, *extra, *(name for key in keys for name in key.by)]))
     if known is None and all(name in source.names for name in columns):
-        source = source.kept(columns, lambda schema: to_learn(parsed, schema))
+        source = source.kept(columns, lambda schema: to_learn(parsed, schema, binary=response.binary))
     base = whole if whole.rereadable else source
     for key in keys:
         source = key.through(source)
-    design = Design.learn(parsed, source, extra, weights=weights, freq=freq) if known is None else known
+    design = known
+    if design is None:
+        masses = {"weights": weights, "freq": freq, "trials": trials}
+        design = Design.learn(parsed, source, extra, **masses, response=response)
 
     def batches(tally: Tally) -> Iterator[Batch]:
-        vectors = {"weights": weights, "offset": offset, "freq": freq}
         for batch in design.batches(source, **vectors, beside=beside, tally=tally):
             if missing == "raise" and tally.missing:
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
     def again(keys: Sequence[Keys]) -> Problem:
-        return of_formula(formula, base, weights, offset, freq, None, missing, design, keys, beside)
+        more = {"exposure": exposure, "trials": trials}
+        return of_formula(formula, base, weights, offset, freq, None, missing, design, keys, beside, **more)
 
     direct = None
-    if not keys and not beside:
+    if not keys and not beside and exposure is None and not design.reads.counted:
         direct = Direct.of(design, source, weights=weights, offset=offset, freq=freq, missing=missing)
     return Problem(
-        design, batches, source.label, source.kind, _offset_given(offset), weights is not None, freq is not None,
+        design, batches, source.label, source.kind, _column_of(offset), weights is not None, freq is not None,
         rereadable=source.rereadable, total=source.rows, more_than=source.more_than, direct=direct, again=again,
-        data=data, beside={"weights": weights, "offset": offset, "freq": freq},
+        data=data, beside=vectors, exposure=_column_of(exposure),
     )  # fmt: skip
 
 
-def of_arrays(X: Any, y: Any, weights: Any, offset: Any, freq: Any, intercept: bool | None) -> Problem:
-    """X and y: the columns are named."""
+def of_arrays(
+    X: Any,
+    y: Any,
+    weights: Any,
+    offset: Any,
+    freq: Any,
+    intercept: bool | None,
+    *,
+    exposure: Any = None,
+    trials: Any = None,
+    response: Response = NUMBER,
+) -> Problem:
+    """X and y: the columns are named. `response` is what the loss takes, or what a design has learned of it."""
     if isinstance(y, str):
         if is_frame(X) or isinstance(X, Path | list):
             raise errors.swapped_arguments()
         raise errors.wrong_shape("y", (), "(n,), an array", "for a formula write bh.fit('y ~ x', table)")
-    vectors = {"weights": weights, "offset": offset, "freq": freq}
+    vectors = _given(weights=weights, offset=offset, freq=freq, exposure=exposure, trials=trials)
     for name, given in vectors.items():
         if isinstance(given, str):
             raise errors.option_not_for(f"{name}={given!r}", "arrays, which have no columns", "pass an array (n,)")
     if y is None:
         raise errors.wrong_shape("y", (), "(n,), an array", "pass the response as the second argument")
+    if trials is not None and not response.binary:
+        raise errors.trials_not_for()
     for name, given in {"y": y, **vectors}.items():
         a: Any = getattr(X, "index", None)
         b: Any = getattr(given, "index", None)
         if hasattr(a, "equals") and hasattr(b, "equals") and len(a) == len(b) and not a.equals(b):
             raise errors.index_differs(name)
-    columns = Columns.of(X, y, intercept is not False)
+    seen, passed, reads = y, {"weights": weights, "offset": offset, "freq": freq}, response
+    if response.binary or exposure is not None:
+        seen, passed, reads = _as_read(y, vectors, response)
+    columns = Columns.of(X, y, intercept is not False, reads)
     kind = Source.of(X).kind if is_frame(X) else ("torch" if isinstance(X, Tensor) else "numpy")
     label = {"torch": "tensors", "numpy": "arrays"}.get(kind, "a frame")
     shape = getattr(X, "shape", None)
     rereadable = Source.of(X).rereadable if is_frame(X) else True
 
     def batches(tally: Tally) -> Iterator[Batch]:
-        return columns.batches(X, y, weights=weights, offset=offset, freq=freq, tally=tally)
+        return columns.batches(X, seen, **passed, tally=tally)
 
     def pieces(tally: Tally) -> Iterator[Piece]:
-        return columns.pieces(X, y, weights=weights, offset=offset, freq=freq, tally=tally)
+        return columns.pieces(X, seen, **passed, tally=tally)
 
     return Problem(
-        columns, batches, label, kind, _offset_given(offset), weights is not None, freq is not None,
+        columns, batches, label, kind, _column_of(offset), weights is not None, freq is not None,
         rereadable=rereadable, numbers=None if shape is None else len(X) * len(columns.names), pieces=pieces,
-        data=X, beside={"y": y, **vectors}, long=not is_frame(X),
+        data=X, beside={"y": y, **vectors}, long=not is_frame(X), exposure=_column_of(exposure),
     )  # fmt: skip
 
 
-def _offset_given(offset: Any) -> str | None:
-    return offset if isinstance(offset, str) or offset is None else ""
+def _as_read(y: Any, given: dict[str, Any], response: Response) -> tuple[Any, dict[str, Any], Response]:
+    """Y as numbers (n,), what stands beside it with the exposure in the offset, and what was learned of the response.
+
+    Rows of weight or count zero are not looked at: they are as good as absent.
+    """
+    masses = [as_column(given[name], name) for name in ("weights", "freq") if given[name] is not None]
+    n = len(masses[0]) if masses else 0
+    there = there_of([m.numpy() for m in masses], n) if masses else None
+    passed = {name: value for name, value in given.items() if name != "exposure"}
+    if "exposure" in given:
+        if hasattr(y, "__len__") and len(y) != len(given["exposure"]):
+            raise errors.different_rows("y", len(y), "exposure", len(given["exposure"]))
+        offset = None if given["offset"] is None else as_column(given["offset"], "offset")
+        passed["offset"] = shifted(offset, given["exposure"], there).numpy()
+    if not response.binary:
+        return y, passed, response
+    y, passed["trials"], response = read(y, given.get("trials"), response, there)
+    return y, passed, response
+
+
+def _given(*, exposure: Any, trials: Any, **always: Any) -> dict[str, Any]:
+    """What stands beside the rows, by name; exposure and trials only where there are such."""
+    return always | {name: v for name, v in (("exposure", exposure), ("trials", trials)) if v is not None}
+
+
+def _column_of(given: Any) -> str | None:
+    """The column that was given, "" for an array, None for nothing."""
+    return given if isinstance(given, str) or given is None else ""
