@@ -209,7 +209,7 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
     if not quick:
         return memory.distance < CLOSE
     # Where steps get no shorter, they are rounding.
-    return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.1 * last.distance)
+    return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.9 * last.distance)
 
 
 def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str) -> GeneralFit:

@@ -89,7 +89,7 @@ class Lens:
         mass = weight if trials is None else trials if weight is None else weight * trials
         for start in range(0, n, _BLOCK):
             here = slice(start, min(n, start + _BLOCK))
-            m = None if mass is None else np.asarray(mass[here], np.float64)
+            m = None if mass is None else np.array(mass[here], np.float64)
             response = torch.from_numpy(np.array(y[here], np.float64))
             if self.W is None:
                 at = self.loss.start(response, torch.ones_like(response) if m is None else torch.from_numpy(m))
@@ -252,7 +252,7 @@ def _closed(
 ) -> Closing:
     rows, family = lens.rows(X, y, weight, offset, trials), lens.loss
     one = np.ones(len(y))
-    w, f, m = (one if v is None else np.asarray(v, np.float64) for v in (weight, count, trials))
+    w, f, m = (one if v is None else np.array(v, np.float64) for v in (weight, count, trials))
     mass = w * f * m
     deviance = pearson = likelihood = 0.0
     for start in range(0, len(y), _BLOCK):
