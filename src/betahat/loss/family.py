@@ -5,22 +5,53 @@ without terms in which yhat does not stand, with its slope and curvature in yhat
 
     rows = Gamma(link="log")(yhat, y)        # value, slope, curvature, expected
     Gamma(link="log").deviance(yhat, y)      # unit deviance of each row
+
+Numbers hold for |yhat| ≤ 700 to the last few digits; where the true value is beyond floating-point numbers it is an
+infinity, and where yhat is infinite and a limit exists, it is the limit or the largest float, never NaN.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from betahat import errors
-from betahat.loss.links import LINKS, Link
+from betahat.loss.links import Identity, Inverse, InverseSquared, Link, Log, Sqrt
 from betahat.loss.rows import Rows
+from betahat.loss.shares import Cauchit, Cloglog, Logit, Probit
 
-#: yhat is held inside the finite numbers, so that 0 · ∞ and ∞ − ∞ do not make a NaN of a limit that exists
-MAX = torch.finfo(torch.float64).max
+#: every link by the name that reports give it
+LINKS: dict[str, Link] = {
+    link.name: link
+    for link in (Identity(), Log(), Logit(), Probit(), Cloglog(), Cauchit(), Inverse(), InverseSquared(), Sqrt())
+}
+#: other names of links; case, spaces, hyphens and underscores do not matter
+_ALSO = {
+    "logistic": "logit", "normal": "probit", "norminv": "probit", "complementaryloglog": "cloglog", "cauchy": "cauchit",
+    "reciprocal": "inverse", "inversepower": "inverse", "1/mu": "inverse", "inversesquare": "inverse squared",
+    "1/mu^2": "inverse squared", "1/mu**2": "inverse squared", "squareroot": "sqrt", "root": "sqrt",
+    "linear": "identity",
+}  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """Return a name without what does not matter in it."""
+    return name.casefold().translate(str.maketrans("", "", " -_"))
+
+
+def link_named(link: str | Link) -> Link:
+    """Return the link of this name; a link object is returned as it is."""
+    if isinstance(link, Link):
+        return link
+    if isinstance(link, type) and issubclass(link, Link):
+        return link()
+    known = {plain(name): name for name in LINKS} | _ALSO
+    if not isinstance(link, str) or plain(link) not in known:
+        raise errors.unknown_link(link, tuple(LINKS))
+    return LINKS[known[plain(link)]]
 
 
 @dataclass(frozen=True, init=False)
@@ -31,6 +62,7 @@ class Family:
     ----------
     name : str
     link : Link
+        Given as its name, or as an object of one's own.
     links : tuple of str
         The links that make sense with this family.
     canonical : str
@@ -38,7 +70,11 @@ class Family:
     dispersed : bool
         Whether the dispersion is estimated, so that tests are of t and F.
     likelihood : bool
-        False for quasi families.
+        Whether there is one; False for quasi families.
+    range : str
+        What a response can be, in words.
+    advice : str
+        What to do with a response that is something else.
     """
 
     link: Link
@@ -48,20 +84,32 @@ class Family:
     canonical: ClassVar[str]
     dispersed: ClassVar[bool] = True
     likelihood: ClassVar[bool] = True
+    range: ClassVar[str]
+    advice: ClassVar[str] = "mend or leave out these rows, or take another loss"
 
     def __init__(self, link: str | Link | None = None) -> None:
-        object.__setattr__(self, "link", self._linked(link))
+        found = link_named(self.canonical if link is None else link)
+        if LINKS.get(found.name) == found and found.name not in self.links:
+            raise errors.link_makes_no_sense(self.name, found.name, self.links, self.range)
+        object.__setattr__(self, "link", found)
 
-    def _linked(self, link: str | Link | None) -> Link:
-        if isinstance(link, Link):
-            return link
-        asked = self.canonical if link is None else link
-        if asked not in self.links:
-            raise errors.unknown_option("link", link, self.links)
-        return LINKS[asked]
+    def with_link(self, link: str | Link) -> Self:
+        """Return this family with another link."""
+        return type(self)(link=link)
 
     def __call__(self, yhat: Tensor, y: Tensor) -> Rows:
-        """Value, slope, curvature and expected curvature for each row."""
+        """Value, slope, curvature and expected curvature for each row.
+
+        Raises
+        ------
+        BatchError
+            When one is (n,) and the other (n, 1).
+        """
+        if yhat.shape != y.shape:
+            raise errors.mixed_shapes("yhat", tuple(yhat.shape), "y", tuple(y.shape))
+        return self._rows(inside(yhat), y)
+
+    def _rows(self, yhat: Tensor, y: Tensor) -> Rows:
         raise NotImplementedError
 
     def mean(self, yhat: Tensor) -> Tensor:
@@ -77,54 +125,83 @@ class Family:
         raise NotImplementedError
 
     def deviance(self, yhat: Tensor, y: Tensor) -> Tensor:
-        """Return the unit deviance of each row: twice the log-likelihood that a perfect fit would gain."""
+        """Return the unit deviance of each row: twice the log-likelihood at dispersion 1 that a perfect fit gains."""
+        raise NotImplementedError
+
+    def saturated(self, y: Tensor, dispersion: float, trials: Tensor | None = None) -> Tensor:
+        """Return the log-likelihood of each row at mean y: the constants of the density or probability."""
         raise NotImplementedError
 
     def log_likelihood(
         self, yhat: Tensor, y: Tensor, weight: Tensor, dispersion: float, trials: Tensor | None = None
     ) -> Tensor:
-        """Return the log-likelihood of each row with every constant in it, as R's logLik adds it up."""
-        raise NotImplementedError
+        """Return the log-likelihood of each row with every constant in it, as R's logLik adds it up.
+
+        Parameters
+        ----------
+        yhat, y : Tensor (n,)
+        weight : Tensor (n,)
+            Prior weights, which multiply; for the Gaussian family alone they divide the dispersion.
+        dispersion : float
+        trials : Tensor (n,), optional
+            Of binomial shares y.
+        """
+        return weight * (self.saturated(y, dispersion) - self.deviance(yhat, y) / (2 * dispersion))
 
     def anscombe(self, yhat: Tensor, y: Tensor) -> Tensor:
-        """Return Anscombe's residual of each row."""
+        """Return Anscombe's residual of each row: (A(y) − A(mu)) / V(mu)^(1/6), A the integral of V^(−1/3)."""
         raise NotImplementedError
 
     def bounds(
         self, yhat: Tensor, y: Tensor, weight: Tensor, dispersion: float, trials: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return F(y−) and F(y) for each row (Dunn and Smyth 1996)."""
+        """Return F(y−) and F(y), between which a randomized quantile residual is drawn (Dunn and Smyth 1996)."""
         raise NotImplementedError
 
     def start(self, y: Tensor, weight: Tensor) -> Tensor:
-        """Return a yhat to begin from, per row."""
-        raise NotImplementedError
+        """Return a yhat to begin from, per row: near the response, and inside the range of the link."""
+        return self.link(y)
 
     def valid(self, yhat: Tensor) -> Tensor:
         """Tell, row by row, whether yhat gives a mean that the family can have."""
-        return self.link.defined(yhat)
-
-    def check(self, y: Tensor, rows: Tensor | None = None, name: str = "y") -> None:
-        """Refuse the first response outside the family's range."""
-        wrong = ~self.possible(y)
-        if bool(wrong.any()):
-            first = int(wrong.nonzero()[0])
-            row = first if rows is None else int(rows[first])
-            raise errors.impossible_response(self.name, self.range, name, row, float(y[first]), int(wrong.sum()))
-
-    range: ClassVar[str]
+        found = self.link.defined(yhat)
+        return found if self.link.image != "real" else found & (self.mean(yhat) > 0)
 
     def possible(self, y: Tensor) -> Tensor:
         """Tell, row by row, whether the family can have such a response."""
         raise NotImplementedError
 
+    def check(self, y: Tensor, rows: Tensor | None = None, name: str = "y") -> None:
+        """Refuse the first response outside the family's range.
 
-def alike(yhat: Tensor, y: Tensor) -> None:
-    """Refuse (n,) beside (n, 1)."""
-    if yhat.shape != y.shape:
-        raise errors.mixed_shapes("yhat", tuple(yhat.shape), "y", tuple(y.shape))
+        Parameters
+        ----------
+        y : Tensor (n,)
+        rows : Tensor (n,), optional
+            The rows' places in the source; counted from 0 where none are given.
+        name : str
+            Of the response.
+        """
+        wrong = ~self.possible(y)
+        if bool(wrong.any()):
+            first = int(wrong.nonzero()[0])
+            row = first if rows is None else int(rows[first])
+            raise errors.impossible_response(
+                self.name, self.range, self.advice, name, row, float(y[first]), int(wrong.sum())
+            )
 
 
 def inside(yhat: Tensor) -> Tensor:
-    """Hold yhat within the finite numbers."""
-    return yhat.clamp(-MAX, MAX)
+    """Hold yhat within the finite numbers, so that 0 · ∞ and ∞ − ∞ do not make a NaN of a limit that exists."""
+    most = torch.finfo(yhat.dtype).max
+    return yhat.clamp(-most, most)
+
+
+def times(y: Tensor, log_mu: Tensor) -> Tensor:
+    """Return y log mu, and 0 where y is 0, whatever mu is."""
+    return torch.where(y == 0, 0.0, y * log_mu)
+
+
+def as_rows(part: Tensor | float, like: Tensor) -> Tensor:
+    """Return a number, or one of each row, as (n,)."""
+    return part if isinstance(part, Tensor) else torch.full_like(like, part)

@@ -7,11 +7,12 @@ yhat; in logarithms nothing overflows and nothing cancels where the mean itself 
     link(mu)                 # log mu = yhat
     link.mean(yhat)          # exp(yhat)
     link.log_mean(yhat)      # Curve(yhat, 1, 0)
+
+Links whose mean is a share, between 0 and 1, are in `shares`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -29,20 +30,32 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Link:
-    """What ties yhat and the mean; a link of one's own says `__call__` and `mean`, and the rest follows by torch.
+    """What ties yhat and the mean. A link of one's own says `__call__` and `mean`; the rest follows by torch.
 
     Attributes
     ----------
     name : str
     image : str
-        Where the mean of any yhat lies: "real", "positive" or "share".
+        Where the means of all yhat lie: "real", "positive" or "share".
+
+    Examples
+    --------
+    >>> import torch
+    >>> class LogLog(Link):
+    ...     name, image = "loglog", "share"
+    ...     def __call__(self, mu): return -torch.log(-torch.log(mu))
+    ...     def mean(self, yhat): return torch.exp(-torch.exp(-yhat))
+    >>> from betahat.loss import Binomial
+    >>> zero = torch.zeros(1, dtype=torch.float64)
+    >>> print(f"{Binomial(LogLog())(zero, zero).slope.item():.4f}")
+    0.5820
     """
 
     name: ClassVar[str] = "own"
     image: ClassVar[str] = "real"
 
     def __call__(self, mu: Tensor) -> Tensor:
-        """Return yhat of this mean."""
+        """Return the yhat of this mean."""
         raise NotImplementedError
 
     def mean(self, yhat: Tensor) -> Tensor:
@@ -58,7 +71,7 @@ class Link:
         return self.curve(yhat).slope + torch.zeros_like(yhat)
 
     def defined(self, yhat: Tensor) -> Tensor:
-        """Tell, row by row, where the link can be undone."""
+        """Tell, row by row, where yhat belongs to one mean."""
         return torch.isfinite(yhat)
 
     def curve(self, yhat: Tensor) -> Curve:
@@ -83,6 +96,10 @@ class Link:
         relative = slope / left
         return Curve(left.log(), -relative, -bend / left - relative * relative)
 
+    def both_logs(self, yhat: Tensor) -> tuple[Curve, Curve]:
+        """Return log mean and log(1 − mean), with two derivatives each."""
+        return self.log_mean(yhat), self.log_complement(yhat)
+
 
 @dataclass(frozen=True)
 class Identity(Link):
@@ -104,13 +121,13 @@ class Identity(Link):
 
     def log_mean(self, yhat: Tensor) -> Curve:
         """Return log yhat, 1/yhat, −1/yhat²."""
-        inverse = yhat.reciprocal()
-        return Curve(yhat.log(), inverse, -inverse.square())
+        relative = yhat.reciprocal()
+        return Curve(yhat.log(), relative, -relative.square())
 
     def log_complement(self, yhat: Tensor) -> Curve:
-        """Return log(1 − yhat) with two derivatives."""
-        inverse = (1 - yhat).reciprocal()
-        return Curve(torch.log1p(-yhat), -inverse, -inverse.square())
+        """Return log(1 − yhat), −1/(1 − yhat), −1/(1 − yhat)²."""
+        relative = (1 - yhat).reciprocal()
+        return Curve(torch.log1p(-yhat), -relative, -relative.square())
 
 
 @dataclass(frozen=True)
@@ -142,9 +159,9 @@ class Log(Link):
         return Curve(yhat, 1.0, 0.0)
 
     def log_complement(self, yhat: Tensor) -> Curve:
-        """Return log(1 − e^yhat); with u = 1/(e^−yhat − 1): −u and −u (1 + u)."""
+        """Return log(1 − e^yhat), −u, −u (1 + u), with u = 1/(e^−yhat − 1)."""
         u = torch.expm1(-yhat).reciprocal()
-        return Curve(torch.log(-torch.expm1(yhat)), -u, -u * (1 + u))
+        return Curve(log_of_rest(-yhat), -u, -u * (1 + u))
 
 
 @dataclass(frozen=True)
@@ -178,43 +195,65 @@ class Inverse(Link):
 
 
 @dataclass(frozen=True)
-class Logit(Link):
-    """Mean = 1/(1 + exp(−yhat))."""
+class InverseSquared(Link):
+    """Mean = 1/√yhat, of positive yhat; R's 1/mu^2."""
 
-    name: ClassVar[str] = "logit"
-    image: ClassVar[str] = "share"
+    name: ClassVar[str] = "inverse squared"
+    image: ClassVar[str] = "positive"
 
     def __call__(self, mu: Tensor) -> Tensor:
-        """Return log(mu/(1 − mu))."""
-        return torch.logit(mu)
+        """Return 1/mu²."""
+        return mu.reciprocal().square()
 
     def mean(self, yhat: Tensor) -> Tensor:
-        """Return 1/(1 + exp(−yhat))."""
-        return torch.sigmoid(yhat)
+        """Return 1/√yhat."""
+        return yhat.rsqrt()
 
-    def complement(self, yhat: Tensor) -> Tensor:
-        """Return 1/(1 + exp(yhat))."""
-        return torch.sigmoid(-yhat)
+    def defined(self, yhat: Tensor) -> Tensor:
+        """Tell where yhat is finite and positive."""
+        return torch.isfinite(yhat) & (yhat > 0)
 
     def curve(self, yhat: Tensor) -> Curve:
-        """Return p, pq and pq (q − p)."""
-        p, q = torch.sigmoid(yhat), torch.sigmoid(-yhat)
-        both = p * q
-        return Curve(p, both, both * (q - p))
+        """Return mu = yhat^−½, −½ yhat^−3/2, ¾ yhat^−5/2."""
+        mu, inverse = yhat.rsqrt(), yhat.reciprocal()
+        return Curve(mu, -0.5 * mu * inverse, 0.75 * mu * inverse.square())
 
     def log_mean(self, yhat: Tensor) -> Curve:
-        """Return log p, q, −pq."""
-        p, q = torch.sigmoid(yhat), torch.sigmoid(-yhat)
-        return Curve(torch.nn.functional.logsigmoid(yhat), q, -p * q)
-
-    def log_complement(self, yhat: Tensor) -> Curve:
-        """Return log q, −p, −pq."""
-        p, q = torch.sigmoid(yhat), torch.sigmoid(-yhat)
-        return Curve(torch.nn.functional.logsigmoid(-yhat), -p, -p * q)
+        """Return −½ log yhat, −½/yhat, ½/yhat²."""
+        inverse = yhat.reciprocal()
+        return Curve(-0.5 * yhat.log(), -0.5 * inverse, 0.5 * inverse.square())
 
 
-#: the roots that occur in densities
-LOG_2PI = math.log(2 * math.pi)
+@dataclass(frozen=True)
+class Sqrt(Link):
+    """Mean = yhat², of positive yhat."""
 
-#: every link by the name that reports give it
-LINKS: dict[str, Link] = {link.name: link for link in (Identity(), Log(), Inverse(), Logit())}
+    name: ClassVar[str] = "sqrt"
+    image: ClassVar[str] = "positive"
+
+    def __call__(self, mu: Tensor) -> Tensor:
+        """Return √mu."""
+        return mu.sqrt()
+
+    def mean(self, yhat: Tensor) -> Tensor:
+        """Return yhat²."""
+        return yhat.square()
+
+    def defined(self, yhat: Tensor) -> Tensor:
+        """Tell where yhat is finite and positive: −yhat has the same mean."""
+        return torch.isfinite(yhat) & (yhat > 0)
+
+    def curve(self, yhat: Tensor) -> Curve:
+        """Return yhat², 2 yhat, 2."""
+        return Curve(yhat.square(), 2 * yhat, 2.0)
+
+    def log_mean(self, yhat: Tensor) -> Curve:
+        """Return 2 log yhat, 2/yhat, −2/yhat²."""
+        inverse = yhat.reciprocal()
+        return Curve(2 * yhat.log(), 2 * inverse, -2 * inverse.square())
+
+
+def log_of_rest(a: Tensor) -> Tensor:
+    """Return log(1 − e^−a) for a ≥ 0, by the one of two forms in which nothing cancels (Mächler 2012)."""
+    small = a < 0.6931471805599453
+    return torch.where(small, torch.log(-torch.expm1(-torch.where(small, a, 1.0))), torch.log1p(-torch.exp(-a)))
