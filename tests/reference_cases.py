@@ -23,6 +23,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parent / "reference"
 LINEAR = tuple(sorted(path.stem for path in (ROOT / "lm").glob("lm_*.json")))
+RESPONSES = tuple(sorted(path.stem for path in (ROOT / "responses").glob("glm_*.json")))
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,14 @@ class Case:
         return as_frame(self.r["predict"]["newdata"], self.r["columns"])
 
 
-def load(name: str) -> Case:
+def load(name: str, folder: str = "lm") -> Case:
     """Read one case."""
-    return Case(name, _read(name))
+    return Case(name, _read(name, folder))
 
 
 @cache
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((ROOT / "lm" / f"{name}.json").read_text(encoding="utf-8"))
+def _read(name: str, folder: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ROOT / folder / f"{name}.json").read_text(encoding="utf-8"))
     return content
 
 

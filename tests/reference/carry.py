@@ -4,8 +4,8 @@
 
 PATH_TO_REFERENCE_FOLDER is the folder that holds `open/lm_*.json` and `open/data/*.csv` (see README.md here). Every
 `lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, what comes after the fit to
-`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), NIST's nonlinear sets
-(`nist_nonlinear/*.json`) to `nist_nonlinear/NAME.json`, and the tables that the cases name are copied byte for byte to
+`after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), how R read the responses of ten `glm_*`
+cases to `responses/NAME.json` (RESPONSES, READ), NIST's nonlinear sets (`nist_nonlinear/*.json`) to `nist_nonlinear/NAME.json`, and the tables that the cases name are copied byte for byte to
 `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
 float64 back, and the 25-digit values stay the texts that they are. Running it again changes nothing.
 """
@@ -38,6 +38,16 @@ LEFT = {"robust": ("sandwich", "vcovHC_se"), "vcovHC": ("const", "HC4m", "HC5"),
         "kernHAC": ("Truncated_bw4", "TukeyHanning_bw4")}  # fmt: skip
 #: the files that are carried whole
 WHOLE = ("hyp_mtcars_nested", "mlm_mtcars")
+#: generalised linear models of which it is kept how R reads their responses: two columns, levels, 0/1, weights, offsets
+RESPONSES = (
+    "glm_menarche_logit", "glm_budworm_logit", "glm_esoph_logit", "glm_birthwt_logit", "glm_infert_logit",
+    "glm_mroz_logit", "glm_mtcars_am_logit", "glm_mtcars_gamma_weights", "glm_insurance_poisson_offset",
+    "glm_airquality_gamma_log",
+)  # fmt: skip
+READ = (
+    "id", "software", "dataset", "data_csv", "data_nrow", "dataset_source", "columns", "formula", "formula_py_hint",
+    "family", "link", "weights", "rows_used_1based", "n", "y_used", "prior_weights", "offset",
+)  # fmt: skip
 #: of NIST's nonlinear sets
 NONLINEAR = (
     "name", "level", "model_printed", "model_expr", "lhs", "n", "p", "df", "x_names", "x", "y", "start1", "start2",
@@ -98,8 +108,21 @@ def carry(reference: Path, target: Path = HERE) -> list[str]:
     for name in WHOLE:
         whole = json.loads((reference / "open" / f"{name}.json").read_text(encoding="utf-8"))
         (target / "after" / f"{name}.json").write_text(written(whole), encoding="utf-8")
+    responses(reference, target)
     nonlinear(reference, target)
     return [path.stem for path in found]
+
+
+def responses(reference: Path, target: Path) -> None:
+    """The responses of generalised linear models as R used them: y, prior weights (trials among them), offset."""
+    (target / "responses").mkdir(parents=True, exist_ok=True)
+    for name in RESPONSES:
+        whole = json.loads((reference / "open" / f"{name}.json").read_text(encoding="utf-8"))
+        case = {key: whole[key] for key in READ}
+        (target / "responses" / f"{name}.json").write_text(written(case), encoding="utf-8")
+        table = target / case["data_csv"]
+        shutil.copyfile(reference / "open" / case["data_csv"], table)
+        table.chmod(0o644)
 
 
 def nonlinear(reference: Path, target: Path) -> None:
