@@ -13,8 +13,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import torch
-
 from betahat import errors
 from betahat.outcome import LinearFit
 from betahat.questions import room
@@ -76,8 +74,7 @@ class GeneralFit(LinearFit):
     @property
     def settled(self) -> bool:
         """Whether the observed information is the expected one, whatever the rows: under the canonical link."""
-        half = torch.tensor([0.5], dtype=torch.float64)
-        return self.family(half, half).expected is None
+        return bool(self.family.settled)
 
     @property
     def pearson(self) -> float:
@@ -110,7 +107,7 @@ class GeneralFit(LinearFit):
     def llf(self) -> float:
         """Log-likelihood at the solution; where there is a dispersion, it is deviance / Σ w there, as in R."""
         if not self.family.likelihood:
-            raise errors.no_likelihood(self.family.name)
+            raise errors.no_likelihood(f"a {self.family.name} model")
         return self.log_likelihood
 
     @property

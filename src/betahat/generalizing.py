@@ -37,6 +37,7 @@ from betahat.working import Lens, closing, derivative, seen_through
 CLOSE = 1e-8  # standard errors: a step this short ends the loop
 _FINE = 1e-12  # where passes cost nothing, steps go on until they are this short, or no shorter
 _MOST = 100  # passes
+_SLOW, _SURE = 1e-2, 0.5  # steps that shrink by less are slow; and standard errors within which the way is sure
 _HALVES = 60  # of one step: then it is nothing, and the loss still higher
 _KEPT = 1 << 25  # numbers of encoded rows that are kept from pass to pass, 256 MB
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
@@ -146,14 +147,19 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
 
 
 def _walked(rows: Rows, family: Any, W: Tensor | None) -> Arrived | None:
-    """The same from one place; None where that was no place to begin from."""
+    """The same from one place; None where that was no place to begin from.
+
+    The expected curvature comes first, since it is never negative. Where steps then shrink slowly, as they may without
+    a canonical link, they go on by the observed one, by which they shrink quickly; the last pass is by the expected one
+    again.
+    """
     design, from_rows = rows.problem.design, W is None
     names, intercept = tuple(design.names[design.intercept :]), bool(design.intercept)
     update = Newton(names, intercept, family.dispersed)
     steps: list[Step] = []
-    memory, careful = update.prepare(W), False
+    memory, careful, observed = update.prepare(W), False, False
     while True:
-        lens = Lens(family, None if W is None else W.numpy(), intercept, strict=rows.passes == 0)
+        lens = Lens(family, None if W is None else W.numpy(), intercept, observed, strict=rows.passes == 0)
         total = rows.gather(partial(derivative, lens, factor=careful))
         sums = total.sums
         quick = sums.rows * len(names) <= _QUICK
@@ -173,7 +179,14 @@ def _walked(rows: Rows, family: Any, W: Tensor | None) -> Arrived | None:
             mean = total.mean()
             steps.append(Step(len(steps) + 1, sums.rows, float(mean.value), mean.grad, before, W))
             if memory.halved == 0 and _arrived(memory, last, quick):
-                return Arrived(W, memory, before, total, steps, careful)
+                if not observed:
+                    return Arrived(W, memory, before, total, steps, careful)
+                lens = Lens(family, W.numpy(), intercept)
+                total = rows.gather(partial(derivative, lens, factor=careful))
+                found = update.step(W, total, memory._replace(move=None))[1].solution
+                return Arrived(W, memory._replace(solution=found), W, total, steps, careful)
+            slow = memory.halved == 0 and _SLOW * last.distance < memory.distance < _SURE
+            observed = observed or (slow and not family.settled)
         if len(steps) >= _MOST or memory.halved > _HALVES:
             if from_rows:
                 return None

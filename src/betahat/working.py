@@ -34,6 +34,7 @@ Array = npt.NDArray[np.float64]
 _BLOCK = 1 << 11  # rows that a loss is asked for at a time: from twice as many on, torch wakes threads for a logarithm
 _STRIPE = 1 << 16  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
+_PART = 0.25  # of its expectation: what the observed curvature of a row is at least, as a step needs it
 _FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
 
 
@@ -71,7 +72,8 @@ class Lens:
     intercept : bool
         Whether the first weight is the constant's.
     observed : bool
-        Whether the curvature is that of the rows themselves instead of its expectation under the model.
+        Whether the curvature is that of the rows themselves, where it is not too small or negative, instead of its
+        expectation under the model.
     strict : bool
         Whether responses are asked whether they are in the family's range: where one is not, the loss is NaN.
     """
@@ -100,9 +102,12 @@ class Lens:
                     yhat[here] += offset[here]
             at = torch.from_numpy(yhat[here])
             found = self.loss(at, response)
-            bent = found.curvature if self.observed or found.expected is None else found.expected
+            bent = found.curvature
+            if found.expected is not None:
+                bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
             flat = np.maximum(bent.numpy(), _FLAT)  # (m,)
-            np.divide(found.slope.numpy(), flat, out=e[here])
+            with np.errstate(invalid="ignore", over="ignore"):
+                np.divide(found.slope.numpy(), flat, out=e[here])
             if m is None:
                 omega[here], value[here] = flat, found.value.numpy()
             else:
@@ -113,9 +118,9 @@ class Lens:
         return Rows(yhat, e, omega, value)
 
     def _outside(self, yhat: torch.Tensor, y: torch.Tensor, e: Array, omega: Array, value: Array) -> None:
-        """Rows whose predictor gives no mean have an infinite loss, and those whose response is impossible none."""
+        """Rows whose predictor gives no mean, or too large a one, have an infinite loss; impossible responses none."""
         for wrong, told in (
-            (~self.loss.valid(yhat).numpy(), np.inf),
+            (~(self.loss.valid(yhat).numpy() & np.isfinite(e)), np.inf),
             (~self.loss.possible(y).numpy() if self.strict else None, np.nan),
         ):
             if wrong is not None and wrong.any():

@@ -45,7 +45,7 @@ NONLINEAR = (
 )  # fmt: skip
 #: of generalized linear models, what nothing reads
 LEFT_OUT = ("kind", "control", "cov_unscaled", "response", "coef_first_fit", "restarts_to_stationarity", "iterations",
-            "warnings", "converged", "stat_name", "formula_py_hint")  # fmt: skip
+            "warnings", "converged", "stat_name")  # fmt: skip
 CHECKED = ("names", "coef", "se", "rss", "sigma", "r_squared", "loglik")
 
 
@@ -119,7 +119,7 @@ def general(reference: Path, target: Path) -> list[str]:
             for part, value in case.pop(key).items():
                 if part not in ("vcovHC_se", "sandwich", "dfbeta"):
                     case[f"{key}.{part}"] = _without(part, value)
-        if len(case.get("y_used", ())) > 600:  # the rest of a long table is in its CSV
+        if len(case.get("y_used", ())) > 1000:  # the rest of a long table is in its CSV
             case = {key: value for key, value in case.items() if key not in ("y_used", "prior_weights", "offset")}
         (folder / path.name).write_text(written(case), encoding="utf-8")
         table = target / case["data_csv"]

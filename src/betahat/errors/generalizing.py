@@ -6,15 +6,6 @@ from betahat.errors.estimating import UnansweredError
 from betahat.errors.letters import FitError, OptionError, count, listing
 
 
-def no_likelihood(family: str) -> UnansweredError:
-    """Refuse a likelihood of a family that has none."""
-    return UnansweredError(
-        f"A {family} model has no likelihood, and so neither AIC nor BIC.",
-        "it says how the variance grows with the mean, and no more of the distribution",
-        "compare nested models by F tests of their deviances, or take a full family: poisson, binomial",
-    )
-
-
 def squares_only(what: str, family: str) -> UnansweredError:
     """Refuse what rests on sums of squares where there is another family."""
     return UnansweredError(

@@ -39,7 +39,7 @@ _ALSO = {
 
 def plain(name: str) -> str:
     """Return a name without what does not matter in it."""
-    return name.casefold().translate(str.maketrans("", "", " -_"))
+    return name.casefold().translate(str.maketrans("", "", " -_."))
 
 
 def link_named(link: str | Link) -> Link:
@@ -111,6 +111,12 @@ class Family:
 
     def _rows(self, yhat: Tensor, y: Tensor) -> Rows:
         raise NotImplementedError
+
+    @property
+    def settled(self) -> bool:
+        """Whether the observed curvature is the expected one in every row, as under the canonical link."""
+        half = torch.tensor([0.5], dtype=torch.float64)  # a response and a mean that every family can have
+        return self(self.link(half), half).expected is None
 
     def mean(self, yhat: Tensor) -> Tensor:
         """Return the mean of the response, (n,)."""
