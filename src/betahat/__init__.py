@@ -30,6 +30,7 @@ _MAP: dict[str, str | None] = {
     "Trace": "trace",
     "Fit": "questions",
     "LinearFit": "outcome",
+    "GeneralFit": "general",
     "fit": "fitting",
     "train": "training",
     "infer": "estimating",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from betahat.errors import BetahatError as BetahatError
     from betahat.estimating import infer as infer
     from betahat.fitting import fit as fit
+    from betahat.general import GeneralFit as GeneralFit
     from betahat.loss import Squared as Squared
     from betahat.many import Fits as Fits
     from betahat.modelfile import load as load

@@ -192,7 +192,7 @@ class GeneralFit(LinearFit):
         >>> import betahat as bh
         >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [1, 3, 6, 9]}, loss="poisson")
         >>> [round(float(value), 4) for value in fit.predict({"x": [5.0]})]
-        [19.3158]
+        [18.1331]
         """
         asked = {"scale": scale, "interval": interval, "level": level, "offset": offset, "exposure": exposure}
         return room("prediction").predict_mean(self._under(vcov, how), new, **asked)
