@@ -5,7 +5,8 @@
 PATH_TO_REFERENCE_FOLDER is the folder that holds `open/lm_*.json` and `open/data/*.csv` (see README.md here). Every
 `lm_*` case is copied to `lm/NAME.json` with the quantities in KEPT only, what comes after the fit to
 `after/NAME.json` (AFTER, and the tests of hypotheses and of several responses), NIST's nonlinear sets
-(`nist_nonlinear/*.json`) to `nist_nonlinear/NAME.json`, and the tables that the cases name are copied byte for byte to
+(`nist_nonlinear/*.json`) to `nist_nonlinear/NAME.json`, what R says of generalized linear models row by row to
+`loss/NAME.json`, and the tables that the cases name are copied byte for byte to
 `data/`. No number is computed or rounded: Python writes the shortest decimal that gives the same
 float64 back, and the 25-digit values stay the texts that they are. Running it again changes nothing.
 """
@@ -13,6 +14,7 @@ float64 back, and the 25-digit values stay the texts that they are. Running it a
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -99,7 +101,31 @@ def carry(reference: Path, target: Path = HERE) -> list[str]:
         whole = json.loads((reference / "open" / f"{name}.json").read_text(encoding="utf-8"))
         (target / "after" / f"{name}.json").write_text(written(whole), encoding="utf-8")
     nonlinear(reference, target)
+    losses(reference, target)
     return [path.stem for path in found]
+
+
+def losses(reference: Path, target: Path) -> None:
+    """What R says of families row by row at its own linear predictor; all rows are there up to 600."""
+    folder = target / "loss"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted((reference / "open").glob("glm_*.json")):
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        if whole["n"] > 600:
+            continue
+        case = {key: whole[key] for key in ("id", "family", "link", "n", "deviance", "loglik")}
+        case["y"] = whole["y_used"]
+        case |= {key: whole[key] for key in ("prior_weights", "linear_predictor", "fitted")}
+        case |= {f"{kind}_residuals": whole["residuals"][kind] for kind in ("deviance", "pearson", "working")}
+        (folder / path.name).write_text(written(case), encoding="utf-8")
+    whole = json.loads((reference / "open" / "nb_quine_main.json").read_text(encoding="utf-8"))
+    weights = [float(value) for value in whole["independent_check"]["values"]["coef"]]
+    rows = whole["model_matrix"]["data"]
+    case = {
+        "id": whole["id"], "theta": whole["theta"], "se_theta": whole["se_theta"], "y": whole["y"],
+        "linear_predictor": [math.fsum(x * w for x, w in zip(row, weights, strict=True)) for row in rows],
+    }  # fmt: skip
+    (folder / "nb_quine_main.json").write_text(written(case), encoding="utf-8")
 
 
 def nonlinear(reference: Path, target: Path) -> None:
