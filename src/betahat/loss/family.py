@@ -7,7 +7,7 @@ without terms in which yhat does not stand, with its slope and curvature in yhat
     Gamma(link="log").deviance(yhat, y)      # unit deviance of each row
 
 Numbers hold for |yhat| ≤ 700 to the last few digits; where the true value is beyond floating-point numbers it is an
-infinity, and where yhat is infinite and a limit exists, it is the limit or the largest float, never NaN.
+infinity. Where yhat is infinite and a limit exists, it is the limit or, where that is infinite, beyond 1e200; not NaN.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ class Family:
 
 
 def inside(yhat: Tensor) -> Tensor:
-    """Hold yhat within the finite numbers, so that 0 · ∞ and ∞ − ∞ do not make a NaN of a limit that exists."""
-    most = torch.finfo(yhat.dtype).max
+    """Hold yhat within 1e246 (float64), so that 0 · ∞ and ∞ − ∞ do not make a NaN of a limit that exists."""
+    most = torch.finfo(yhat.dtype).max ** 0.8
     return yhat.clamp(-most, most)
 
 

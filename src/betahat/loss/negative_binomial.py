@@ -115,21 +115,20 @@ class NegativeBinomial(CountResponse):
     def deviance(self, yhat: Tensor, y: Tensor) -> Tensor:
         """Return 2 [y log(y/mu) − (y + theta) log((y + theta)/(mu + theta))].
 
-        Near mu, with a = theta (y − mu)/(mu (y + theta)) and b = (y − mu)/(mu + theta), half of it is
-        theta lag(b) − y lag(a) + a b theta, whose terms are of the order of the result, unlike those of the definition.
+        With a = theta (y − mu)/(mu (y + theta)) and b = (y − mu)/(mu + theta), half of it is also
+        theta lag(b) − y lag(a) + a b theta, whose terms for |a| < 1 are of the order of their sum.
         """
         yhat, theta = inside(yhat), self.size
         mu, log_mu = self.link.mean(yhat), self.link.log_mean(yhat).value
-        near = (y - mu).abs() < 0.2 * mu
-        some = torch.where(near, mu, y + 1)
-        gap = torch.where(near, y - mu, 0.0)
-        a, b = theta / (y + theta) * (gap / some), gap / (some + theta)
-        close = theta * lag(b) - y * lag(a) + theta * a * b
-        # log((mu + theta)/(y + theta)) by log1p of the larger over the smaller
-        beyond = torch.nn.functional.softplus(log_mu - math.log(theta), threshold=45) - torch.log1p(y / theta)
-        far = torch.xlogy(y, y) - times(y, log_mu) + (y + theta) * beyond
-        none = theta * torch.nn.functional.softplus(log_mu - math.log(theta), threshold=45)
-        return 2 * torch.where(y == 0, none, torch.where(near, close, far))
+        # log(1 + mu/theta), and by how much log(1 + y/theta) is below it
+        none = torch.nn.functional.softplus(log_mu - math.log(theta), threshold=45)
+        below = none - torch.log1p(y / theta)
+        a, b = theta / (y + theta) * ((y - mu) / mu), (y - mu) / (mu + theta)
+        near = (a > -0.7) & (a < 1)
+        a, b = torch.where(near, a, 0.0), torch.where(near, b, 0.0)
+        close = theta * torch.where(b > -0.7, lag(b), b + below) - y * lag(a) + theta * a * b
+        far = torch.xlogy(y, y) - times(y, log_mu) + (y + theta) * below
+        return 2 * torch.where(y == 0, theta * none, torch.where(near, close, far))
 
     def saturated(self, y: Tensor, dispersion: float, trials: Tensor | None = None) -> Tensor:
         """Return the log-probability of y at mean y."""
