@@ -16,11 +16,11 @@ ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
     "formula", "strips", "encoding", "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
     "doubled", "sums", "derive", "direct", "update", "epochs", "records", "trace", "covariance", "questions", "outcome",
-    "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
-    "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
-    "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",
-    "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching",
-    "estimator", "lecture", "lab",
+    "modules", "functional", "progress", "problem", "roads", "separation", "firth", "moments", "checkpoint", "learning",
+    "finishing", "groups", "many", "validation", "fitting", "feed", "training", "estimating", "coordinates",
+    "revisit", "sandwich", "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose",
+    "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot",
+    "modelfile", "watching", "estimator", "lecture", "lab",
     "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from betahat.errors.letters import FitError, count, listing
+from betahat.errors.letters import FitError, OptionError, count, listing
 
 _SPELLED = 4  # terms of a combination that are written out
 
@@ -114,3 +114,35 @@ def _number(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{abs(value):g}"
     return f"{value:.8g}".replace("-", "−")
+
+
+# ── the penalized likelihood ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def no_firth(family: str, link: str, known: Sequence[tuple[str, str]]) -> OptionError:
+    """Refuse Firth's penalty where it is not known."""
+    pairs = listing(f"{name} with {other}" for name, other in known)
+    return OptionError(
+        f'penalty="firth" is not known for the {family} family with the {link} link.',
+        "its penalty is the information of the model, whose slope has to be known for each family and link",
+        f"it is for {pairs}",
+    )
+
+
+def firth_collinear() -> FitError:
+    """Refuse the penalized likelihood of collinear columns: its penalty is the logarithm of zero."""
+    return FitError(
+        "Some columns are combinations of others, so that their penalized likelihood is zero everywhere.",
+        'penalty="firth" takes the determinant of the information, and that of collinear columns is zero',
+        'leave such terms out, or let the fit do so: collinear="drop"',
+    )
+
+
+def firth_unfinished(steps: int, off: float) -> FitError:
+    """Refuse an estimate that is none yet."""
+    return FitError(
+        f"The penalized likelihood is not at its maximum after {count(steps, 'step')}: "
+        f"its score is {off:.1e} standard errors.",
+        "columns of very different size, or nearly collinear ones, leave its maximum too flat to be found",
+        "center and scale the terms, or leave out those that say nearly the same",
+    )

@@ -46,7 +46,7 @@ def simple(
             found = _threshold([Fraction(int(v), int(k)) for v, k in zip(values, exact[:, 0], strict=True)], working)
             if found is None:
                 continue
-            numbers = whole([-found, *(slopes.get(j, Fraction(0)) for j in kept[1:])])
+            numbers = whole([-found, *map(Fraction, numbers[1:])])
             values = exact @ np.array(numbers, dtype=object)
         elif constant:
             numbers = [1 if bool(np.all(working.side >= 0)) else -1, *numbers[1:]]
@@ -64,7 +64,7 @@ def simple(
 def _slopes(
     working: Working, slopes: Sequence[int], proposed: Array, clear: Signs, constant: bool
 ) -> Iterator[dict[int, Fraction]]:
-    """Coefficients of the other terms, the simplest first: none, one term alone, several of few digits."""
+    """Coefficients of the other terms, the simplest first: none, one alone, several alike, of few digits."""
     if constant:
         yield {}
     for j in slopes:
@@ -77,6 +77,7 @@ def _slopes(
     if lead is None or weight[lead] == 0:
         return
     used = [j for j in slopes if weight[j] > _SMALL * weight[lead]]
+    yield {j: Fraction(int(np.sign(proposed[j]))) for j in used}
     for digits in _DIGITS:
         yield {j: shortened(float(proposed[j] / abs(proposed[lead])), digits) for j in used}
 

@@ -13,11 +13,12 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import qr
 
 from betahat import errors
 from betahat.separation.candidates import simple
 from betahat.separation.proposing import propose
-from betahat.separation.rational import Array, floats, recession
+from betahat.separation.rational import Array, Signs, Whole, floats, recession
 from betahat.separation.rows import Blocks, Stream, Working, against, basis
 
 _SHOWN = 5  # rows given as examples
@@ -33,8 +34,8 @@ class Separation:
     kind : {"complete", "quasi-complete", "none"}
         Complete: some combination of the terms tells every row's response. Quasi-complete: that of some rows.
     direction : array (p,)
-        Along which the likelihood grows without end: x'd > 0 for separated rows at the upper bound, x'd < 0 for those at
-        the lower, x'd = 0 for all others. Zeros are exact; all zero when there is no separation.
+        Along which the likelihood grows without end: x'd > 0 for separated rows at the upper bound, x'd < 0 for those
+        at the lower, x'd = 0 for all others. Zeros are exact; all zero when there is no separation.
     exact : tuple of int, (p,)
         The same direction in whole numbers, of which `direction` is a multiple but for its last rounding.
     terms : tuple of (str, int)
@@ -98,9 +99,9 @@ def detect(
 ) -> Separation:
     """Find out whether the rows are separated; exactly, for the float64 numbers given.
 
-    The model is that of Albert and Anderson (1984) and, for counts, of Correia, Guimarães and Zylkin (2019): a direction
-    d with x'd ≥ 0 for rows at the upper bound, x'd ≤ 0 at the lower, x'd = 0 between, and not 0 for all rows. If there
-    is one, some coefficients have no finite maximum-likelihood estimate; if there is none, all have.
+    The model is that of Albert and Anderson (1984) and, for counts, of Correia, Guimarães and Zylkin (2019): a
+    direction d with x'd ≥ 0 for rows at the upper bound, x'd ≤ 0 at the lower, x'd = 0 between, and not 0 for all rows.
+    If there is one, some coefficients have no finite maximum-likelihood estimate; if there is none, all have.
 
     Parameters
     ----------
@@ -136,13 +137,15 @@ def detect(
     loose = set(kept)
     while counted.left:
         rest = stream.without(counted.gone)
-        still, null, found = _seek(rest, kept, intercept)
+        _, null, found = _seek(rest, kept, intercept)
         if found is None:
             loose = set(np.flatnonzero(np.any(null != 0, axis=1)).tolist())
             break
         direction, counted = _both(stream, direction, found, counted.left - _count(rest, found).left)
     assert len(direction) == p
-    return _told(stream, direction, counted, loose, list(names or (f"x{j}" for j in range(p))), intercept)
+    if names is None:
+        names = [*["Intercept"] * intercept, *(f"x{j}" for j in range(p - intercept))]
+    return _told(stream, direction, counted, loose, list(names), intercept)
 
 
 def _seek(stream: Stream, columns: Sequence[int] | None, intercept: bool) -> tuple[list[int], Array, list[int] | None]:
@@ -169,8 +172,7 @@ def _seek(stream: Stream, columns: Sequence[int] | None, intercept: bool) -> tup
             clear[working.side != 0] = proposal.clear
             direction = simple(working, kept, exact, proposed, clear, intercept=intercept)
         if direction is None:
-            sided = working.side != 0
-            decided = recession(exact[sided] * working.side[sided, None].astype(object), exact[~sided])
+            decided = _decided(A, E, exact, working.side, proposal.direction)
             if decided is None:
                 return kept, null, None
             direction = [0] * width
@@ -196,6 +198,30 @@ def _coordinates(working: Working, kept: Sequence[int], intercept: bool) -> tupl
     rows = centered / scale
     sided = working.side != 0
     return rows[sided] * working.side[sided, None], rows[~sided], back
+
+
+def _decided(A: Array, E: Array, exact: Whole, side: Signs, proposed: Array | None) -> list[int] | None:
+    """What whole numbers say about the working rows: a direction (q,) that separates some of them, or None.
+
+    Only the rows matter that a proposed direction hardly separates, with enough others to span all dimensions; should
+    the direction found contradict others, they join in.
+    """
+    sided = side != 0
+    rows, same = exact[sided] * side[sided, None].astype(object), exact[~sided]
+    margin = np.zeros(len(A)) if proposed is None else A @ proposed
+    order = np.argsort(margin, kind="stable")
+    spanning = qr(np.concatenate([E, A[order]]).T, mode="r", pivoting=True)[1][: A.shape[1]] - len(E)
+    chosen = np.zeros(len(A), bool)
+    chosen[order[: 2 * A.shape[1]]] = True
+    chosen[order[spanning[spanning >= 0]]] = True
+    while True:
+        found = recession(rows[chosen], same)
+        if found is None:
+            return None
+        wrong = np.flatnonzero(rows @ np.array(found, dtype=object) < 0)
+        if not len(wrong):
+            return found
+        chosen[wrong[: 2 * A.shape[1]]] = True
 
 
 def _contradicted(stream: Stream, direction: Sequence[int], working: Working) -> bool:
@@ -251,7 +277,7 @@ def _told(
     """The result, on the scale of the largest term, with what is needed to say it."""
     slopes = [j for j, number in enumerate(exact) if number and not (intercept and j == 0)]
     size, values = _extremes(stream, exact, slopes)
-    lead = max(slopes, key=lambda j: abs(Fraction(exact[j])) * Fraction(size[j]), default=0)
+    lead = max(slopes, key=lambda j: abs(exact[j]) * Fraction(float(size[j])), default=0)
     unit = abs(exact[lead])
     fractions = [Fraction(number, unit) for number in exact]
     complete = not counted.left

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linprog
-from scipy.sparse import bmat, csr_array, eye_array
+from scipy.sparse import csr_array, eye_array, hstack
 
 from betahat.separation.rational import Array
 
@@ -36,7 +37,7 @@ class Proposal:
 
     overlap: bool
     direction: Array | None
-    clear: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    clear: npt.NDArray[np.bool_]
 
 
 def propose(A: Array, E: Array) -> Proposal:
@@ -48,7 +49,7 @@ def propose(A: Array, E: Array) -> Proposal:
     A, E = _scaled(A), _scaled(E)
     q = A.shape[1]
     nothing = np.zeros(len(A), bool)
-    if not len(A):
+    if not len(A) or _spans(E):
         return Proposal(_spans(E), None, nothing)
     found = linprog(
         -A.sum(axis=0),
@@ -60,14 +61,37 @@ def propose(A: Array, E: Array) -> Proposal:
     )
     if found.status != 0:
         return Proposal(False, None, nothing)
-    if -found.fun <= _SMALL * q:
+    if -float(found.fun or 0.0) <= _SMALL * q:
         multipliers = 1 - found.ineqlin.marginals  # (m,): λ ≥ 1 with A'λ + E'μ = 0, but for rounding
         free = -found.eqlin.marginals if len(E) else np.zeros(0)
         return Proposal(certified(A, E, np.maximum(multipliers, 1.0), free), None, nothing)
-    direction = _widest(A, E)
+    direction = _deepest(A, E, nothing)
     if direction is None:
-        direction = np.asarray(found.x)
-    return Proposal(False, direction, A @ direction > _SMALL * (np.abs(A) @ np.abs(direction)))
+        direction = _widest(A, E)
+        direction = np.asarray(found.x) if direction is None else direction
+        deeper = _deepest(A, E, ~_clear(A, direction))
+        direction = direction if deeper is None else deeper
+    return Proposal(False, direction, _clear(A, direction))
+
+
+def _clear(A: Array, direction: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(A @ direction > _SMALL * (np.abs(A) @ np.abs(direction)))
+
+
+def _deepest(A: Array, E: Array, touched: npt.NDArray[np.bool_]) -> Array | None:
+    """The direction with the largest least A d over the rows that it may not touch, −1 ≤ d ≤ 1; None if that is 0."""
+    m, q = A.shape
+    found = linprog(
+        np.concatenate([np.zeros(q), [-1.0]]),
+        A_ub=np.column_stack([-A, np.where(touched, 0.0, 1.0)]),
+        b_ub=np.zeros(m),
+        A_eq=np.column_stack([E, np.zeros(len(E))]) if len(E) else None,
+        b_eq=np.zeros(len(E)) if len(E) else None,
+        bounds=[(-1.0, 1.0)] * q + [(0.0, 1.0)],
+    )
+    if found.x is None or found.x[-1] <= _SMALL:
+        return None
+    return np.asarray(found.x[:-1])
 
 
 def certified(A: Array, E: Array, multipliers: Array, free: Array) -> bool:
@@ -98,23 +122,16 @@ def _widest(A: Array, E: Array) -> Array | None:
     The largest Σ zᵢ − κ Σ|d_j| with 0 ≤ z ≤ 1, z ≤ A d, E d = 0; κ is so small that it never costs a row.
     """
     m, q = A.shape
-    kappa = 0.5 / (_BOX * q)
-    cost = np.concatenate([-np.ones(m), np.full(2 * q, kappa)])
-    rows = csr_array(A)
-    margin = bmat([[eye_array(m), -rows, rows]], format="csr")
-    same = bmat([[csr_array((len(E), m)), csr_array(E), -csr_array(E)]], format="csr") if len(E) else None
-    bounds = np.array([(0, 1)] * m + [(0, _BOX)] * (2 * q), dtype=float)
+    rows, same = csr_array(A), csr_array(E)
     found = linprog(
-        cost,
-        A_ub=margin,
+        np.concatenate([-np.ones(m), np.full(2 * q, 0.5 / (_BOX * q))]),
+        A_ub=hstack([eye_array(m), -rows, rows], format="csr"),
         b_ub=np.zeros(m),
-        A_eq=same,
+        A_eq=hstack([csr_array((len(E), m)), same, -same], format="csr") if len(E) else None,
         b_eq=np.zeros(len(E)) if len(E) else None,
-        bounds=bounds,
+        bounds=[(0.0, 1.0)] * m + [(0.0, _BOX)] * (2 * q),
     )
-    if found.status != 0:
-        return None
-    return np.asarray(found.x[m : m + q] - found.x[m + q :])
+    return None if found.x is None else np.asarray(found.x[m : m + q] - found.x[m + q :])
 
 
 def _scaled(rows: Array) -> Array:
