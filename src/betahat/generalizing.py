@@ -10,6 +10,7 @@ the family says of the rows at the end.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ from betahat.moments import Moments
 from betahat.passes import Rows
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.response import BINARY, COUNT, NUMBER
+from betahat.separation import detect, suspicious
 from betahat.trace import Step, Trace
 from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
@@ -114,7 +116,7 @@ def _walked(
     names, intercept = tuple(design.names[design.intercept :]), bool(design.intercept)
     update = Newton(names, intercept, family.dispersed)
     steps: list[Step] = []
-    memory, careful, observed = update.prepare(W), False, False
+    memory, careful, observed, at_start, asked = update.prepare(W), False, False, 0.0, rough
     while True:
         lens = Lens(family, None if W is None else W.numpy(), intercept, observed, strict=rows.passes == 0)
         total = rows.gather(partial(derivative, lens, factor=careful))
@@ -126,6 +128,10 @@ def _walked(
             careful, total = True, rows.gather(partial(derivative, lens, factor=True))
         if W is not None and memory.move is None and not total.value.isfinite():
             return None
+        at_start = at_start or sums.weight
+        if not asked and suspicious(furthest=total.extent, curvature=sums.weight, at_start=at_start, steps=len(steps)):
+            asked = True
+            _not_separated(rows, family, memory.solution)
         before, last = W, memory
         W, memory = update.step(W, total, memory)
         found = memory.solution
@@ -159,6 +165,24 @@ def constant(rows: Rows, family: Any) -> Tensor | None:
         end = rows.gather(partial(closing, Lens(family, half.numpy(), True), bare=True))
         W[0] = family.link(torch.tensor([end.response / end.prior], dtype=torch.float64))[0]
     return W
+
+
+def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
+    """Refuse rows of which a combination of terms tells the response: their estimates are infinite."""
+    problem, kind = rows.problem, READS.get(family.name, NUMBER).kind
+    if kind == "number" or (kind == "count" and family.link.name != "log"):
+        return
+    names, bounds = list(problem.design.names), (0.0, 1.0 if kind == "binary" else math.inf)
+    dropped = {} if solution is None else solution.dropped
+    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else None
+
+    def blocks() -> Iterator[tuple[Any, Any]]:
+        return ((batch.X, batch.y) for batch in rows.kept or problem.batches(Tally()))
+
+    intercept = bool(problem.design.intercept)
+    found = detect(blocks, names=names, intercept=intercept, bounds=bounds, columns=columns)
+    if found:
+        raise found.error(problem.design.response)
 
 
 def _in_range(rows: Rows, family: Any) -> None:
