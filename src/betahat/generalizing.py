@@ -25,11 +25,13 @@ from betahat.closing import Closing, closing
 from betahat.derive import Derivative
 from betahat.finishing import How, begun_at
 from betahat.general import GeneralFit
+from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments
 from betahat.passes import Rows
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.response import BINARY, COUNT, NUMBER
 from betahat.separation import detect, suspicious
+from betahat.theta import alternated
 from betahat.trace import Step, Trace
 from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
@@ -215,7 +217,7 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
     return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.9 * last.distance)
 
 
-def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str) -> GeneralFit:
+def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "") -> GeneralFit:
     """Learn a generalized linear model."""
     rows = Rows(problem, tally)
     found = learned(rows, family, start)
@@ -317,7 +319,13 @@ def general(formula: Any, data: Any, options: dict[str, Any], missing: str, how:
     problem = of_arrays(formula, data, **options) if made is None else made
     tally = Tally()
     start = None if how.start is None else begun_at(problem, how.start)
-    fit = generalized(problem, family, tally, start=start, why=f"newton: {how.reason}")
+    learn = partial(generalized, why=f"newton: {how.reason}")
+    if isinstance(family, NegativeBinomial) and family.theta is None:
+        fit = alternated(learn, problem, family, tally, start=start)
+    else:
+        fit = learn(problem, family, tally, start=start)
+    if isinstance(family, Own):
+        fit = replace(fit.with_vcov("HC1"), remarks=(*fit.remarks, errors.own_loss_by_sandwich()))
     if fit.dropped and how.collinear == "raise":
         raise errors.collinear_terms(fit.dropped)
     return fit

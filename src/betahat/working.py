@@ -105,7 +105,8 @@ class Lens:
             bent = found.curvature
             if found.expected is not None:
                 bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
-            flat = np.maximum(bent.numpy(), _FLAT)  # (m,)
+            least = self.loss.least * float(bent.max()) if self.loss.least else 0.0
+            flat = np.maximum(bent.numpy(), max(least, _FLAT))  # (m,)
             with np.errstate(invalid="ignore", over="ignore"):
                 np.divide(found.slope.numpy(), flat, out=e[here])
             if m is None:

@@ -84,6 +84,7 @@ class Family:
     canonical: ClassVar[str]
     dispersed: ClassVar[bool] = True
     likelihood: ClassVar[bool] = True
+    least: ClassVar[float] = 0.0  # the share of the largest curvature that a row has at least, where a loss may be flat
     range: ClassVar[str]
     advice: ClassVar[str] = "mend or leave out these rows, or take another loss"
 

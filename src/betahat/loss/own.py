@@ -43,6 +43,8 @@ class Own(Family):
     links: ClassVar[tuple[str, ...]] = ("identity",)
     canonical: ClassVar[str] = "identity"
     likelihood: ClassVar[bool] = False
+    dispersed: ClassVar[bool] = False
+    least: ClassVar[float] = 1e-6
     range: ClassVar[str] = "any finite number"
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
