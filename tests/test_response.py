@@ -343,6 +343,30 @@ def test_columns_that_were_kept_know_their_outcome():
     assert "reads" not in design_out(plain)  # a file of least squares is what it was
 
 
+def test_a_frame_of_counts_names_them():
+    for frame in (pd.DataFrame({"name": [1, 2], "alive": [3, 2]}), pl.DataFrame({"name": [1, 2], "alive": [3, 2]}),
+                  pa.table({"name": [1, 2], "alive": [3, 2]})):  # fmt: skip
+        problem = arrays_of([1.0, 2.0], frame)
+        assert (problem.design.response, problem.design.explained) == ("name", "Pr(name)")
+        assert rows_of(problem).y.tolist() == [0.25, 0.5]
+    one = arrays_of([1.0, 2.0], pd.DataFrame({"name": ["b", "a"]}))
+    assert rows_of(one).y.tolist() == [1.0, 0.0]
+
+
+# ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_batch_holds_trials_beside_its_weights():
+    batch = Batch.of([1.0, 2.0, 3.0], [0.5, 0.0, 1.0], weight=[1.0, 2.0, 0.0], trials=[2, 0, 3], rows=[5, 6, 7])
+    assert batch.mass.tolist() == [1.0, 2.0, 0.0]
+    kept = batch.without_weightless()
+    assert (kept.rows.tolist(), kept.trials.tolist()) == ([5], [2.0])
+    assert batch.at(torch.tensor([2, 0])).trials.tolist() == [3.0, 2.0]
+    for trials in ([1, -2, 3], [1, 2.5, 3]):
+        letter(lambda trials=trials: Batch.of(X5[:3], X5[:3], trials=trials), BatchError, ["'trials' is", "row 1"])
+    letter(lambda: Batch.of(X5[:3], X5[:3], trials=[1, 2]), BatchError, ["X has 3 rows", "trials has 2"])
+
+
 # ── formulas ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -446,6 +470,7 @@ OF_ARRAYS = {
     "a gap in truths": (pd.Series([True, None, False, True, True], dtype="boolean"), {}, BatchError, ["row 1"]),
     "a gap in numbers": ([1.0, 0.0, np.nan, 0.0, 1.0], {}, BatchError, ["y is nan at row 2"]),
     "dates": (pa.array([1, 2, 3, 4, 5], pa.date32()), {}, DesignError, ["'y'", "dates"]),
+    "rows of several lengths": ([[1, 2], [3], [0, 1], [1, 1], [2, 2]], {}, BatchError, ["y has", "differ in length"]),
     "three columns": (np.ones((5, 3)), {}, BatchError, ["(5, 3)", "successes and failures"]),
     "negative failures": (
         [[1, 1], [2, -3], [1, 1], [1, 0], [0, 1]], {}, BatchError, ["'failures' is -3 at row 1"],

@@ -108,11 +108,12 @@ def finite(values: np.ndarray[Any, Any], what: str, rows: Tensor, table: Any, fa
 
 def log_exposure(exposure: Tensor, name: str, rows: Tensor) -> Tensor:
     """Its logarithm (n,); one that is not positive is an error that names its row."""
-    bad = ~(exposure > 0) | exposure.isinf()
-    if bool(bad.any()):
-        i = int(bad.nonzero()[0, 0])
-        raise errors.bad_exposure(name, float(exposure[i]), int(rows[i]))
-    return exposure.log()
+    values = exposure.numpy()
+    bad = ~((values > 0) & (values < np.inf))
+    if bad.any():
+        i = int(bad.argmax())
+        raise errors.bad_exposure(name, float(values[i]), int(rows[i]))
+    return torch.from_numpy(np.log(values))
 
 
 def chosen(table: Any, used: np.ndarray[Any, Any], start: int) -> tuple[Tensor, Any]:

@@ -27,7 +27,7 @@ from betahat.answers import answers, counted, tried
 from betahat.batch import Batch, Tally, check_counts, check_weights
 from betahat.encoding import Encoder, categorical, given_levels, outcome
 from betahat.formula import Factor, Parsed
-from betahat.response import NUMBER, Response
+from betahat.response import NUMBER, Response, shares
 from betahat.source import Source
 
 _MOST_COLUMNS = 5_000  # of a term: more would be a table of zeros that no memory holds
@@ -230,12 +230,12 @@ class Design:
             y = m = None
             if self.reads.counted:
                 k, m = counted(self.encoder, kept, rows, given)
-                if not (some := m > 0).all():  # of no trials there is no share
+                if not (some := m.numpy() > 0).all():  # of no trials there is no share
                     tally.weightless += int((~some).sum())
-                    k, m, rows, kept = k[some], m[some], rows[some], kept.filter(some.numpy())
+                    k, m, rows, kept = k[some], m[some], rows[some], kept.filter(some)
                     if not len(rows):
                         continue
-                y = k / m
+                y = shares(k, m)
             for name in sorted(numeric - rounded.keys()):
                 # Of threads that find out together, the first tells.
                 if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:

@@ -113,22 +113,30 @@ def outcomes(column: Any, levels: Sequence[Any], name: str, rows: Tensor) -> Ten
 
 def counts(values: Tensor, what: str, rows: Tensor, table: Any = None, columns: Sequence[str] = ()) -> Tensor:
     """Counts (n,) as whole numbers; one that counts nothing is an error that names what its row held."""
-    near = values.round()
-    bad = (near < 0) | ((values - near).abs() > _WHOLE)
-    if bool(bad.any()):
-        i = int(bad.nonzero()[0, 0])
+    given = values.numpy()  # torch's own arithmetic would wake threads that the sums need
+    near = np.rint(given)
+    if (near == given).all() and (given >= 0).all():
+        return values
+    bad = (near < 0) | (np.abs(given - near) > _WHOLE)
+    if bad.any():
+        i = int(bad.argmax())
         held = {name: float(col.numbers(table.column(name))[i]) for name in columns if name != what}
-        raise errors.bad_trials(what, float(values[i]), int(rows[i]), held)
-    return near + 0.0  # no minus zero
+        raise errors.bad_trials(what, float(given[i]), int(rows[i]), held)
+    return torch.from_numpy(near + 0.0)  # no minus zero
 
 
 def within(successes: Tensor, trials: Tensor, name: str, what: str, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Successes and their trials (n,), both counts; more successes than trials are an error that names the row."""
     m = counts(trials, what, rows)
-    if bool((bad := successes > m).any()):
-        i = int(bad.nonzero()[0, 0])
+    if (bad := successes.numpy() > m.numpy()).any():
+        i = int(bad.argmax())
         raise errors.trials_below(name, float(successes[i]), what, float(m[i]), int(rows[i]))
     return successes, m
+
+
+def shares(successes: Tensor, trials: Tensor) -> Tensor:
+    """The share of successes (n,), zero where there are no trials."""
+    return torch.from_numpy(successes.numpy() / np.maximum(trials.numpy(), 1.0))
 
 
 def check_mean(mean: float, rows: int, name: str, how: Response) -> None:
@@ -169,7 +177,8 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
     there : array (n,), bool, optional
         Which rows count; the others are not looked at.
     """
-    width, name = _width(y), str(getattr(y, "name", None) or "y")
+    own = getattr(y, "name", None)
+    width, name = _width(y), own if isinstance(own, str) and own else "y"
     if width > 1 or trials is not None:
         if width > 2:
             wanted = "(n,), or (n, 2): successes and failures"
@@ -177,7 +186,7 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
         if width == 2 and trials is not None:
             raise errors.trials_twice("y")
         k, m = _two_columns(y, there) if width == 2 else _out_of(y, trials, name, there)
-        return torch.where(m > 0, k / m.clamp(min=1.0), 0.0).numpy(), m.numpy(), replace(how, counted=True)
+        return shares(k, m).numpy(), m.numpy(), replace(how, counted=True)
     if isinstance(y, Tensor) or (isinstance(y, np.ndarray) and y.dtype.kind in "fiub"):
         truths = y.dtype == torch.bool if isinstance(y, Tensor) else y.dtype.kind == "b"
         return y, None, replace(how, levels=(False, True)) if truths else how
@@ -211,8 +220,17 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
 
 def _width(y: Any) -> int:
     """How many columns y has."""
-    shape: tuple[int, ...] = np.shape(y) if isinstance(y, list | tuple) else tuple(getattr(y, "shape", ()))
+    try:
+        shape: tuple[int, ...] = np.shape(y) if isinstance(y, list | tuple) else tuple(getattr(y, "shape", ()))
+    except ValueError:
+        raise errors.wrong_shape("y", (), "rectangular", "its rows differ in length") from None
     return int(shape[1]) if len(shape) == 2 else 1
+
+
+def names_of(y: Any) -> list[str]:
+    """The names of successes and failures, where a frame has them."""
+    own = getattr(y, "column_names", getattr(y, "columns", ()))
+    return [str(name) for name in own] if len(own) == 2 else ["successes", "failures"]
 
 
 def _as_table(y: Any, name: str) -> Any:
@@ -229,7 +247,7 @@ def _as_table(y: Any, name: str) -> Any:
 
 def _two_columns(y: Any, there: np.ndarray[Any, Any] | None) -> tuple[Tensor, Tensor]:
     """Successes, and trials, (n,) each, of an array (n, 2) of successes and failures."""
-    names = [str(name) for name in getattr(y, "columns", ("successes", "failures"))]
+    names = names_of(y)
     matrix = as_matrix(y.to_numpy() if hasattr(y, "to_numpy") else y, "y")  # (n, 2)
     k, f = (_counted(matrix[:, j], names[j], there) for j in range(2))
     return k, k + f
