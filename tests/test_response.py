@@ -26,6 +26,7 @@ import betahat as bh
 from betahat.batch import Batch, Tally
 from betahat.errors import BatchError, DesignError, FitError, FormulaError, OptionError
 from betahat.formula import parse
+from betahat.groups import joined, some_rows
 from betahat.keeping import design_in, design_out, from_plain, to_plain
 from betahat.keys import Keys
 from betahat.problem import Problem, of_arrays, of_formula
@@ -232,7 +233,8 @@ def test_groups_keep_their_trials():
     again = problem.reopened([Keys(["answer"])])
     assert rows_of(again).trials.tolist() == rows_of(problem).trials.tolist()
     batch = rows_of(problem)
-    assert batch.at(slice(1, 3)).trials.tolist() == batch.trials[1:3].tolist()
+    parts = [some_rows(batch, slice(0, 2)), some_rows(batch, [2, 3, 4]), batch.at(slice(5, None))]
+    assert joined(parts).trials.tolist() == batch.trials.tolist()
 
 
 # ── levels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,6 +320,9 @@ def test_what_was_learned_reads_other_rows_the_same_way():
     known = arrays_of(np.arange(4.0), WORDS).design.reads
     assert rows_of(arrays_of(np.arange(4.0), ["no"] * 4, response=known)).y.tolist() == [0.0] * 4
     letter(lambda: arrays_of(np.arange(2.0), ["no", "maybe"], response=known), DesignError, ["'maybe' at row 1"])
+    letter(lambda: arrays_of(np.arange(2.0), np.array([0, 1]), response=known), DesignError, ["'0' at row 0"])
+    numbers = arrays_of(np.arange(4.0), pd.Categorical([3, 5, 3, 5])).design.reads
+    assert rows_of(arrays_of(np.arange(3.0), torch.tensor([5, 3, 5]), response=numbers)).y.tolist() == [1.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -511,6 +516,17 @@ def test_trials_of_a_design_are_asked_for_again():
     problem = problem_of("dead ~ dose", TABLE, trials="total")
     again = of_formula("dead ~ dose", TABLE, None, None, None, None, "drop", problem.design)
     letter(lambda: rows_of(again), DesignError, ["trials=", "'dead'"])
+    counted = arrays_of(X5, [1, 2, 0, 3, 4], trials=[4] * 5).design.reads
+    letter(lambda: arrays_of(X5, [1, 2, 0, 3, 4], response=counted), DesignError, ["trials=", "'y'"])
+    pair = problem_of("cbind(dead, total - dead) ~ dose", TABLE).design
+    for design in (pair, problem_of("low ~ dose", TABLE).design):
+        text = design.formula
+        letter(
+            lambda text=text, design=design: of_formula(
+                text, TABLE, None, None, None, None, "drop", design, trials="total"
+            ),
+            OptionError, ["trials=", "learned without"],
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from betahat import columns as col
 from betahat import errors
-from betahat.batch import as_column
+from betahat.batch import as_column, check_counts, check_weights
 from betahat.expressions import Factor
 
 _MASSES = ("weights", "freq")  # a row where one of them is zero is as good as absent
@@ -79,6 +79,16 @@ class Alongside:
         if len(rows) and int(rows[-1]) >= array.shape[0]:
             raise errors.different_rows("the table", int(rows[-1]) + 1, what, array.shape[0])
         return finite(array[rows].numpy(), what, rows, table, None)
+
+    def masses(self, table: Any, rows: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Weights and frequencies (n,), where there are such, found to be what they should."""
+        weight = self.values("weights", table, rows)
+        if weight is not None:
+            check_weights(weight, rows)
+        count = self.values("freq", table, rows)
+        if count is not None:
+            check_counts(count, rows)
+        return weight, count
 
     def shift(self, table: Any, rows: Tensor) -> Tensor | None:
         """Offset and the logarithm of the exposure (n,), where there is one of them."""

@@ -142,7 +142,7 @@ def shares(successes: Tensor, trials: Tensor) -> Tensor:
 def check_mean(mean: float, rows: int, name: str, how: Response) -> None:
     """Refuse a response of one outcome only, or of counts that are all zero, by its weighted mean.
 
-    No link reaches such a mean: the linear predictor would run to infinity.
+    Such a mean is the edge of its range. All links but the identity put it at infinity.
 
     Parameters
     ----------
@@ -187,25 +187,32 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
             raise errors.trials_twice("y")
         k, m = _two_columns(y, there) if width == 2 else _out_of(y, trials, name, there)
         return shares(k, m).numpy(), m.numpy(), replace(how, counted=True)
-    if isinstance(y, Tensor) or (isinstance(y, np.ndarray) and y.dtype.kind in "fiub"):
+    if how.counted:
+        raise errors.trials_needed(name)
+    free = how.levels in ((), (False, True))  # a category that was learned is read by its levels
+    if free and (isinstance(y, Tensor) or (isinstance(y, np.ndarray) and y.dtype.kind in "fiub")):
         truths = y.dtype == torch.bool if isinstance(y, Tensor) else y.dtype.kind == "b"
         return y, None, replace(how, levels=(False, True)) if truths else how
     table = _as_table(y, name)
-    column = table.column(0)
-    kind = col.kind(column.type)
-    if kind == "number":
+    kind = col.kind(table.column(0).type)
+    if free and kind == "number":
         return y, None, how
-    if kind not in ("truth", "text"):
+    if kind in ("other", "nothing"):
         raise errors.not_numeric(name, col.WORDS[kind], "", "A binary response", ", or two levels")
-    rows = (
-        torch.arange(len(column))
-        if there is None or len(there) != len(column)
-        else torch.from_numpy(np.flatnonzero(there))
-    )
-    some = table if len(rows) == len(column) else table.take(rows.numpy())
+    y, how = _by_levels(table, name, how, there)
+    return y, None, how
+
+
+def _by_levels(
+    table: Any, name: str, how: Response, there: np.ndarray[Any, Any] | None
+) -> tuple[np.ndarray[Any, Any], Response]:
+    """The only column of a table as 1 for success and 0 for failure (n,), and the levels that say so."""
+    n = table.num_rows
+    rows = torch.from_numpy(np.arange(n) if there is None or len(there) != n else np.flatnonzero(there))
+    some = table if len(rows) == n else table.take(rows.numpy())
     if some.column(0).null_count:
         raise errors.outcome_missing(name, int(rows[int(np.flatnonzero(some.column(0).is_null().to_numpy())[0])]))
-    if kind == "truth":
+    if col.kind(some.column(0).type) == "truth":
         how, values = replace(how, levels=(False, True)), as_column(col.numbers(some.column(0)), name)
     else:
         if not how.levels:
@@ -213,9 +220,9 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
             levels.add(some)
             how = how.learned(name, levels.ordered_values())
         values = outcomes(some.column(0), how.levels, name, rows)
-    whole = torch.zeros(len(column), dtype=torch.float64)  # rows that do not count stay failures
+    whole = torch.zeros(n, dtype=torch.float64)  # rows that do not count stay failures
     whole[rows] = values
-    return whole.numpy(), None, how
+    return whole.numpy(), how
 
 
 def _width(y: Any) -> int:
