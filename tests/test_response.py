@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import betahat as bh
 from betahat.batch import Batch, Tally
+from betahat.encoding import to_learn
 from betahat.errors import BatchError, DesignError, FitError, FormulaError, OptionError
 from betahat.formula import parse
 from betahat.groups import joined, some_rows
@@ -297,6 +298,13 @@ def test_levels_are_learned_over_the_whole_stream():
     assert rows_of(problem).y.sum() == 1
     late = table.set_column(0, "y", pa.array(["a", "b"] * 100_000 + ["c", "a"]))
     letter(lambda: problem_of("y ~ x", late), DesignError, ["'y'", "3 levels", "'a', 'b', 'c'"])
+
+
+def test_a_stream_is_kept_only_for_levels_that_are_not_given():
+    schema = pa.schema({"y": pa.string(), "t": pa.bool_(), "k": pa.int64(), "x": pa.float64()})
+    for formula, learned in (("y ~ x", ["y"]), ("C(y, levels=['a', 'b']) ~ x", []), ("C(k) ~ x", ["C(k)"]),
+                             ("t ~ x", []), ("k ~ x", []), ("cbind(k, x - k) ~ x", [])):  # fmt: skip
+        assert to_learn(parse(formula, pair=True), schema, binary=True) == learned
 
 
 def test_rows_that_do_not_count_teach_no_level():
