@@ -39,7 +39,7 @@ _ALSO = {
 
 def plain(name: str) -> str:
     """Return a name without what does not matter in it."""
-    return name.casefold().translate(str.maketrans("", "", " -_"))
+    return name.casefold().translate(str.maketrans("", "", " -_."))
 
 
 def link_named(link: str | Link) -> Link:
