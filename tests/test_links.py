@@ -5,7 +5,7 @@ from __future__ import annotations
 import mpmath as mp
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from betahat.errors import OptionError
@@ -32,7 +32,8 @@ def test_mean_complement_and_slopes_against_mpmath(name):
             m, c = mean(mp.mpf(x)), rest(mp.mpf(x))
             slope, bend = (mp.diff(mean, mp.mpf(x), k) for k in (1, 2))
             for got, wanted, size in (
-                (link.mean(yhat)[i], m, m), (link.complement(yhat)[i], c, c if name in (*SHARES, "log") else 1 + abs(m)),
+                (link.mean(yhat)[i], m, m),
+                (link.complement(yhat)[i], c, c if name in (*SHARES, "log") else 1 + abs(m)),
                 (link.mean_slope(yhat)[i], slope, slope), (torch.as_tensor(curve.value)[i], m, m),
                 (torch.as_tensor(curve.bend).expand_as(yhat)[i], bend, bend if x else slope),
             ):  # fmt: skip
@@ -41,6 +42,7 @@ def test_mean_complement_and_slopes_against_mpmath(name):
 
 
 @pytest.mark.parametrize("name", LINKS)
+@settings(deadline=None)
 @given(share=st.floats(1e-12, 1 - 1e-9))
 def test_there_and_back(name, share):
     mu = torch.tensor([share], dtype=F64)
@@ -51,6 +53,7 @@ def test_there_and_back(name, share):
 
 
 @pytest.mark.parametrize("name", LINKS)
+@settings(deadline=None)
 @given(yhat=st.floats(-6, 6))
 def test_logs_are_the_logarithms(name, yhat):
     """log_mean and log_complement, with their derivatives by autograd through the plain mean."""
@@ -136,7 +139,8 @@ def test_a_link_of_ones_own_by_torch(family, own, name, y):
 @pytest.mark.parametrize(
     ("given", "name"),
     [("log", "log"), ("LOG", "log"), ("c-log-log", "cloglog"), ("1/mu^2", "inverse squared"), ("Inverse_Squared",
-     "inverse squared"), ("inverse-squared", "inverse squared"), ("reciprocal", "inverse"), ("inverse power", "inverse"),
+     "inverse squared"), ("inverse-squared", "inverse squared"), ("reciprocal", "inverse"),
+     ("inverse power", "inverse"),
      ("square root", "sqrt"), ("Cauchy", "cauchit"), ("logistic", "logit"), ("complementary log-log", "cloglog")],
 )  # fmt: skip
 def test_names_of_links(given, name):
@@ -144,7 +148,8 @@ def test_names_of_links(given, name):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [("logti", "'logit'"), ("porbit", "'probit'"), ("", "Known"), (3, "Known"), (None, "Known")]
+    ("given", "told"),
+    [("logti", "'logit'"), ("porbit", "'probit'"), ("", "Known"), (3, "Known"), (None, "Known")],
 )
 def test_an_unknown_link_is_refused_with_a_guess(given, told):
     with pytest.raises(OptionError) as refusal:

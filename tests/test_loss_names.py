@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from betahat.errors import BatchError, FitError, OptionError
@@ -36,8 +36,8 @@ ONE = torch.ones(3, dtype=F64)
      ("poisson", Poisson()), ("PoissonNLLLoss", Poisson()), ("gamma", Gamma()), ("Gamma", Gamma()),
      ("inverse.gaussian", InverseGaussian()), ("inverse_gaussian", InverseGaussian()), ("InverseGaussian",
      InverseGaussian()), ("negbin", NegativeBinomial()), ("nb", NegativeBinomial()), ("Negative-Binomial",
-     NegativeBinomial()), ("quasipoisson", QuasiPoisson()), ("quasi_binomial", QuasiBinomial()), ("gaussian", Squared()),
-     ("mse", Squared())],
+     NegativeBinomial()), ("quasipoisson", QuasiPoisson()), ("quasi_binomial", QuasiBinomial()),
+     ("gaussian", Squared()), ("mse", Squared())],
 )  # fmt: skip
 def test_statisticians_names_and_torchs(name, wanted):
     assert named(name) == wanted
@@ -51,8 +51,9 @@ def test_case_and_signs_do_not_matter(name):
 
 @pytest.mark.parametrize(
     ("given", "wanted"),
-    [(torch.nn.MSELoss(), Squared()), (torch.nn.BCEWithLogitsLoss(), Binomial()), (torch.nn.PoissonNLLLoss(), Poisson()),
-     (Gamma, Gamma()), (Squared, Squared()), (Gaussian(), Squared()), (Gaussian("log"), Gaussian("log"))],
+    [(torch.nn.MSELoss(), Squared()), (torch.nn.BCEWithLogitsLoss(), Binomial()),
+     (torch.nn.PoissonNLLLoss(), Poisson()), (Gamma, Gamma()), (Squared, Squared()),
+     (Gaussian(), Squared()), (Gaussian("log"), Gaussian("log"))],
 )  # fmt: skip
 def test_modules_classes_and_objects(given, wanted):
     assert named(given) == wanted
@@ -130,7 +131,8 @@ def test_a_function_need_not_be_convex_or_curved():
 @pytest.mark.parametrize(
     ("function", "told"),
     [(lambda yhat, y: ((yhat - y) ** 2).mean(), "one number for 3 rows"), (torch.nn.HuberLoss(), 'reduction="none"'),
-     (lambda yhat, y: (yhat[:, None] - y) ** 2, "shape (3, 3)"), (lambda yhat, y: (yhat - y).detach(), "differentiated"),
+     (lambda yhat, y: (yhat[:, None] - y) ** 2, "shape (3, 3)"),
+     (lambda yhat, y: (yhat - y).detach(), "differentiated"),
      (lambda yhat, y: 1.0, "float"), (lambda yhat, y: y * 2, "differentiated"),
      (lambda yhat, y: (yhat - yhat.mean()) ** 2 + y, "depends on other rows")],
 )  # fmt: skip
@@ -146,8 +148,10 @@ def test_functions_that_will_not_do(function, told):
 @pytest.mark.parametrize(
     ("family", "good", "bad"),
     [(Binomial(), (0.0, 0.5, 1.0), (-1.0, 1.5, 2.0)), (Poisson(), (0.0, 3.0, 0.5), (-1.0, float("inf"))),
-     (Gamma(), (1e-9, 5.0), (0.0, -2.0)), (InverseGaussian(), (0.1,), (0.0,)), (NegativeBinomial(), (0.0, 4.0), (-0.1,)),
-     (Tweedie(1.5), (0.0, 2.2), (-1.0,)), (Tweedie(2.5), (2.2,), (0.0,)), (Gaussian("log"), (-5.0, 0.0), (float("nan"),)),
+     (Gamma(), (1e-9, 5.0), (0.0, -2.0)), (InverseGaussian(), (0.1,), (0.0,)),
+     (NegativeBinomial(), (0.0, 4.0), (-0.1,)),
+     (Tweedie(1.5), (0.0, 2.2), (-1.0,)), (Tweedie(2.5), (2.2,), (0.0,)),
+     (Gaussian("log"), (-5.0, 0.0), (float("nan"),)),
      (QuasiPoisson(), (0.3,), (-3.0,)), (QuasiBinomial(), (0.3,), (3.0,))],
 )  # fmt: skip
 def test_responses_outside_the_range_are_named(family, good, bad):
@@ -173,12 +177,13 @@ def test_starts_are_inside_the_range(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
+@settings(deadline=None)
 @given(yhat=st.floats(-20, 20), pick=st.integers(0, 10))
 def test_slope_and_curvature_against_autograd(case, yhat, pick):
     """Torch's double backward through the value, where it is finite and does not cancel."""
     at, y = torch.tensor([yhat], dtype=F64), torch.tensor([case.responses[pick % len(case.responses)]], dtype=F64)
-    if not bool(case.family.valid(at)) or (case.family.link.name in ("sqrt", "inverse", "inverse squared", "identity")
-                                           and abs(yhat) < 1e-3):  # fmt: skip
+    singular = case.family.link.name not in ("log", "logit") or case.family.name == "binomial"
+    if not bool(case.family.valid(at)) or (singular and abs(yhat) < 1e-3):
         return
     rows = case.family(at, y)
     if case.family.link.name in ("probit", "cauchit", "cloglog") or case.family.name == "gaussian":

@@ -6,7 +6,7 @@ update, why = choose(loss)
 from __future__ import annotations
 
 from betahat import errors
-from betahat.loss import Loss, Squared
+from betahat.loss import Family, Loss, Squared
 from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
 
@@ -29,6 +29,8 @@ def choose(loss: Loss) -> tuple[AnyUpdate, str]:
 
 def named(update: str | AnyUpdate, loss: Loss) -> tuple[AnyUpdate, str]:
     """The update of this name, or the given one, and why it is used."""
+    if isinstance(loss, Family):
+        return choose(loss)  # which refuses: what follows a fit takes it for least squares
     if isinstance(update, str):
         if update == "auto":
             return choose(loss)
