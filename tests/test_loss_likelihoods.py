@@ -1,4 +1,4 @@
-"""Likelihoods, distribution functions, residuals and starts of families, against scipy, statsmodels, mpmath and R."""
+"""Likelihoods, distribution functions and residuals of the families, against scipy, statsmodels, mpmath and R."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def t(values):
 LAWS = {
     "gaussian": (Gaussian("log"), REAL, None, stats.norm(MU, np.sqrt(PHI / WEIGHT)).logpdf(REAL) / WEIGHT,
                  stats.norm(MU, np.sqrt(PHI / WEIGHT)).cdf),
-    "binomial": (Binomial(), SUCCESS, TRIALS, stats.binom(TRIALS, SHARE).logpmf(SUCCESS * TRIALS),
+    "binomial": (Binomial(), SUCCESS, TRIALS, stats.binom(TRIALS, SHARE).logpmf(np.round(SUCCESS * TRIALS)),
                  lambda y: stats.binom(TRIALS, SHARE).cdf(np.round(y * TRIALS))),
     "poisson": (Poisson(), COUNT, None, stats.poisson(MU).logpmf(COUNT), stats.poisson(MU).cdf),
     "gamma": (Gamma("log"), POSITIVE, None, stats.gamma(1 / PHI, scale=MU * PHI).logpdf(POSITIVE),
@@ -89,7 +89,7 @@ def test_log_likelihood_at_dispersion_one_against_mpmath(case):
 
 
 def test_large_counts_lose_nothing():
-    """At 1e12 the textbook's y log mu − mu − log y! subtracts numbers of 3e13: four digits are left of the sum."""
+    """At 1e12 the textbook's y log mu − mu − log y! subtracts numbers of 3e13, and has two digits behind the point."""
     for y in (1e6, 1e9, 1e12):
         for family, density in (
             (Poisson(), lambda k, m: k * mp.log(m) - m - mp.loggamma(k + 1)),
@@ -242,7 +242,7 @@ def test_deviance_variance_and_anscombe_against_statsmodels(name):
     mu = SHARE if name == "binomial" else MU
     root = peer.resid_dev(y, mu)
     # the peer's formulas cancel near y = mu: an absolute error of an ulp of the largest term, felt through a root
-    np.testing.assert_allclose(family.deviance(t(YHAT), t(y)).sqrt() * np.sign(y - mu), root, rtol=1e-9, atol=2e-7)
+    np.testing.assert_allclose(family.deviance(t(YHAT), t(y)).sqrt() * t(np.sign(y - mu)), root, rtol=1e-9, atol=2e-7)
     np.testing.assert_allclose(family.variance(t(mu)), peer.variance(mu), rtol=1e-14)
     if name != "tweedie":
         np.testing.assert_allclose(family.anscombe(t(YHAT), t(y)), peer.resid_anscombe(y, mu), rtol=1e-9, atol=1e-12)
@@ -251,7 +251,7 @@ def test_deviance_variance_and_anscombe_against_statsmodels(name):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_anscombe_is_the_integral(case):
     """(∫ from mu to y of V^(−1/3)) / V(mu)^(1/6), by mpmath's quadrature."""
-    x = next(x for x in (0.4, 0.7, 1.6) if case.family.valid(t(x)))
+    x = next(x for x in (0.4, -0.4, 1.6) if case.family.valid(t(x)))
     for y in case.responses:
         if (case.family.name == "gaussian" and y < 0) or y > 100:
             continue
@@ -266,7 +266,7 @@ def test_anscombe_is_the_integral(case):
 
 @pytest.mark.parametrize("theta", [0.05, 1.3, 14.0, 16.0, 900.0, 1e7])
 def test_of_theta_against_mpmath(theta):
-    """To 1e-11 of the sizes; for a large theta the slope is of order 1/theta² and still known to nine digits."""
+    """To ten digits even where theta is large and the derivatives, of order 1/theta² and 1/theta³, are differences."""
     yhat, y = t([0.2, 0.2, 1.5, 3.0, 3.0]), t([0.0, 1.0, 3.0, 40.0, 2.0])
     found = NegativeBinomial(theta).of_theta(yhat, y)
     for i in range(len(y)):
@@ -279,7 +279,7 @@ def test_of_theta_against_mpmath(theta):
 
             for order, got in enumerate(found):
                 wanted = mp.diff(log_probability, mp.mpf(theta), order)
-                assert abs(got[i].item() - wanted) <= 1e-9 * abs(wanted) + 1e-14, (order, i)
+                assert abs(got[i].item() - wanted) <= 1e-10 * abs(wanted) + 1e-14, (order, i)
 
 
 def test_theta_is_maximum_likelihoods_as_r_has_it(quine):
@@ -288,7 +288,7 @@ def test_theta_is_maximum_likelihoods_as_r_has_it(quine):
     found = NegativeBinomial(theta).of_theta(yhat, y)
     step = (found.slope.sum() / found.bend.sum()).abs().item()
     assert step < 1e-9 * theta  # R stops at ten digits
-    assert (-found.bend.sum()).rsqrt().item() == pytest.approx(se, rel=1e-8)
+    assert (-found.bend.sum()).rsqrt().item() == pytest.approx(se, rel=1e-5)  # R's is of its last step but one
 
 
 @pytest.fixture
@@ -316,9 +316,9 @@ def test_deviance_residuals_and_likelihood_against_r(name):
     mu, total = family.mean(yhat), weight.sum().item()
     np.testing.assert_allclose(mu, case["fitted"], rtol=1e-12)
     deviance = weight * family.deviance(yhat, y)
-    # R's deviance residuals cancel where y is near mu; the sum has all its digits
-    signed = deviance.sqrt() * (y - mu).sign()
-    np.testing.assert_allclose(signed, case["residuals.deviance"], rtol=1e-7, atol=1e-7)
+    # R's cancel where y is near mu, and its cloglog holds means 2e-16 away from 1; the sum has all its digits
+    signed = deviance.sqrt() * torch.where(y >= mu, 1.0, -1.0)
+    np.testing.assert_allclose(signed, case["residuals.deviance"], rtol=1e-7, atol=1e-6)
     assert deviance.sum().item() == pytest.approx(case["deviance"], rel=1e-11)
     pearson = (weight / family.variance(mu)).sqrt() * (y - mu)
     np.testing.assert_allclose(pearson, case["residuals.pearson"], rtol=1e-9, atol=1e-12)

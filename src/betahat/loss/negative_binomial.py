@@ -91,12 +91,13 @@ class NegativeBinomial(CountResponse):
         """In log mu, with s = mu/(mu + theta) and q = 1 − s: slope theta s − y q, curvature (y + theta) s q."""
         theta, log_mu = self.size, self.link.log_mean(yhat)
         z = log_mu.value - math.log(theta)
-        t = torch.exp(-z.abs())
+        larger = (z >= 0).to(z.dtype)
+        t = torch.addcmul(z, z, larger, value=-2).exp()  # e^−|z|, differentiable at 0
         d = (1 + t).reciprocal()
-        larger, smaller = (z >= 0).to(z.dtype), t * d
+        smaller = t * d
         s = torch.lerp(smaller, d, larger)
         q = torch.lerp(d, smaller, larger)
-        up, rest = z.clamp(min=0), torch.log1p(t)
+        up, rest = z * larger, torch.log1p(t)
         value = y * (rest + (up - z)) + theta * (rest + up)  # y log(1 + e^−z) + theta log(1 + e^z)
         information = theta * s
         slope = information - y * q

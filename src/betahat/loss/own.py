@@ -71,8 +71,8 @@ class Own(Family):
             if slope is None:
                 raise errors.own_loss_not_differentiable(self.name)
             (bend,) = torch.autograd.grad(slope.sum(), leaf, allow_unused=True) if slope.requires_grad else (None,)
-        curvature = torch.zeros_like(yhat) if bend is None else bend
-        return Rows(value.detach(), slope.detach(), curvature)
+        zeros = torch.zeros_like(yhat)  # added to what may be torch's zeros without memory
+        return Rows(value.detach(), slope.detach() + zeros, zeros if bend is None else bend + zeros)
 
     def __call__(self, yhat: Tensor, y: Tensor) -> Rows:
         """Value, slope and curvature for each row.

@@ -134,10 +134,10 @@ class Cloglog(Link):
         return torch.exp(-yhat.exp())
 
     def curve(self, yhat: Tensor) -> Curve:
-        """With a = e^yhat: 1 − e^−a, a e^−a, a e^−a (1 − a)."""
+        """With a = e^yhat: 1 − e^−a, a e^−a, −a e^−a (a − 1)."""
         a = _finite_exp(yhat)
         slope = torch.exp(yhat - a)
-        return Curve(-torch.expm1(-a), slope, slope * (1 - a))
+        return Curve(-torch.expm1(-a), slope, -slope * torch.expm1(yhat).clamp(max=torch.finfo(yhat.dtype).max))
 
     def log_mean(self, yhat: Tensor) -> Curve:
         """With a = e^yhat and m = a/(e^a − 1): log(1 − e^−a), m, m (1 − m − a).

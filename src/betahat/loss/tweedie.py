@@ -109,7 +109,7 @@ class Tweedie(CountResponse):
     def bounds(
         self, yhat: Tensor, y: Tensor, weight: Tensor, dispersion: float, trials: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return F(y−) and F(y), which differ only at 0; for powers from 1 to 2, and 3."""
+        """Return F(y−) and F(y), which differ only at 0; for powers between 1 and 2."""
         upto = tweedie_density.distribution(y, self.mean(yhat), dispersion, self.power)
         return torch.where(y > 0, upto, 0.0), upto
 
