@@ -184,11 +184,15 @@ def _seek(stream: Stream, columns: Sequence[int] | None, intercept: bool) -> tup
 
 
 def _coordinates(working: Working, kept: Sequence[int], intercept: bool) -> tuple[Array, Array, Array]:
-    """The rows a = ± x and e = x in centered and scaled columns, and the matrix that leads back from these."""
+    """The rows a = ± x and e = x in scaled columns, and the matrix that leads back from these.
+
+    Columns that are far from zero are centered; not the others, whose zeros make the program an easy one.
+    """
     X = working.X[:, kept]
     mean = np.zeros(len(kept))
     if intercept and kept[0] == 0:
-        mean[1:] = X[:, 1:].mean(axis=0)
+        away = (X[:, 1:].min(axis=0) > 0) | (X[:, 1:].max(axis=0) < 0)
+        mean[1:] = np.where(away, X[:, 1:].mean(axis=0), 0.0)
     centered = X - mean
     scale = np.abs(centered).max(axis=0)
     scale[scale == 0] = 1.0
