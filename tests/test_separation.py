@@ -395,6 +395,8 @@ def test_the_letter_names_terms_directions_rows_and_ways_out():
         assert word in text
     with pytest.raises(SeparationError):
         raise error
+    other = of(X, [0, 0, 1, 0, 1, 1, 1, 1], names=["Intercept", "dose"]).error("died", firth=False)
+    assert other.remedy == "leave out dose, or merge levels that hold too few rows"
 
 
 def test_the_letter_tells_what_else_is_undetermined():

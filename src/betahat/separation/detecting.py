@@ -69,11 +69,11 @@ class Separation:
             return f"no combination of the terms separates the rows by {response}"
         return errors.separation_in_words(self.story, response)
 
-    def error(self, response: str = "y") -> errors.SeparationError:
-        """The letter that says so, and what to do next."""
+    def error(self, response: str = "y", *, firth: bool = True) -> errors.SeparationError:
+        """The letter that says so, and what to do next; `firth` where that penalty is known for the model."""
         assert self.story is not None, "there is no separation to tell of"
         return errors.separated(
-            self.story, response, kind=self.kind, terms=self.terms, loose=self.loose, rows=self.rows
+            self.story, response, kind=self.kind, terms=self.terms, loose=self.loose, rows=self.rows, firth=firth
         )
 
 
