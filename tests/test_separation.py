@@ -343,6 +343,13 @@ def test_the_reference_level_among_many():
     assert len(terms) == 58
 
 
+def test_signs_where_machine_numbers_end():
+    X = np.array([[1.0, 1e300], [-1.0, 1e300], [1.0, 0.0], [0.0, 5e-324], [1e308, 1e308]])
+    d = [-(10**310), 10**10]  # beside the first number the second is no float64 at all
+    truth = [sum(Fraction(v) * k for v, k in zip(row, d, strict=True)) for row in X.tolist()]
+    assert signs(X, d).tolist() == [(t > 0) - (t < 0) for t in truth] == [1, 1, -1, 1, -1]
+
+
 # ── what Newton's method tells ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -70,7 +70,7 @@ def signs(X: Array, direction: Sequence[int]) -> Signs:
     top = max((abs(number) for number in exact), default=0).bit_length()
     small, unit = top <= 52, ldexp(1.0, min(top, 52))
     # |fl(x'd) − x'd| ≤ γ(k + 1) Σ|x_j d_j|, one unit for the rounding of d (Higham 2002, equation 3.5)
-    bound = (len(used) + 4) * 1.01 * _UNIT
+    bound = (len(used) + 4) * 1.01 * _UNIT if np.all(np.abs(d) > 1e-290) else np.inf  # d itself must not underflow
     for start in range(0, len(X), _STRIP):
         part = X[start : start + _STRIP][:, used]  # (m, k)
         with np.errstate(over="ignore", invalid="ignore"):
