@@ -303,6 +303,53 @@ def test_signs_are_exact(seed):
         assert [bool(v) for v in row] == [bool(k) for k in numbers]
 
 
+@pytest.mark.parametrize(
+    ("X", "y", "kind"),
+    [
+        (np.zeros((0, 3)), [], "none"),
+        (np.zeros((5, 0)), [0, 1, 1, 0, 1], "none"),
+        (np.zeros((5, 2)), [0, 1, 1, 0, 1], "none"),
+        (np.full((6, 1), 0.5), [0.5] * 6, "none"),
+        ([[1.0, 2]], [1], "complete"),
+        (np.column_stack([np.ones(6), np.arange(6) * 1e300]), [0, 0, 0, 1, 1, 1], "complete"),
+        (np.column_stack([np.ones(6), np.arange(6) * 1e-300]), [0, 0, 0, 1, 1, 1], "complete"),
+        (np.eye(4), [0, 1, 0.5, 1], "quasi-complete"),
+        (np.vander(np.arange(6.0), 9), [0, 1, 0, 1, 1, 0], "complete"),
+    ],
+)
+def test_what_is_hardly_a_regression(X, y, kind):
+    assert of(X, y, intercept=False).kind == kind
+
+
+def test_a_threshold_lies_between_the_numbers_that_are_there():
+    # in float64 0.3 is below 3/10 and 0.4 above 4/10, so that the decimals 0.3 and 0.4 would lie strictly between
+    x = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    found = of(np.column_stack([np.ones(6), x]), [0, 0, 0, 1, 1, 1], names=["Intercept", "dose"])
+    assert found.words("died").startswith("every row with dose > 0.35 ")
+
+
+def test_the_reference_level_among_many():
+    rng = np.random.default_rng(0)
+    level = np.concatenate([np.arange(60), rng.integers(0, 60, 20_000)])
+    y = rng.poisson(1.0, len(level)).astype(float)
+    y[np.isin(level, [0, 3])] = 0
+    X = np.column_stack([np.ones(len(level)), level[:, None] == np.arange(1, 60)]).astype(float)
+    found = of(X, y, bounds=INFINITE)
+    terms = dict(found.terms)
+    assert found.separated == int(np.isin(level, [0, 3]).sum())
+    assert terms.pop("Intercept") == -1
+    assert terms.pop("x2", -1) == -1  # level 3 itself runs down as far as the intercept alone does not send it
+    assert set(terms.values()) == {1}
+    assert len(terms) == 58
+
+
+def test_signs_where_machine_numbers_end():
+    X = np.array([[1.0, 1e300], [-1.0, 1e300], [1.0, 0.0], [0.0, 5e-324], [1e308, 1e308]])
+    d = [-(10**310), 10**10]  # beside the first number the second is no float64 at all
+    truth = [sum(Fraction(v) * k for v, k in zip(row, d, strict=True)) for row in X.tolist()]
+    assert signs(X, d).tolist() == [(t > 0) - (t < 0) for t in truth] == [1, 1, -1, 1, -1]
+
+
 # ── what Newton's method tells ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -355,6 +402,8 @@ def test_the_letter_names_terms_directions_rows_and_ways_out():
         assert word in text
     with pytest.raises(SeparationError):
         raise error
+    other = of(X, [0, 0, 1, 0, 1, 1, 1, 1], names=["Intercept", "dose"]).error("died", firth=False)
+    assert other.remedy == "leave out dose, or merge levels that hold too few rows"
 
 
 def test_the_letter_tells_what_else_is_undetermined():

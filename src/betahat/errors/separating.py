@@ -53,6 +53,7 @@ def separated(
     terms: Sequence[tuple[str, int]],
     loose: Sequence[str],
     rows: Sequence[int],
+    firth: bool,
 ) -> SeparationError:
     """Refuse a binary or count model some of whose coefficients run to infinity."""
     number, left = story.upper + story.lower, story.left
@@ -68,11 +69,12 @@ def separated(
     example = f"row {rows[0]:,}" if number == 1 else f"rows {listing((f'{row:,}' for row in rows), 5)}"
     more = ", …" if number > len(rows) else ""
     drop = f"leave out {story.slopes[0][0]}" if len(story.slopes) == 1 else "leave out one of these terms"
+    way = 'penalty="firth" has finite estimates and intervals; or ' if firth else ""
     return SeparationError(
         f"{kind.capitalize()} separation: {separation_in_words(story, response)}. "
         f"That is {share} ({example}{more}, counted from 0).",
         f"the likelihood keeps growing as one sends {runs}{others}: there is no finite estimate to converge to",
-        f'penalty="firth" has finite estimates and intervals; or {drop}, or merge levels that hold too few rows',
+        f"{way}{drop}, or merge levels that hold too few rows",
     )
 
 

@@ -69,11 +69,11 @@ class Separation:
             return f"no combination of the terms separates the rows by {response}"
         return errors.separation_in_words(self.story, response)
 
-    def error(self, response: str = "y") -> errors.SeparationError:
-        """The letter that says so, and what to do next."""
+    def error(self, response: str = "y", *, firth: bool = True) -> errors.SeparationError:
+        """The letter that says so, and what to do next; `firth` where that penalty is known for the model."""
         assert self.story is not None, "there is no separation to tell of"
         return errors.separated(
-            self.story, response, kind=self.kind, terms=self.terms, loose=self.loose, rows=self.rows
+            self.story, response, kind=self.kind, terms=self.terms, loose=self.loose, rows=self.rows, firth=firth
         )
 
 
@@ -184,11 +184,15 @@ def _seek(stream: Stream, columns: Sequence[int] | None, intercept: bool) -> tup
 
 
 def _coordinates(working: Working, kept: Sequence[int], intercept: bool) -> tuple[Array, Array, Array]:
-    """The rows a = ± x and e = x in centered and scaled columns, and the matrix that leads back from these."""
+    """The rows a = ± x and e = x in scaled columns, and the matrix that leads back from these.
+
+    Columns that are far from zero are centered; not the others, whose zeros make the program an easy one.
+    """
     X = working.X[:, kept]
     mean = np.zeros(len(kept))
     if intercept and kept[0] == 0:
-        mean[1:] = X[:, 1:].mean(axis=0)
+        away = (X[:, 1:].min(axis=0) > 0) | (X[:, 1:].max(axis=0) < 0)
+        mean[1:] = np.where(away, X[:, 1:].mean(axis=0), 0.0)
     centered = X - mean
     scale = np.abs(centered).max(axis=0)
     scale[scale == 0] = 1.0

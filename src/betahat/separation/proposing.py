@@ -8,6 +8,7 @@ A proposal that rows overlap is proved here. A direction is only a proposal: who
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,9 +54,9 @@ def propose(A: Array, E: Array) -> Proposal:
         return Proposal(_spans(E), None, nothing)
     found = linprog(
         -A.sum(axis=0),
-        A_ub=-A,
+        A_ub=_sparse(-A),
         b_ub=np.zeros(len(A)),
-        A_eq=E if len(E) else None,
+        A_eq=_sparse(E) if len(E) else None,
         b_eq=np.zeros(len(E)) if len(E) else None,
         bounds=(-1, 1),
     )
@@ -83,9 +84,9 @@ def _deepest(A: Array, E: Array, touched: npt.NDArray[np.bool_]) -> Array | None
     m, q = A.shape
     found = linprog(
         np.concatenate([np.zeros(q), [-1.0]]),
-        A_ub=np.column_stack([-A, np.where(touched, 0.0, 1.0)]),
+        A_ub=_sparse(np.column_stack([-A, np.where(touched, 0.0, 1.0)])),
         b_ub=np.zeros(m),
-        A_eq=np.column_stack([E, np.zeros(len(E))]) if len(E) else None,
+        A_eq=_sparse(np.column_stack([E, np.zeros(len(E))])) if len(E) else None,
         b_eq=np.zeros(len(E)) if len(E) else None,
         bounds=[(-1.0, 1.0)] * q + [(0.0, 1.0)],
     )
@@ -132,6 +133,11 @@ def _widest(A: Array, E: Array) -> Array | None:
         bounds=[(0.0, 1.0)] * m + [(0.0, _BOX)] * (2 * q),
     )
     return None if found.x is None else np.asarray(found.x[m : m + q] - found.x[m + q :])
+
+
+def _sparse(matrix: Array) -> Any:
+    """For columns of mostly zeros the program is then much quicker, and hardly slower for others."""
+    return csr_array(matrix)
 
 
 def _scaled(rows: Array) -> Array:

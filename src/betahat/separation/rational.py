@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import gcd
+from math import gcd, ldexp
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +67,10 @@ def signs(X: Array, direction: Sequence[int]) -> Signs:
     found = np.zeros(len(X), np.int8)
     used = [j for j, number in enumerate(direction) if number]
     d, exact = floats([direction[j] for j in used]), [direction[j] for j in used]
+    top = max((abs(number) for number in exact), default=0).bit_length()
+    small, unit = top <= 52, ldexp(1.0, min(top, 52))
     # |fl(x'd) − x'd| ≤ γ(k + 1) Σ|x_j d_j|, one unit for the rounding of d (Higham 2002, equation 3.5)
-    bound = (len(used) + 4) * 1.01 * _UNIT
+    bound = (len(used) + 4) * 1.01 * _UNIT if np.all(np.abs(d) > 1e-290) else np.inf  # d itself must not underflow
     for start in range(0, len(X), _STRIP):
         part = X[start : start + _STRIP][:, used]  # (m, k)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -76,10 +78,17 @@ def signs(X: Array, direction: Sequence[int]) -> Signs:
             certain = np.abs(value) > bound * size + 1e-290
         sign = np.where(certain, np.where(value > 0, 1, -1), 0).astype(np.int8)
         doubtful = np.flatnonzero(~certain & (part != 0).any(axis=1))
+        if len(doubtful) and small:  # sums of whole numbers below 2**53 have no rounding at all
+            rows = part[doubtful]
+            plain = (size[doubtful] * unit < 2.0**52) & (rows == np.rint(rows)).all(axis=1)
+            sign[doubtful[plain]] = np.sign(value[doubtful[plain]])
+            doubtful = doubtful[~plain]
         if len(doubtful):
-            rows, which = np.unique(part[doubtful], axis=0, return_inverse=True)
-            products = integers(rows) @ np.array(exact, dtype=object)
-            sign[doubtful] = np.sign(products).astype(np.int8)[which.reshape(-1)]
+            places: dict[bytes, int] = {}
+            which = [places.setdefault(row.tobytes(), len(places)) for row in part[doubtful]]
+            first = np.unique(which, return_index=True)[1]
+            products = integers(part[doubtful[first]]) @ np.array(exact, dtype=object)
+            sign[doubtful] = np.sign(products).astype(np.int8)[which]
         found[start : start + _STRIP] = sign
     return found
 
@@ -151,14 +160,17 @@ def _leaving(column: Whole, values: Whole, basis: list[int]) -> int:
 
 
 def simplest(low: Fraction, high: Fraction) -> Fraction:
-    """The number between two others, low < high strictly, or low = high, with the fewest decimal places."""
+    """The number strictly between two others, or equal to both, with the fewest decimal places.
+
+    It is between them as a float64, too: 0.4 is not below 0.4000000000000000222, which is what a column of 0.4 holds.
+    """
     if low == high:
         return low
     for places in range(-12, 400):
         unit = Fraction(10) ** -places
         middle = (low + high) / 2
         for candidate in (round(middle / unit) * unit, (low // unit + 1) * unit):
-            if low < candidate < high:
+            if low < candidate < high and low < Fraction(float(candidate)) < high:
                 return Fraction(candidate)
     return (low + high) / 2
 

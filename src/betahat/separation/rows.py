@@ -200,4 +200,4 @@ def independent(X: Array, columns: Sequence[int]) -> tuple[list[int], Array]:
             direction[kept] = -np.where(np.abs(found) > _NOTHING, found, 0.0) / scale[kept]
         direction[j] = 1 / scale[j]
         null.append(direction)
-    return kept, np.array(null).reshape(-1, p).T
+    return kept, np.array(null).reshape(len(null), p).T
