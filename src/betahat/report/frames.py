@@ -68,7 +68,7 @@ def values_general(summary: Summary) -> dict[str, Any]:
 def begun(summary: Summary) -> dict[str, Any]:
     """What any linear model has: the data, how it was learned, the coefficients."""
     fit, found = summary.fit, summary.fit.covariance
-    bounds = inference.conf_int(fit, summary.level)
+    bounds = fit.conf_int(summary.level)
     values = {
         "coef": fit.params.array, "std_error": fit.bse.array, "t": fit.tvalues.array, "p": fit.pvalues.array,
         "lower": bounds["lower"].array, "upper": bounds["upper"].array, "df": found.df.tolist(),
@@ -122,7 +122,7 @@ def tidy(fit: LinearFit, level: float = 0.95) -> Any:
 
     Besides them the degrees of freedom of each term, infinite where the normal is used, and the kind of covariance.
     """
-    bounds = inference.conf_int(fit, level)
+    bounds = fit.conf_int(level)
     found = fit.covariance
     columns = {
         "term": list(fit.terms),
