@@ -122,8 +122,8 @@ def _logistic(yhat: Tensor, y: Tensor) -> Rows:
     """The logit link at half the cost of what holds for every link: one exponential, one logarithm, little memory.
 
     With t = e^−|yhat|, the smaller of p and 1 − p is s = t/(1 + t), and p (1 − p) = s/(1 + t). With g = ±1 the sign of
-    yhat (0 of 0) and b = (g + 1)/2 − y, the value is log(1 + t) + yhat b and the slope b − g s: nowhere are nearly equal
-    numbers subtracted.
+    yhat (0 of 0) and b = (g + 1)/2 − y, the value is log(1 + t) + yhat b and the slope b − g s: nowhere are nearly
+    equal numbers subtracted.
     """
     sign = yhat.sign()
     t = yhat.abs().neg_().exp_()
