@@ -41,11 +41,15 @@ def test_value_slope_and_curvature_against_mpmath(case):
                 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+WHOLE_LINE = [
+    case for case in CASES
+    if case.family.link.name in ("log", "logit", "probit", "cloglog", "cauchit") and case.family.name != "gaussian"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WHOLE_LINE, ids=str)
 def test_infinities_are_limits_and_never_nan(case):
     """At ±∞, for links that are defined on the whole line; where a limit is infinite the largest float will do."""
-    if case.family.link.name not in ("log", "logit", "probit", "cloglog", "cauchit") or case.family.name == "gaussian":
-        pytest.skip("the mean or the loss has no limit of its own there")
     y = torch.tensor(case.responses, dtype=F64)
     for sign in (1.0, -1.0):
         if case.family.name == "binomial" and case.family.link.name == "log" and sign > 0:
@@ -122,13 +126,8 @@ def test_the_fast_logistic_rows_are_those_of_every_link():
 
 
 LOGS = [
-    Binomial(),
-    Poisson(),
-    Gamma("log"),
-    InverseGaussian("log"),
-    Tweedie(1.5),
-    NegativeBinomial(2.0),
-    Gaussian("log"),
+    *(Binomial(), Poisson(), Tweedie(1.5), NegativeBinomial(2.0)),
+    *(family("log") for family in (Gamma, InverseGaussian, Gaussian)),
 ]
 
 
@@ -142,8 +141,9 @@ def test_random_rows_agree_with_their_neighbors(family, yhat, y):
     rows = family(at, torch.full_like(at, y))
     if not bool(torch.stack([rows.value.abs(), rows.slope.abs(), rows.curvature.abs()]).max() < 1e290):
         return  # secants of such numbers overflow
+    size = sum(part.abs().max() for part in (rows.value, rows.slope, rows.curvature))
     for low, high in ((rows.value, rows.slope), (rows.slope, rows.curvature)):
         secant = (low[2] - low[0]) / (2 * h)
-        # each derivative is at most a few times the one before: h² of them, and an ulp of 700 over h from exponentials
-        noise = 1e-12 * low.abs().max() / h + 1e-5 * (high.abs().max() + low.abs().max())
+        # the third derivative is at most a few times these: h² of it, and an ulp of 700 over h from exponentials
+        noise = 1e-12 * low.abs().max() / h + 1e-5 * size
         torch.testing.assert_close(secant, high[1], rtol=1e-5, atol=float(noise))

@@ -85,6 +85,11 @@ class Binomial(Family):
             return weight * (times(y, success) + times(1 - y, failure))
         return weight * (self.saturated(y, dispersion, trials) - trials * self.deviance(yhat, y) / 2)
 
+    def pearson(self, yhat: Tensor, y: Tensor) -> Tensor:
+        """Return (y (1 − mu) − (1 − y) mu)/√(mu (1 − mu)), which holds where mu is rounded to 1."""
+        mu, left = self.link.mean(yhat), self.link.complement(yhat)
+        return y * (left / mu).sqrt() - (1 - y) * (mu / left).sqrt()
+
     def anscombe(self, yhat: Tensor, y: Tensor) -> Tensor:
         """Return (A(y) − A(mu)) / (mu (1 − mu))^(1/6), A(u) the integral of (t (1 − t))^(−1/3) from 0 to u."""
         mu, left = self.link.mean(yhat), self.link.complement(yhat)
