@@ -24,6 +24,7 @@ from betahat import errors
 from betahat.modules import learned
 from betahat.trace import Trace
 
+_NOTHING = nullcontext()
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -80,7 +81,7 @@ class Precision:
 
     def cast(self) -> AbstractContextManager[Any]:
         """What steps 1 and 2 stand in."""
-        return nullcontext() if self.dtype is None else torch.autocast(self.device, self.dtype)
+        return _NOTHING if self.dtype is None else torch.autocast(self.device, self.dtype)
 
     def back(self, value: Tensor) -> None:
         """Derive the loss, scaled where that is needed."""
