@@ -330,5 +330,5 @@ def _told(name: str, trace: Trace, steps: int, ended: Ended, chosen: str, bits: 
     """How it went, in words."""
     gaps = f"{errors.count(missing, 'row')} with a missing value left out" if missing else ""
     epochs = f"{errors.count(steps, 'step')} in {errors.count(ended.epochs, 'epoch')}"
-    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, bits.words(trace), words(trace, ended)]
+    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, bits.words(), words(trace, ended)]
     return "; ".join(part for part in parts if part)
