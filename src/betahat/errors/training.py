@@ -310,6 +310,15 @@ def validates_on_itself() -> OptionError:
     )
 
 
+def validates_on_slice(trained: tuple[int, ...], aside: tuple[int, ...]) -> OptionError:
+    """Refuse a validation set that lies over a part of the training set."""
+    return OptionError(
+        f"Rows to validate on are trained on, too: X {trained} and the validation's X {aside} overlap in memory.",
+        "they are slices of one array, and some rows are in both",
+        "let the one end where the other begins: X[:n] to train on, validation=(X[n:], y[n:])",
+    )
+
+
 def no_rate(top: float) -> FitError:
     """Refuse to compute a learning rate from a loss without curvature."""
     return FitError(
