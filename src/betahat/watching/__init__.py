@@ -111,7 +111,7 @@ class watch:  # noqa: N801  a context manager, used like a function
     def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
-        self._burst.paused = False
+        self._burst.paused = self._burst.over
         if self._asleep and self._heard < self._wake:
             self._ledger.backwards += 1
             return False
@@ -158,7 +158,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
         if closure:
-            self._burst.paused = False
+            self._burst.paused = self._burst.over
             return
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
@@ -184,7 +184,7 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._judge("closures", rules.closures, ledger, known, owned, id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
         ledger.closing = 0
-        self._burst.paused = False
+        self._burst.paused = self._burst.over
 
     def closure_called(self) -> None:
         """The closure of a step is called."""
@@ -202,6 +202,8 @@ class watch:  # noqa: N801  a context manager, used like a function
         if event == "put_to_rest" and self._heard >= OPENING and self._rests < 3:
             self._rests += 1
             self._burst.begin()
+        if event == "compiling":
+            self._burst.end()
         events.happened(event, self._ledger, *given)
         if event == "saved":
             state, then = self._states.get(id(given[0]), (None, self._ledger.updates))

@@ -14,6 +14,7 @@ import sys
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
+from threading import Lock
 from types import FrameType
 from typing import Any
 
@@ -25,6 +26,7 @@ from betahat.watching import functions as f
 from betahat.watching.places import Place, here
 
 _BOUNDS = {"clamp_", "clip_", "clamp_min_", "clamp_max_"}
+_CLEARING = {"detach_", "zero_", "_foreach_zero_", "mul_", "__imul__"}
 _MOVES = {"sub_", "__isub__", "add_", "__iadd__"}
 _LARGE = 1 << 18  # numbers of a tensor that are looked through
 _CALLS = 400_000  # functions that are heard at most
@@ -86,6 +88,8 @@ class Flow:
     lost: dict[int, tuple[int, Event | None]] = field(default_factory=dict)  # weights in a loss that it does not reach
     calls: int = 0
     passes: int = 0
+    grads: set[int] = field(default_factory=set)  # where gradients lie
+    read: bool = False  # whether somebody has looked at one since the last backward
     gradients: dict[int, Any] = field(default_factory=dict)  # by where a weight lies: its gradient, weakly
     loose: dict[Any, tuple[int, Event]] = field(default_factory=dict)  # active dropouts where no gradient is kept
 
@@ -105,6 +109,8 @@ class Flow:
     def heard(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Leave a trail on what it has made."""
         given = [one for one in _tensors((*args, *kwargs.values()))]
+        if self.grads and not self.read and name not in _CLEARING:
+            self.read = any(one.layout == torch.strided and one.data_ptr() in self.grads for one in given)
         if name in _BOUNDS and given:
             self.touched.append((given[0].data_ptr(), here()))
         if name in _MOVES and given and len(given) > 1:
@@ -394,19 +400,29 @@ class Burst(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.flow: Flow | None = None
-        self.paused = False
+        self.paused = self.over = False
         self.problem: Exception | None = None
 
     def begin(self) -> None:
         """Listen, unless somebody else changes what functions do, or compiles."""
         stack = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+        self.over = False
         if self in stack or self.problem or _compiling() or any(type(one) is not Burst for one in stack):
             return
         self.flow, self.paused = self.flow or Flow(), False
         _push_mode(self)  # type: ignore[no-untyped-call]
+        with _door:
+            if not _active:
+                _own[:] = [torch.Tensor.backward]
+                torch.Tensor.backward = _backward  # type: ignore[method-assign, assignment]
+            _active.append(self)
 
     def end(self) -> None:
-        """Listen no more; modes that were put on top stay."""
+        """Listen no more; modes that were put on top stay.
+
+        Within a function that is being heard the mode is put away, and cannot be taken off: then at the next backward.
+        """
+        self.over = self.paused = True
         stack = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
         if self not in stack:
             return
@@ -415,6 +431,11 @@ class Burst(TorchFunctionMode):
             above.append(top)
         for one in reversed(above):
             _push_mode(one)  # type: ignore[no-untyped-call]
+        with _door:
+            if self in _active:
+                _active.remove(self)
+            if not _active and torch.Tensor.backward is _backward:
+                torch.Tensor.backward = _own[0]  # type: ignore[method-assign]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the function; then look at what it has made."""
@@ -434,6 +455,19 @@ class Burst(TorchFunctionMode):
         except Exception as problem:
             self.problem, self.paused = problem, True
         return out
+
+
+_active: list[Burst] = []
+_own: list[Any] = []
+_door = Lock()
+
+
+def _backward(tensor: Tensor, *args: Any, **options: Any) -> Any:
+    """`Tensor.backward`, before any function is heard: the moment to take off what is over."""
+    for one in tuple(_active):
+        if one.over:
+            one.end()
+    return _own[0](tensor, *args, **options)
 
 
 def _tracing() -> bool:

@@ -47,6 +47,7 @@ def opened(tell: Callable[..., None]) -> None:
     _replace(nn.Module, "register_parameter", _registered)
     _replace(torch.Tensor, "copy_", _copied)
     _replace(torch, "save", _saved)
+    _replace(torch, "compile", _compiled)
     _replace(torch.optim.Optimizer, "__init__", _optimizer_made)
 
 
@@ -188,3 +189,8 @@ def _copied(own: Any, tensor: Any, source: Any, *args: Any, **options: Any) -> A
 def _saved(own: Any, thing: Any, *args: Any, **options: Any) -> Any:
     _tell[0]("saved", thing)
     return own(thing, *args, **options)
+
+
+def _compiled(own: Any, *args: Any, **options: Any) -> Any:
+    _tell[0]("compiling")
+    return own(*args, **options)

@@ -170,6 +170,10 @@ def saved(ledger: Ledger, thing: Any) -> None:
     """Something is written to a file."""
 
 
+def compiling(ledger: Ledger) -> None:
+    """Something is going to be compiled."""
+
+
 def optimizer_made(ledger: Ledger, optimizer: torch.optim.Optimizer) -> None:
     """An optimizer was made: nobody has stepped it yet."""
     owned = [p for group in optimizer.param_groups for p in group["params"]]
@@ -179,7 +183,7 @@ def optimizer_made(ledger: Ledger, optimizer: torch.optim.Optimizer) -> None:
 EVENTS: dict[str, Callable[..., None]] = {
     one.__name__: one for one in (
         fetching, fetched, ran_dry, scheduler_made, scheduled, clipped, scaled, unscaled, scaler_steps, put_to_rest,
-        registered, copied, loading, saved, optimizer_made,
+        registered, copied, loading, saved, optimizer_made, compiling,
     )
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ _PLAIN = {
 }  # fmt: skip
 _LIKELY = {
     "NllLossBackward0", "NllLoss2DBackward0", "LogBackward0", "GatherBackward0", "IndexBackward0", "SqueezeBackward0",
-    "SqueezeBackward1", "ViewBackward0", "UnsqueezeBackward0", "ClampBackward0", "ClampMinBackward0",
+    "SqueezeBackward1", "ViewBackward0", "UnsqueezeBackward0", "ClampBackward0", "ClampBackward1", "ClampMinBackward0",
     "BinaryCrossEntropyBackward0", "SelectBackward0",
 }  # fmt: skip
 _LARGE = 1 << 18  # numbers of a tensor that are looked through

@@ -350,6 +350,8 @@ class Ledger:
         weighted = isinstance(weight, Tensor) and (
             weight is root or (weight.shape == root.shape and _equal(weight, root))
         )
+        if self.flow is not None and self.flow.read:
+            self.consumed.add(self.backwards)  # somebody has looked at the gradients of the last pass
         for gradient in self.gradients.values():
             parameter = gradient.look()
             gradient.before = (
@@ -512,6 +514,7 @@ class Ledger:
         """Where each weight lies and what its gradient is: for updates by hand, and how far they go."""
         assert self.flow is not None
         there = [p for one in self.gradients.values() if (p := one.parameter()) is not None and p.grad is not None]
+        self.flow.grads, self.flow.read = {p.grad.data_ptr() for p in there[:256] if p.grad is not None}, False
         self.flow.gradients = {p.data_ptr(): weakref.ref(p.grad) for p in there[:256] if p.layout == torch.strided}
         mine = _measurable([
             p for one in self.gradients.values()
@@ -614,6 +617,15 @@ class Ledger:
         found: set[int] = set()
         for key, (_, owned) in self.unstepped.items():
             if key not in self.optimizers:
+                found |= owned
+        return frozenset(found)
+
+    @property
+    def in_turn(self) -> frozenset[int]:
+        """The same, of those that are still there."""
+        found: set[int] = set()
+        for key, (itself, owned) in self.unstepped.items():
+            if key not in self.optimizers and itself() is not None:
                 found |= owned
         return frozenset(found)
 

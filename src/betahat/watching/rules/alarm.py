@@ -63,7 +63,7 @@ FOLLOWS = {
     "rate-too-small": {"rate-zero", "update-lost-to-rounding", "rate-collapsed"},
     "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
     "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"}, "accumulated-as-a-sum": {"pass-from-elsewhere"},
-    "loss-cut-off": {"prediction-computed-once"}, "pass-from-elsewhere": {"gradient-not-cleared"},
+    "loss-cut-off": {"prediction-computed-once"}, "pass-from-elsewhere": {"gradient-not-cleared", "validation-trains"},
 }  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def thrown_away(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: in
 
     Fewer than a step takes: the rest of an epoch; or whole passes of which no step of anybody has used anything. What
     one model leaves in another is cleared too, but then the other one's step has used that pass; and a pass that was
-    made for the slopes of something that is no parameter has been of use as well, or by which weights were moved on
+    made for the slopes of something that is no parameter, or whose gradients were looked at, has been of use as well, or by which weights were moved on
     the way; and whole passes count when that happens before each step.
     """
     for one in owned:

@@ -88,7 +88,7 @@ def left_out(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
         return None
     reach = {id(p): depth for p, depth in zip(root.graph.leaves, root.graph.depths, strict=True)}
     mine = {id(p) for one in owned if (p := one.parameter()) is not None and one.writes}
-    waiting = ledger.waiting
+    waiting = ledger.in_turn
     orphans = [
         one for one in ledger.gradients.values()
         if not one.owners and one.writes >= _LOOKED - 1 and id(p := one.parameter()) in reach
@@ -102,14 +102,14 @@ def left_out(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
     after = [one for one in orphans if reach[id(one.parameter())] < nearest and modules.together(one, mine)]
     values = {"count": len(orphans), "of": len(owned)}
     lately = [one for one in orphans if one.begun > known.since + _LOOKED]
-    if lately and known.seen > _LOOKED:
+    if lately and known.seen > _LOOKS[0]:
         return Alarm("parameters-left-out", "warning", (known.place, root.place), values | {"count": len(lately)},
                      tuple(lately), form="parameters-left-out, lately")  # fmt: skip
-    if known.seen > _LOOKED:
+    if known.seen > _LOOKS[0]:
         return None
     if len(after) > 1 or split:
         level, found = "warning", after if len(after) > 1 else split
-    elif len(owned) == 1 and owned[0].flat and len(orphans) > 1:
+    elif len(owned) == 1 and owned[0].flat and len(orphans) > 1 and modules.together(orphans[0], mine):
         level, found = "warning", orphans
     else:
         level, found = "note", orphans
