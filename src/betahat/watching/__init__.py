@@ -11,6 +11,7 @@ the gradients themselves (`ledger`), judged by rules (`rules`), and told as a le
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import weakref
@@ -29,6 +30,27 @@ from betahat.watching.curvature import Curvature
 from betahat.watching.ledger import OPENING, Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
+
+
+def _safely(method: Any) -> Any:
+    """A method that is heard from within the loop: should it fail by itself, the loop goes on, and nobody listens."""
+
+    @functools.wraps(method)
+    def heard(self: watch, *given: Any) -> Any:
+        if self._deaf:
+            return False
+        try:
+            return method(self, *given)
+        except errors.LoopError:
+            raise
+        except Exception as problem:
+            self._deaf = True
+            self._burst.end()
+            self._told_of(words.broken(method.__name__, problem, self._language))
+            return False
+
+    return heard
+
 
 LANGUAGES = ("en", "ko")
 _FIRST = 110  # backward passes that are followed one by one
@@ -82,7 +104,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
         self._heard, self._asleep, self._wake = 0, False, 0
-        self._burst, self._rests = Burst(), 0
+        self._burst, self._rests, self._deaf = Burst(), 0, False
         self._states: dict[int, tuple[Any, int]] = {}
         self.thread = 0
 
@@ -108,6 +130,7 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
+    @_safely
     def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
@@ -133,6 +156,7 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._burst.end()
         return True
 
+    @_safely
     def backward_ended(self) -> None:
         """It is over."""
         root = self._ledger.root
@@ -149,6 +173,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         if mixed:
             self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
 
+    @_safely
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
         if self._asleep:
@@ -171,6 +196,7 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
             self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
 
+    @_safely
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
         if self._asleep:
@@ -186,10 +212,12 @@ class watch:  # noqa: N801  a context manager, used like a function
         ledger.closing = 0
         self._burst.paused = self._burst.over
 
+    @_safely
     def closure_called(self) -> None:
         """The closure of a step is called."""
         self._ledger.closure_called()
 
+    @_safely
     def told(self, event: str, *given: Any) -> None:
         """Something else has happened: a batch was fetched, a scheduler stepped, gradients were clipped."""
         if self._asleep and event in ("clipped", "unscaled"):
@@ -210,11 +238,13 @@ class watch:  # noqa: N801  a context manager, used like a function
             return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
         return None
 
+    @_safely
     def stated(self, state: Any) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
         key = id(state)
         self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
 
+    @_safely
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
         _, then = self._states.get(id(state), (None, 0))
@@ -237,6 +267,9 @@ class watch:  # noqa: N801  a context manager, used like a function
         except Exception as problem:
             self._broken.add(name)
             finding = words.broken(name, problem, self._language)
+        self._told_of(finding)
+
+    def _told_of(self, finding: Finding) -> None:
         self._said.add(finding.name)
         self._found.append(finding)
         if not self._quiet:

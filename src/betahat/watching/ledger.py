@@ -447,7 +447,11 @@ class Ledger:
             return
         touched = {where for where, _ in flow.touched}
         met = touched and any(
-            (p := one.parameter()) is not None and p.grad is not None and p.grad.data_ptr() in touched and not one.fresh
+            (p := one.parameter()) is not None
+            and p.grad is not None
+            and p.grad.layout == torch.strided
+            and p.grad.data_ptr() in touched
+            and not one.fresh
             for one in self.gradients.values()
         )
         self.vain_bounds = self.vain_bounds + 1 if met else 0
@@ -458,7 +462,10 @@ class Ledger:
         flow = self.flow
         if flow is None or not flow.moved:
             return
-        where = {p.data_ptr(): one for one in self.gradients.values() if (p := one.parameter()) is not None}
+        where = {
+            p.data_ptr(): one for one in self.gradients.values()
+            if (p := one.parameter()) is not None and p.layout == torch.strided
+        }  # fmt: skip
         for place, factor in flow.moved:
             if (one := where.get(place)) is not None:
                 one.moves.append(factor)
@@ -513,7 +520,10 @@ class Ledger:
     def _watched(self) -> None:
         """Where each weight lies and what its gradient is: for updates by hand, and how far they go."""
         assert self.flow is not None
-        there = [p for one in self.gradients.values() if (p := one.parameter()) is not None and p.grad is not None]
+        there = [
+            p for one in self.gradients.values()
+            if (p := one.parameter()) is not None and p.grad is not None and p.layout == p.grad.layout == torch.strided
+        ]  # fmt: skip
         self.flow.grads, self.flow.read = {p.grad.data_ptr() for p in there[:256] if p.grad is not None}, False
         self.flow.gradients = {p.data_ptr(): weakref.ref(p.grad) for p in there[:256] if p.layout == torch.strided}
         mine = _measurable([
