@@ -27,7 +27,8 @@ from betahat.finding import LEVELS, Finding, Findings
 from betahat.watching import events, listening, rules, words
 from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
-from betahat.watching.ledger import OPENING, Ledger
+from betahat.watching.gradient import OPENING
+from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
 

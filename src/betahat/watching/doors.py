@@ -2,8 +2,8 @@
 
     opened(tell); ...; closed()
 
-Each is replaced by one of ours that calls it and tells; what was there before is put back by identity, and a function of
-ours that somebody has kept under another name goes on as the one it stands for.
+Each is replaced by one of ours that calls it and tells. What was there before is put back by identity, and a function
+of ours that somebody has kept under another name goes on as the one it stands for.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from betahat.watching.around import Clip
-from betahat.watching.ledger import Ledger, Made
+from betahat.watching.known import Made
+from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 
 

@@ -160,7 +160,8 @@ def _scores(node: Any) -> tuple[str, tuple[int, ...]]:
 def _over_rows(root: Any) -> tuple[str, tuple[int, ...]]:
     """Whether the probabilities of a loss are those of a single unit, or of the rows and not of the classes.
 
-    An attention over rows, or over a single key, is multiplied with something learned afterwards: only what lies before is looked at.
+    An attention over rows, or over a single key, is multiplied with something learned afterwards: only what lies before
+    is looked at.
     """
     seen: set[Any] = set()
     waiting: list[tuple[Any, bool]] = [(root, False)]

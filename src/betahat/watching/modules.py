@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from betahat.watching.ledger import Gradient, held
+from betahat.watching.closely import held
+from betahat.watching.gradient import Gradient
 
 
 def hidden(orphans: Sequence[Gradient]) -> tuple[str, str, str, int] | None:

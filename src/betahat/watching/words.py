@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from betahat.finding import Finding
 from betahat.watching import titles_ko, words_en, words_ko
-from betahat.watching.ledger import Gradient
+from betahat.watching.gradient import Gradient
 from betahat.watching.places import Place, frame_here, name_of, variables
 from betahat.watching.rules import Alarm
 

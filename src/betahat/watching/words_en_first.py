@@ -4,7 +4,8 @@ _NOTHING = "nothing is learned: the weights stay what they were"
 
 LETTERS = {
     "stepped-by-two": (
-        "{optimizer}.step() at {place0} has used, {times} times in a row, the gradients that another optimizer has just "
+        "{optimizer}.step() at {place0} has used, {times} times in a row, the gradients that another optimizer has "
+        "just "
         "used: both hold {names}.",
         "these weights are moved twice by one gradient, and the parameters that were meant for the second optimizer "
         "are moved by nobody",
@@ -208,7 +209,8 @@ LETTERS = {
         "lr = …  # larger: ten times as large, until the loss falls; if it grows then, scale the columns of X",
     ),
     "rate-collapsed, by hand": (
-        "The rate of {optimizer} at {place1} has fallen from {largest} to {rate} within {steps} steps. The last {times} "
+        "The rate of {optimizer} at {place1} has fallen from {largest} to {rate} within {steps} steps. The last "
+        "{times} "
         "steps were made at less than a thousandth of the rate.",
         "the training has stopped, although its gradients are as strong as before",
         "lower the rate once for each epoch, not for each batch; or more slowly",
@@ -396,6 +398,7 @@ LETTERS = {
         "Step {step} of {optimizer} at {place1} uses a gradient that is no number in {names}, while the loss at "
         "{place0} is {value}.",
         "from here on no weight is a number",
-        "look for sqrt(0), norm(0), 0/0 and where(…, log(0)) on the way; torch.autograd.detect_anomaly() names the line",
+        "look for sqrt(0), norm(0), 0/0 and where(…, log(0)) on the way; torch.autograd.detect_anomaly() names the "
+        "line",
     ),
 }

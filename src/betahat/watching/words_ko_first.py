@@ -22,7 +22,8 @@ LETTERS = {
         "{optimizer}.zero_grad()  # step마다 한 번, 첫 backward() 앞에서만",
     ),
     "gradients-left-over": (
-        "step() 한 번에 backward() {portion}번을 모으는데, 끝날 때 {lost}번({place0})이 남았고 step()은 오지 않았습니다.",
+        "step() 한 번에 backward() {portion}번을 모으는데, 끝날 때 {lost}번({place0})이 남았고 step()은 오지 "
+        "않았습니다.",
         "마지막 배치들은 계산만 하고 쓰지 않았습니다",
         "if (i + 1) % k == 0 or i + 1 == len(loader): optimizer.step()",
     ),
@@ -49,7 +50,8 @@ LETTERS = {
         "마지막 층 다음에는 활성화 함수를 두지 마세요. 입력은 표준화하고 처음 가중치는 작게 하세요",
     ),
     "units-dead": (
-        "연달아 {times}번, 모양이 {shape}인 {kind} 층이 모든 행과 모든 유닛에서 한계값만 내놓았습니다(loss는 {place0}).",
+        "연달아 {times}번, 모양이 {shape}인 {kind} 층이 모든 행과 모든 유닛에서 한계값만 내놓았습니다(loss는 "
+        "{place0}).",
         "이 층보다 앞에 있는 것은 아무것도 배우지 못합니다. 뒤에서 오는 기울기가 없습니다",
         "처음 가중치와 편향을 작게, 입력은 표준화하거나 nn.LeakyReLU()를 쓰세요",
     ),
@@ -65,7 +67,8 @@ LETTERS = {
         "loss.backward(); nn.utils.clip_grad_norm_(model.parameters(), {bound}); optimizer.step()",
     ),
     "clipped-without-effect, none": (
-        "{place0}의 클리핑이 파라미터 {found}개를 받았지만, 연달아 {times}번 그 가운데 어느 것에도 앞으로 쓰일 기울기가 "
+        "{place0}의 클리핑이 파라미터 {found}개를 받았지만, 연달아 {times}번 그 가운데 어느 것에도 앞으로 쓰일 "
+        "기울기가 "
         "없었습니다.",
         "기울기가 실제로는 한 번도 잘리지 않습니다. backward() 앞에서 불렀거나 다른 파라미터를 넘겼습니다",
         "loss.backward(); nn.utils.clip_grad_norm_(model.parameters(), {bound}); optimizer.step()",
@@ -133,7 +136,8 @@ LETTERS = {
         "이 신경망의 출력이 자기 loss로 들어가는 곳에서 .detach()나 no_grad()를 빼세요",
     ),
     "prediction-computed-once": (
-        "{place0}의 loss는 새것이지만 {before}번째 backward()가 지나간 그래프를 다시 지나갑니다. 그 사이에 {names}은(는) "
+        "{place0}의 loss는 새것이지만 {before}번째 backward()가 지나간 그래프를 다시 지나갑니다. 그 사이에 "
+        "{names}은(는) "
         "바뀌었습니다.",
         "예측을 루프 밖에서 한 번만 계산했습니다. 지금은 없는 가중치의 기울기입니다",
         "yhat = model(x)  # 루프 안에서 매번",
@@ -144,7 +148,8 @@ LETTERS = {
         "optimizer.zero_grad(); loss.backward(); optimizer.step()  # loss 다음에 이 순서로",
     ),
     "losses-pile-up": (
-        "{place0}의 loss 안에 앞에서 계산한 loss가 들어 있습니다. backward()가 {before}번째 때의 그래프를 또 지나갑니다.",
+        "{place0}의 loss 안에 앞에서 계산한 loss가 들어 있습니다. backward()가 {before}번째 때의 그래프를 또 "
+        "지나갑니다.",
         "지난 loss가 반복마다 다시 셈해지고, 그 기울기는 지금은 없는 가중치의 것이며, 그래프는 끝없이 커집니다",
         "total += loss.item()  # 기록용. backward()는 새 loss에만",
     ),
@@ -350,7 +355,8 @@ LETTERS = {
         "y = y.float()  # 정수는 레이블과 위치에만",
     ),
     "generator-exhausted": (
-        "가중치 {names}은(는) 처음 {times}번만 바뀌고 그 뒤로는 그대로입니다({place0}의 backward()). {generator}는 이미 "
+        "가중치 {names}은(는) 처음 {times}번만 바뀌고 그 뒤로는 그대로입니다({place0}의 backward()). {generator}는 "
+        "이미 "
         "끝난 제너레이터입니다.",
         "제너레이터는 원소를 한 번만 내놓습니다. 두 번째부터는 이것을 도는 루프가 아무 일도 하지 않습니다",
         "{generator} = list(model.parameters())",

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
 from betahat.watching.rules.gradients import closure, closures, uncleared_by_hand
@@ -35,7 +37,8 @@ AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
 AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.weighted, losses.table_seen, losses.table_of_a_metric, losses.stale, losses.piled, losses.part_cut,
     losses.softmaxes, gradients.never_used, gradients.twice_by_hand, gradients.generator, clips.bounded_in_vain,
-    schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, data.truncated, gradients.asleep,
+    schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, data.truncated,
+    gradients.asleep,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),
@@ -47,6 +50,21 @@ AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (
 )  # fmt: skip
 
 __all__ = [
-    "AT_BACKWARD", "AT_END", "AT_EVENT", "AT_FIRST_BACKWARDS", "AT_FIRST_STEPS", "AT_STEP", "FLAT", "FOLLOWS", "KINDS", "Alarm",
-    "closure", "closures", "reference", "saved_late", "too_fast", "uphill", "uncleared_by_hand",
+    "AT_BACKWARD",
+    "AT_END",
+    "AT_EVENT",
+    "AT_FIRST_BACKWARDS",
+    "AT_FIRST_STEPS",
+    "AT_STEP",
+    "FLAT",
+    "FOLLOWS",
+    "KINDS",
+    "Alarm",
+    "closure",
+    "closures",
+    "reference",
+    "saved_late",
+    "too_fast",
+    "uncleared_by_hand",
+    "uphill",
 ]  # fmt: skip

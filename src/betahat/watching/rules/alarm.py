@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from betahat.watching.ledger import Gradient, Ledger
+from betahat.watching.gradient import Gradient
+from betahat.watching.ledger import Ledger
 from betahat.watching.places import Place
 
 ROW = 3  # times in a row before a habit is a mistake and not an exception
@@ -36,7 +37,8 @@ KINDS = {
     "scheduler-out-of-step": "warning",
     # modules
     "layers-hidden": "error", "parameter-made-anew": "error", "layer-made-late": "warning",
-    "evaluated-in-training-mode": "note", "trained-in-eval-mode": "warning", "validation-trains": "warning", "dropout-in-evaluation": "warning",
+    "evaluated-in-training-mode": "note", "trained-in-eval-mode": "warning", "validation-trains": "warning",
+    "dropout-in-evaluation": "warning",
     "state-is-a-reference": "error",
     # data and numbers
     "one-batch-only": "warning", "iterator-exhausted": "warning", "values-truncated": "warning",
@@ -59,10 +61,12 @@ FOLLOWS = {
     "layer-made-late": {"parameter-made-anew", "parameters-left-out"},
     "backward-twice": {"backward-weighted-by-loss", "losses-pile-up"},
     "stepped-twice": {"stepped-while-scaled"}, "stepped-by-two": {"stepped-twice"},
-    "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"}, "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
+    "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
+    "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
     "rate-too-small": {"rate-zero", "update-lost-to-rounding", "rate-collapsed"},
     "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
-    "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"}, "accumulated-as-a-sum": {"pass-from-elsewhere"},
+    "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"},
+    "accumulated-as-a-sum": {"pass-from-elsewhere"},
     "loss-cut-off": {"prediction-computed-once"}, "pass-from-elsewhere": {"gradient-not-cleared", "validation-trains"},
 }  # fmt: skip
 

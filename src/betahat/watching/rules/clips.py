@@ -1,8 +1,10 @@
-"""Clips and scales: whether gradients are whole, unused, and of their own size when they are clipped or stepped upon."""
+"""Clips and scales: whether gradients are whole, unused, and of their own size when they are clipped or used."""
 
 from __future__ import annotations
 
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 
 

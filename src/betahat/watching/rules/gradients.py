@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from betahat.watching.ledger import Gradient, Ledger, Optimizer, empty
+from betahat.watching.gradient import Gradient, empty
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.places import ended
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
 
@@ -106,10 +108,10 @@ def never_stepped(ledger: Ledger) -> Alarm | None:
 def thrown_away(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
     """Gradients are added up over several passes for a step, and some of them are cleared before it, twice and more.
 
-    Fewer than a step takes: the rest of an epoch; or whole passes of which no step of anybody has used anything. What
-    one model leaves in another is cleared too, but then the other one's step has used that pass; and a pass that was
-    made for the slopes of something that is no parameter, or whose gradients were looked at, has been of use as well, or by which weights were moved on
-    the way; and whole passes count when that happens before each step.
+    Fewer than a step takes: the rest of an epoch; or whole passes, before each step, of which nobody has used anything.
+    What one model leaves in another is cleared too, but then the other one's step has used that pass; of use was as well
+    a pass that was made for the slopes of something that is no parameter, or whose gradients were looked at, or along
+    which weights were moved on the way.
     """
     for one in owned:
         if not one.fresh or not one.passes:
@@ -147,7 +149,7 @@ def left_over(ledger: Ledger) -> Alarm | None:
 
 
 def doubled(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """A step takes two passes that began at different lines, and all steps before took one: noted, for the next rule."""
+    """A step takes two passes that began at different lines, and all steps before took one: for the next rule."""
     plain = all(one.pending <= 1 for one in owned)
     usual, known.plain = known.plain_or_first, known.plain + 1 if plain else 0
     if plain or known.twofold is not None or not usual:
@@ -270,7 +272,7 @@ def never_used(ledger: Ledger) -> Alarm | None:
 
 
 def twice_by_hand(ledger: Ledger) -> Alarm | None:
-    """In three passes in a row a weight is moved down twice by one gradient: by hand, or by an optimizer and by hand."""
+    """In three passes in a row a weight is moved down twice by one gradient, the second time by hand."""
     found = ledger.twice_by_hand
     if found is None or found[1] < ROW:
         return None

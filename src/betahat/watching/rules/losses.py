@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from betahat.watching.burst import Met
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.flow import Met
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.places import Place
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from betahat.watching import modules
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm
 
@@ -88,7 +90,7 @@ def made_late(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int)
 
 
 def validation_trains(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """A step takes gradients of which a part was made while the model was in evaluation mode, between training modes."""
+    """A step takes gradients of which a part was made while the model was in evaluation mode, and not the rest."""
     found = [one for one in owned if one.resting and one.fresh and one.pending > 1]
     if not found or ledger.resting or not known.trained:
         return None
@@ -114,7 +116,7 @@ def validation_steps(ledger: Ledger, known: Optimizer, owned: list[Gradient], ke
 
 
 def never_in_training_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """A model is trained from the beginning in evaluation mode: a note, since a pretrained one may be trained at rest."""
+    """A model is trained in evaluation mode from the beginning: a note, since a pretrained one may be meant to rest."""
     root = ledger.root
     if root is None or root.graph is None or known.steps != FLAT or ledger.in_training:
         return None

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import torch
 
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 
 

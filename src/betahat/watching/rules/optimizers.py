@@ -6,7 +6,9 @@ import torch
 
 from betahat.watching import modules
 from betahat.watching.curvature import Curvature
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 
 _LOOKS = (7, 15, 30, 45)

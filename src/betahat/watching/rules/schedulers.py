@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from betahat.watching.around import Schedule
-from betahat.watching.ledger import Gradient, Ledger, Optimizer
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
 
 _SHORT = 10  # steps of an optimizer from which a scheduler is missed
