@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,9 +85,24 @@ def test_the_same_bits_and_the_same_random_state():
         assert torch.equal(ours, theirs)
 
 
+def doors():
+    """All that is heard of while somebody watches."""
+    from torch.nn.utils import clip_grad
+    from torch.optim import lr_scheduler
+    from torch.utils.data import dataloader
+
+    owners = [
+        torch, torch.Tensor, torch.autograd, torch.optim.Optimizer, nn.Module, nn.utils, clip_grad,
+        torch.amp.GradScaler, dataloader.DataLoader, dataloader._BaseDataLoaderIter,
+        *(one for one in vars(lr_scheduler).values() if isinstance(one, type)),
+    ]  # fmt: skip
+    return [{name: id(value) for name, value in vars(owner).items() if callable(value)} for owner in owners]
+
+
 @pytest.mark.parametrize("ending", ["quietly", "raising"])
 def test_nothing_is_left_behind(ending):
-    own = torch.autograd.backward
+    doors()
+    own, before_all = torch.autograd.backward, doors()
     hooks = optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks
     before = [len(one) for one in hooks]
     s = Scene()
@@ -101,6 +118,8 @@ def test_nothing_is_left_behind(ending):
     except KeyError:
         pass
     assert torch.autograd.backward is own
+    assert doors() == before_all
+    assert torch.overrides._get_current_function_mode_stack() == []
     assert [len(one) for one in hooks] == before
     del s
     gc.collect()
@@ -195,3 +214,48 @@ def test_a_script_that_fails_and_one_that_is_not_there(tmp_path):
     ended = watched(tmp_path, "tarin.py")
     assert ended.returncode == 1
     assert "tarin.py" in ended.stderr
+
+
+# ── kinds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_kind_has_a_letter_in_both_languages_and_a_line_in_the_documents():
+    from betahat.watching import titles_ko, words_en, words_ko
+    from betahat.watching.rules import FOLLOWS, KINDS
+
+    told = {form.split(",")[0] for form in words_en.LETTERS}
+    assert told == set(KINDS) == set(titles_ko.TITLES)
+    assert set(words_en.LETTERS) == set(words_ko.LETTERS)
+    assert {*FOLLOWS, *(cause for causes in FOLLOWS.values() for cause in causes)} <= set(KINDS)
+    for form, texts in words_en.LETTERS.items():
+        fields = [set(re.findall(r"{(\w+)}", "".join(book[form]))) for book in (words_en.LETTERS, words_ko.LETTERS)]
+        assert fields[0] == fields[1], form
+        assert all(texts)
+    page = (Path(__file__).parents[1] / "docs" / "watching.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"**{kind}**" not in page] == []
+
+
+def test_a_mode_that_was_put_on_top_stays_there():
+    s = Scene()
+    with torch.device("cpu"):
+        before = torch.overrides._get_current_function_mode_stack()
+        with bh.watch(quiet=True):
+            s.loss().backward()
+        assert torch.overrides._get_current_function_mode_stack() == before
+    watching = bh.watch(quiet=True)
+    watching.__enter__()
+    mode = torch.device("cpu")
+    mode.__enter__()
+    watching.__exit__(None, None, None)
+    assert len(torch.overrides._get_current_function_mode_stack()) == 1
+    mode.__exit__(None, None, None)
+
+
+def test_the_burst_ends_by_itself():
+    s = Scene(lr=0.01)
+    with bh.watch(quiet=True):
+        for _ in range(70):
+            s.opt.zero_grad()
+            s.loss().backward()
+            s.opt.step()
+        assert torch.overrides._get_current_function_mode_stack() == []

@@ -163,6 +163,8 @@ class watch:  # noqa: N801  a context manager, used like a function
         root = self._ledger.root
         if self._ledger.flow is not None:
             self._ledger.flow.after_backward()
+        if self._ledger.closing:
+            self._burst.paused = True  # until the closure is called again: what comes is the optimizer's
         mixed = self._ledger.backward_ended(None if root is None else root.place)
         if self._ledger.opening and not self._ledger.steps and root is not None:
             own = [
@@ -184,7 +186,6 @@ class watch:  # noqa: N801  a context manager, used like a function
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
         if closure:
-            self._burst.paused = self._burst.over
             return
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
@@ -216,6 +217,7 @@ class watch:  # noqa: N801  a context manager, used like a function
     @_safely
     def closure_called(self) -> None:
         """The closure of a step is called."""
+        self._burst.paused = self._burst.over
         self._ledger.closure_called()
 
     @_safely

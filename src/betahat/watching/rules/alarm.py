@@ -60,7 +60,7 @@ FOLLOWS = {
                             "scheduler-instead-of-optimizer", "layer-made-late"},
     "layer-made-late": {"parameter-made-anew", "parameters-left-out"},
     "backward-twice": {"backward-weighted-by-loss", "losses-pile-up"},
-    "stepped-twice": {"stepped-while-scaled"}, "stepped-by-two": {"stepped-twice"},
+    "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
     "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
     "rate-too-small": {"rate-zero", "update-lost-to-rounding", "rate-collapsed"},

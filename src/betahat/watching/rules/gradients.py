@@ -109,7 +109,7 @@ def thrown_away(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: in
     """Gradients are added up over several passes for a step, and some of them are cleared before it, twice and more.
 
     Fewer than a step takes: the rest of an epoch; or whole passes, before each step, of which nobody has used anything.
-    What one model leaves in another is cleared too, but then the other one's step has used that pass; of use was as well
+    What one model leaves in another is cleared too, but then the other one's step has used that pass; of use was also
     a pass that was made for the slopes of something that is no parameter, or whose gradients were looked at, or along
     which weights were moved on the way.
     """
