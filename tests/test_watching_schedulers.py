@@ -112,7 +112,9 @@ LEGAL = {
     "fine-tuning": lambda: descent(lr=1e-5, kind=torch.optim.Adam),
     "short numbers": lambda: descent(lr=0.05, dtype=torch.bfloat16),
     "growing": lambda: descent(lr=1e-9, falling=1.5),
-    "full-batch steps": lambda: epochs(lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1),
+    "full-batch steps": lambda: epochs(
+        lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1
+    ),
     "by hand": lambda: by_hand(0.1),
 }  # fmt: skip
 
