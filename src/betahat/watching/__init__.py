@@ -15,6 +15,7 @@ import json
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
@@ -23,11 +24,14 @@ import torch
 
 from betahat import errors
 from betahat.finding import LEVELS, Finding, Findings
-from betahat.watching import listening, rules, words
+from betahat.trace import Trace
+from betahat.watching import listening, pages, rules, words
 from betahat.watching.curvature import Curvature
+from betahat.watching.guarding import guarded
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
+from betahat.watching.tracing import Record
 
 LANGUAGES = ("en", "ko")
 _FIRST = 60  # backward passes that are followed one by one
@@ -82,7 +86,8 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._broken: set[str] = set()
         self._heard, self._asleep, self._wake = 0, False, 0
         self._states: dict[int, tuple[Any, int]] = {}
-        self.thread = 0
+        self._record = Record()
+        self.thread, self.deaf = 0, False
 
     # ── the block ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,6 +100,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         listening.end(self)
+        self._record.ends()
         ledger, self._ledger, self._curvature = self._ledger, Ledger(), Curvature()
         self._looked = ledger.backwards, ledger.updates
         if kind is None:
@@ -102,9 +108,11 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
+    @guarded("backward")
     def backward_begins(self, root: torch.Tensor) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
+        self._record.backward_begins(root)
         if self._asleep and self._heard < self._wake:
             self._ledger.backwards += 1
             return False
@@ -116,23 +124,29 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._asleep, self._wake = True, self._heard + _SLEEP
             self._ledger.backwards += 1
             return False
+        self._record.looked_at(root)
         self._ledger.backward_begins(root, here())
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
         return True
 
+    @guarded("backward")
     def backward_ended(self) -> None:
         """It is over."""
         root = self._ledger.root
+        self._record.backward_ended(self._ledger)
         mixed = self._ledger.backward_ended(None if root is None else root.place)
         if mixed:
             self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
 
+    @guarded("step")
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
         if self._asleep:
             self._ledger.passed(optimizer)
+            self._record.rated(optimizer)
             return
+        self._record.step_begins(optimizer, closure)
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
         if closure:
@@ -148,8 +162,10 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
             self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
 
+    @guarded("step")
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
+        self._record.step_ended(optimizer)
         if self._asleep:
             return
         ledger = self._ledger
@@ -158,15 +174,18 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
 
+    @guarded("step")
     def closure_called(self) -> None:
         """The closure of a step is called."""
         self._ledger.closure_called()
 
+    @guarded("state")
     def stated(self, state: Any) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
         key = id(state)
         self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
 
+    @guarded("state")
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
         _, then = self._states.get(id(state), (None, 0))
@@ -186,15 +205,25 @@ class watch:  # noqa: N801  a context manager, used like a function
             if alarm is None or alarm.name in self._said:
                 return
             finding = words.letter(alarm, self._language, optimizer, self._ledger.steps or None)
+            finding = replace(finding, page=pages.path(alarm.name))
         except Exception as problem:
             self._broken.add(name)
             finding = words.broken(name, problem, self._language)
+        self._tell(finding)
+
+    def _tell(self, finding: Finding) -> None:
+        """Keep a finding, print it, and raise it where that was asked for."""
         self._said.add(finding.name)
         self._found.append(finding)
         if not self._quiet:
             print(f"betahat: {finding}\n", file=sys.stderr)
         if self._raise_on is not None and LEVELS.index(finding.level) <= LEVELS.index(self._raise_on):
             raise errors.loop_is_wrong(finding.evidence, finding.why, finding.fix)
+
+    def failed(self, name: str, problem: Exception) -> None:
+        """Something of ours has failed: nothing more is looked at, and the loop goes on."""
+        self.deaf = True
+        self._tell(words.broken(name, problem, self._language))
 
     # ── what was found ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -220,6 +249,40 @@ class watch:  # noqa: N801  a context manager, used like a function
     def __getitem__(self, name: str) -> Finding:
         return self.findings[name]
 
+    @property
+    def trace(self) -> Trace:
+        """What the loop has done, a row for each backward pass; see docs/watching.md for what is sampled."""
+        return self._record.trace()
+
+    @property
+    def ending(self) -> str:
+        """How the loss behaved at the end, in a sentence; empty where there were fewer than twenty."""
+        from betahat.watching import ending
+
+        return ending.words(*self._record.losses(), self._language)
+
+    def plot(self, kind: str = "loss", *, ax: Any = None) -> Any:
+        """Draw the trace: its "loss", its "norms" of gradient and update, or the "weights" of a small model.
+
+        Parameters
+        ----------
+        kind : {"loss", "norms", "weights"}
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Raises
+        ------
+        OptionError
+            When the kind is not known.
+        FitError
+            When nothing of it is on record.
+        DrawingError
+            When matplotlib is not installed.
+        """
+        from betahat.plot import traced
+
+        return traced.draw(self.trace, kind, ax)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return self.findings.to_dict()
@@ -234,8 +297,17 @@ class watch:  # noqa: N801  a context manager, used like a function
 
         return sarif.of(self.findings)
 
+    @property
+    def closing(self) -> str:
+        """What was found, counted, what was looked at, and how the loss ended: one line."""
+        from betahat.watching import showing
+
+        return showing.closing(self.findings, self.ending, self._language)
+
     def __repr__(self) -> str:
-        return str(self.findings)
+        return str(self.findings) if self._found else self.closing
 
     def _repr_html_(self) -> str:
-        return self.findings._repr_html_()
+        from betahat.watching import showing
+
+        return showing.page(self.findings, self.ending, self._language)

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import torch
 from torch.optim import optimizer as optim
 
+from betahat.watching.guarding import kept_out
+
 
 class Listener(Protocol):
     """Who is told."""
@@ -150,3 +152,6 @@ def _after(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
     listener = _here()
     if listener is not None:
         listener.step_ended(optimizer)
+
+
+kept_out(_here, _backward, _load, _state, _before, _after)
