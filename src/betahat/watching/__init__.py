@@ -28,7 +28,7 @@ from betahat.trace import Trace
 from betahat.watching import listening, pages, rules, words
 from betahat.watching.curvature import Curvature
 from betahat.watching.guarding import guarded
-from betahat.watching.ledger import Ledger
+from betahat.watching.ledger import Gradient, Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
 from betahat.watching.tracing import Record
@@ -87,6 +87,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._heard, self._asleep, self._wake = 0, False, 0
         self._states: dict[int, tuple[Any, int]] = {}
         self._record = Record()
+        self._followed, self._before = False, 0  # whether the last step is, and the backward before it
         self.thread, self.deaf = 0, False
 
     # ── the block ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,15 +143,20 @@ class watch:  # noqa: N801  a context manager, used like a function
     @guarded("step")
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
+        self._followed = not self._asleep
         if self._asleep:
             self._ledger.passed(optimizer)
             self._record.rated(optimizer)
             return
         self._record.step_begins(optimizer, closure)
-        ledger, place = self._ledger, here()
-        owned = ledger.step_begins(optimizer, closure, place)
-        if closure:
-            return
+        self._before = self._ledger.backwards
+        owned = self._ledger.step_begins(optimizer, closure, here())
+        if not closure:
+            self._judge_step(optimizer, owned)
+
+    def _judge_step(self, optimizer: torch.optim.Optimizer, owned: list[Gradient]) -> None:
+        """Ask what concerns a step, before it is made."""
+        ledger = self._ledger
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
         looked = ledger.root is not None and ledger.root.graph is not None
@@ -159,14 +165,14 @@ class watch:  # noqa: N801  a context manager, used like a function
         for rule in rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
         if type(optimizer) is torch.optim.SGD:
-            self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
+            self._curvature.look(optimizer, list(ledger.losses)[-8:], known.place)
             self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
 
     @guarded("step")
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
         self._record.step_ended(optimizer)
-        if self._asleep:
+        if not self._followed:
             return
         ledger = self._ledger
         known = ledger.optimizers.get(id(optimizer))
@@ -178,6 +184,14 @@ class watch:  # noqa: N801  a context manager, used like a function
     def closure_called(self) -> None:
         """The closure of a step is called."""
         self._ledger.closure_called()
+
+    @guarded("step")
+    def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:
+        """It has returned: one without a backward, such as Lightning hands on, leaves what a plain step would find."""
+        ledger = self._ledger
+        if self._followed and not self._asleep and ledger.backwards == self._before:
+            own = [p for group in optimizer.param_groups for p in group["params"]]
+            self._judge_step(optimizer, [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients])
 
     @guarded("state")
     def stated(self, state: Any) -> None:

@@ -40,6 +40,9 @@ class Listener(Protocol):
     def closure_called(self) -> None:  # noqa: D102
         ...
 
+    def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+        ...
+
     def stated(self, state: Any) -> None:  # noqa: D102
         ...
 
@@ -138,7 +141,9 @@ def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
 
         def closure() -> Any:
             listener.closure_called()
-            return one()
+            value = one()
+            listener.closure_ended(optimizer)
+            return value
 
         return closure
 
