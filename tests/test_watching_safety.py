@@ -69,7 +69,7 @@ def patched():
     return functions, hooks
 
 
-class Stop(Exception):
+class StopNowError(Exception):
     pass
 
 
@@ -79,9 +79,9 @@ def quietly():
 
 
 def raising():
-    with suppress(Stop), bh.watch(quiet=True):
+    with suppress(StopNowError), bh.watch(quiet=True):
         trained(*started())
-        raise Stop
+        raise StopNowError
 
 
 def interrupted():
@@ -213,13 +213,13 @@ def test_torch_is_another_while_the_block_runs():
 def test_model_optimizer_and_loss_are_let_go(ending):
     net, opt = started(torch.optim.Adam, lr=0.01)
     watching = bh.watch(quiet=True)
-    with suppress(Stop, KeyboardInterrupt), watching:
+    with suppress(StopNowError, KeyboardInterrupt), watching:
         trained(net, opt, 100)
         loss = ((net(X) - Y) ** 2).mean()
         loss.backward()
         state = net.state_dict()
         if ending != "quietly":
-            raise {"raising": Stop, "interrupted": KeyboardInterrupt}[ending]
+            raise {"raising": StopNowError, "interrupted": KeyboardInterrupt}[ending]
     gone = [weakref.ref(one) for one in (net, opt, loss, state, *net.parameters(), *(p.grad for p in net.parameters()))]
     del net, opt, loss, state
     gc.collect()
@@ -417,12 +417,12 @@ def test_what_fails_of_ours_is_a_note_and_the_loop_goes_on(broken, monkeypatch):
 
 
 def test_the_loops_own_errors_are_the_loops():
-    net, opt = started()
+    net, _ = started()
     with pytest.raises(RuntimeError, match="shape"), bh.watch(quiet=True) as findings:
         ((net(X) - Y) ** 2).mean().backward(torch.ones(3))
     loss = ((net(X) - Y) ** 2).mean()
+    loss.backward()
     with pytest.raises(RuntimeError, match="second time"), bh.watch(quiet=True):
-        loss.backward()
         loss.backward()
     assert len(findings) == 0
 
