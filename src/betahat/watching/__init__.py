@@ -27,7 +27,7 @@ from betahat.finding import LEVELS, Finding, Findings
 from betahat.trace import Trace
 from betahat.watching import listening, pages, rules, words
 from betahat.watching.curvature import Curvature
-from betahat.watching.guarding import guarded
+from betahat.watching.guarding import guarded, kept_out
 from betahat.watching.ledger import Gradient, Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
@@ -84,7 +84,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._said: set[str] = set()
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
-        self._heard, self._asleep, self._wake = 0, False, 0
+        self._heard, self.asleep, self._wake = 0, False, 0
         self._states: dict[int, tuple[Any, int]] = {}
         self._record = Record()
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
@@ -109,21 +109,36 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
+    def passes(self, root: Any) -> bool:
+        """Whether this backward is let pass; not the one at which to wake."""
+        if self._heard + 1 >= self._wake:
+            return False
+        self._heard += 1
+        self._ledger.backwards += 1
+        self._record.passes(root)
+        return True
+
+    def passes_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """A step is let pass."""
+        self._ledger.passed(optimizer)
+
+    kept_out(passes, passes_step)
+
     @guarded("backward")
     def backward_begins(self, root: torch.Tensor) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
         self._record.backward_begins(root)
-        if self._asleep and self._heard < self._wake:
-            self._ledger.backwards += 1
-            return False
-        if self._asleep:
-            self._asleep, self._wake = False, self._heard + _LOOK
+        if self.asleep:
+            self.asleep, self._wake = False, self._heard + _LOOK
             self._ledger.begin_anew()
             self._curvature = Curvature()
         elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
-            self._asleep, self._wake = True, self._heard + _SLEEP
+            self.asleep, self._wake = True, self._heard + _SLEEP
             self._ledger.backwards += 1
+            self._ledger.updates += self._followed  # a step that calls its closure ends unheard
+            self._followed = False
+            self._record.rests()
             return False
         self._record.looked_at(root)
         self._ledger.backward_begins(root, here())
@@ -143,11 +158,7 @@ class watch:  # noqa: N801  a context manager, used like a function
     @guarded("step")
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
-        self._followed = not self._asleep
-        if self._asleep:
-            self._ledger.passed(optimizer)
-            self._record.rated(optimizer)
-            return
+        self._followed = True
         self._record.step_begins(optimizer, closure)
         self._before = self._ledger.backwards
         owned = self._ledger.step_begins(optimizer, closure, here())
@@ -174,6 +185,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._record.step_ended(optimizer)
         if not self._followed:
             return
+        self._followed = False
         ledger = self._ledger
         known = ledger.optimizers.get(id(optimizer))
         if known is not None and ledger.uncleared_closure:
@@ -189,7 +201,7 @@ class watch:  # noqa: N801  a context manager, used like a function
     def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has returned: one without a backward, such as Lightning hands on, leaves what a plain step would find."""
         ledger = self._ledger
-        if self._followed and not self._asleep and ledger.backwards == self._before:
+        if self._followed and ledger.backwards == self._before:
             own = [p for group in optimizer.param_groups for p in group["params"]]
             self._judge_step(optimizer, [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients])
 

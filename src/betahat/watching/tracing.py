@@ -5,8 +5,8 @@
     record.step_begins(optimizer, False); ...; record.step_ended(optimizer)
     record.trace()
 
-The loss of every pass is kept, where asking for it does not wait for another device, and the learning rate. Norms of
-gradient and update, and the weights of a small model, are those of the passes that are looked at; the others have NaN.
+The loss of every pass is kept, where asking for it does not wait for another device. The learning rate, the norms of
+gradient and update, and the weights of a small model are those of passes that are looked at; the others have NaN.
 No gradient and no tensor of the loop is held on to, and the memory is bounded: a record that is full lets every other
 row go, and keeps every other one from then on.
 """
@@ -14,6 +14,7 @@ row go, and keeps every other one from then on.
 from __future__ import annotations
 
 import math
+import sys
 import time
 import weakref
 from array import array
@@ -25,12 +26,14 @@ import torch
 from torch import Tensor, nn
 
 from betahat.trace import Log, Trace
+from betahat.watching.guarding import kept_out
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import frame_here, variables
 
 SMALL = 100  # weights that are kept in full, with their gradients
 _SAMPLE = 1_000  # of more, so many are looked at for the norm of an update
 _ROWS = 1 << 14
+_AGAIN = 1  # passes that are measured each time that the loop is looked at again
 _LOSS, _NORM, _MOVE, _RATE, _SECONDS, _ASKED = range(6)
 _WIDE = 6
 
@@ -49,7 +52,7 @@ class Record:
         self._names: list[list[str]] = []  # by this number, of a small model's weights
         self._weights: dict[int, dict[int, list[Any]]] = {}  # row → number → gradient, before, after
         self._waiting: dict[int, list[Any]] = {}  # row → loss and norms, on another device
-        self._large = False
+        self._large, self._left = False, sys.maxsize  # passes that are measured before the loop is let alone
         self._inside: list[Tensor] = []  # weights of an optimizer that is calling its closure
         self._by_hand = -1  # the row whose gradient is that of an update by hand, until an optimizer steps after all
         self._open: list[Tensor] = []  # weights whose update is awaited
@@ -61,6 +64,7 @@ class Record:
         """A backward pass is about to begin at this tensor: what was updated by hand has been by now."""
         if self._open:
             self._updated()
+        self._left -= 1
         if self.seen % self.stride:
             self.seen, self._row = self.seen + 1, -1
             return
@@ -69,8 +73,25 @@ class Record:
         self._row, self.seen = len(self._numbers) // _WIDE, self.seen + 1
         now = time.perf_counter() - self._begun
         self._numbers.extend((loss, math.nan, math.nan, math.nan, now, asked))
-        if self._row >= _ROWS:
+        if len(self._numbers) > _WIDE * _ROWS:
             self._thin()
+
+    def passes(self, root: Any) -> None:
+        """A pass that nobody looks at: its loss, if it lies at hand, and nothing else."""
+        self.seen += 1
+        if (self.seen - 1) % self.stride:
+            return
+        try:
+            loss, asked = (float(root.item()), True) if root.is_cpu else (math.nan, False)
+        except Exception:  # several roots, or one that is no number: no loss
+            loss, asked = math.nan, False
+        self._numbers.extend((loss, math.nan, math.nan, math.nan, time.perf_counter() - self._begun, asked))
+        if len(self._numbers) > _WIDE * _ROWS:
+            self._thin()
+
+    def rests(self) -> None:
+        """Passes that are not looked at begin; of those that are, after them, the first ones are measured."""
+        self._open, self._before, self._inside, self._left = [], [], [], _AGAIN
 
     def looked_at(self, root: Tensor) -> None:
         """The pass is looked at as well: a loss on another device is noted there, and fetched at the end."""
@@ -86,12 +107,6 @@ class Record:
             self._by_hand = self._row
             self._derived([p for one in ledger.gradients.values() if (p := one.parameter()) is not None])
 
-    def rated(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer is about to step: at which rate."""
-        rate = optimizer.param_groups[0].get("lr")
-        if self._row >= 0 and isinstance(rate, float | int):
-            self._numbers[_WIDE * self._row + _RATE] = rate
-
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """It is looked at as well."""
         self._open = []
@@ -99,7 +114,7 @@ class Record:
         if closure:  # the gradient comes in between
             self._inside = owned
         else:
-            self.rated(optimizer)
+            self._rated(optimizer)
             if self._by_hand == self._row >= 0:
                 self._numbers[_WIDE * self._row + _NORM], self._by_hand = math.nan, -1
             self._derived(owned)
@@ -107,7 +122,7 @@ class Record:
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
         if self._inside:
-            self.rated(optimizer)
+            self._rated(optimizer)
             self._inside = []
         if self._open:
             self._updated()
@@ -121,9 +136,14 @@ class Record:
             for three in kept.values():
                 three[:] = [_plain(value) for value in three]
 
+    def _rated(self, optimizer: torch.optim.Optimizer) -> None:
+        rate = optimizer.param_groups[0].get("lr")
+        if self._row >= 0 and isinstance(rate, float | int):
+            self._numbers[_WIDE * self._row + _RATE] = rate
+
     def _derived(self, parameters: Sequence[Tensor]) -> None:
         self._open = []
-        there = [p for p in parameters if _measured(p)]
+        there = [p for p in parameters if _measured(p)] if self._left >= 0 else []
         if self._row < 0 or not there:
             return
         self._open, self._before = there, [_sample(p) for p in there]
@@ -219,6 +239,9 @@ class Record:
         return Trace(tuple(terms), 0, numbers[:, _LOSS].copy(), tables[0], tables[1], tables[2], log)
 
 
+kept_out(Record.passes)
+
+
 def _measured(p: Tensor) -> bool:
     """Whether norms can be taken where the tensor lies: one that is spread over processes would have to be gathered."""
     grad = p.grad
@@ -241,7 +264,8 @@ def _sample(p: Tensor) -> Tensor:
     if flat.numel() > _SAMPLE and not flat.is_contiguous():
         flat = flat.permute(sorted(range(flat.ndim), key=flat.stride, reverse=True))
     apart = max(1, p.numel() // _SAMPLE)
-    return flat.reshape(-1)[::apart].to(_wide(p), copy=True)
+    flat = flat.reshape(-1) if apart == 1 else flat.reshape(-1)[::apart]
+    return flat.clone() if flat.dtype == _wide(p) else flat.to(_wide(p), copy=True)
 
 
 def _name(p: Tensor) -> str:
