@@ -8,7 +8,9 @@ catch ends it as it would end under `python`: with its own traceback, and with t
 
 from __future__ import annotations
 
+import builtins
 import io
+import os
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
@@ -67,12 +69,12 @@ def _file(script: str) -> Any:
     if not path.exists():
         beside = [one.name for one in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise errors.file_missing(script, beside)
-    main = sys.modules["__main__"]
-    main.__file__ = str(path.absolute())
+    main, whole = sys.modules["__main__"], os.path.join(os.getcwd(), script)  # as it is written, "./" and all
+    main.__file__ = whole
 
     def start() -> None:
-        with io.open_code(str(path.absolute())) as file:
-            code = compile(file.read(), str(path.absolute()), "exec", dont_inherit=True)
+        with io.open_code(whole) as file:
+            code = compile(file.read(), whole, "exec", dont_inherit=True)
         exec(code, main.__dict__)
 
     return start
@@ -123,7 +125,7 @@ def _as_main(script: str, arguments: Sequence[str], module: bool) -> Iterator[No
     if not sys.flags.safe_path:  # python -P, and PYTHONSAFEPATH: no folder is put in front
         sys.path[0:1] = [str(Path.cwd() if module else Path(script).resolve().parent)]
     own = ModuleType("__main__")
-    own.__dict__["__builtins__"] = __builtins__
+    own.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = own
     try:
         yield
