@@ -25,16 +25,17 @@ import torch
 from betahat import errors
 from betahat.finding import LEVELS, Finding, Findings
 from betahat.trace import Trace
-from betahat.watching import listening, pages, rules, words
+from betahat.watching import events, listening, pages, rules, words
+from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
 from betahat.watching.guarding import guarded, kept_out
-from betahat.watching.ledger import Gradient, Ledger
+from betahat.watching.ledger import OPENING, Gradient, Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
 from betahat.watching.tracing import Record
 
 LANGUAGES = ("en", "ko")
-_FIRST = 60  # backward passes that are followed one by one
+_FIRST = 110  # backward passes that are followed one by one
 _SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
 
 
@@ -85,6 +86,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
         self._heard, self.asleep, self._wake = 0, False, 0
+        self._burst, self._rests = Burst(), 0
         self._states: dict[int, tuple[Any, int]] = {}
         self._record = Record()
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
@@ -95,17 +97,21 @@ class watch:  # noqa: N801  a context manager, used like a function
     def __enter__(self) -> Self:
         self.thread = get_ident()
         listening.begin(self)
+        self._burst.begin()
+        self._ledger.flow = self._burst.flow
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._burst.end()
         listening.end(self)
         self._record.ends()
         ledger, self._ledger, self._curvature = self._ledger, Ledger(), Curvature()
         self._looked = ledger.backwards, ledger.updates
         if kind is None:
-            self._judge("never_stepped", rules.never_stepped, ledger)
+            for rule in rules.AT_END:
+                self._judge(rule.__name__, rule, ledger)
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,9 +131,10 @@ class watch:  # noqa: N801  a context manager, used like a function
     kept_out(passes, passes_step)
 
     @guarded("backward")
-    def backward_begins(self, root: torch.Tensor) -> bool:
+    def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
+        self._burst.paused = False
         self._record.backward_begins(root)
         if self.asleep:
             self.asleep, self._wake = False, self._heard + _LOOK
@@ -141,9 +148,14 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._record.rests()
             return False
         self._record.looked_at(root)
-        self._ledger.backward_begins(root, here())
+        self._ledger.backward_begins(root, here(), weight)
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
+        if self._ledger.opening:
+            for rule in rules.AT_FIRST_BACKWARDS:
+                self._judge(rule.__name__, rule, self._ledger)
+        if self._heard >= OPENING:
+            self._burst.end()
         return True
 
     @guarded("backward")
@@ -151,7 +163,16 @@ class watch:  # noqa: N801  a context manager, used like a function
         """It is over."""
         root = self._ledger.root
         self._record.backward_ended(self._ledger)
+        if self._ledger.flow is not None:
+            self._ledger.flow.after_backward()
         mixed = self._ledger.backward_ended(None if root is None else root.place)
+        if self._ledger.opening and not self._ledger.steps and root is not None:
+            own = [
+                p for one in self._ledger.gradients.values() if (p := one.parameter()) is not None and not one.owners
+            ]
+            self._curvature.look_by_hand(own, list(self._ledger.losses)[-8:], root.place)
+            self._judge("too_fast", rules.too_fast, self._ledger, self._curvature)
+            self._judge("uphill", rules.uphill, self._ledger, self._curvature)
         if mixed:
             self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
 
@@ -163,6 +184,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._before = self._ledger.backwards
         owned = self._ledger.step_begins(optimizer, closure, here())
         if not closure:
+            self._burst.paused = True
             self._judge_step(optimizer, owned)
 
     def _judge_step(self, optimizer: torch.optim.Optimizer, owned: list[Gradient]) -> None:
@@ -171,9 +193,9 @@ class watch:  # noqa: N801  a context manager, used like a function
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
         looked = ledger.root is not None and ledger.root.graph is not None
-        if healthy and not looked and known.steps > 1 and known.steps != rules.FLAT:
+        if healthy and not looked and known.steps > 1 and not ledger.opening:
             return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
-        for rule in rules.AT_STEP:
+        for rule in rules.AT_STEP + rules.AT_FIRST_STEPS if ledger.opening else rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
         if type(optimizer) is torch.optim.SGD:
             self._curvature.look(optimizer, list(ledger.losses)[-8:], known.place)
@@ -190,7 +212,12 @@ class watch:  # noqa: N801  a context manager, used like a function
         known = ledger.optimizers.get(id(optimizer))
         if known is not None and ledger.uncleared_closure:
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
+        if known is not None and ledger.closing:
+            owned = [ledger.known(p) for group in optimizer.param_groups for p in group["params"]]
+            self._judge("closures", rules.closures, ledger, known, owned, id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
+        ledger.closing = 0
+        self._burst.paused = False
 
     @guarded("step")
     def closure_called(self) -> None:
@@ -204,6 +231,25 @@ class watch:  # noqa: N801  a context manager, used like a function
         if self._followed and ledger.backwards == self._before:
             own = [p for group in optimizer.param_groups for p in group["params"]]
             self._judge_step(optimizer, [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients])
+
+    @guarded("event")
+    def told(self, event: str, *given: Any) -> None:
+        """Something else has happened: a batch was fetched, a scheduler stepped, gradients were clipped."""
+        if self.asleep and event in ("clipped", "unscaled"):
+            return
+        self._judge(event, self._happened, event, *given)
+        for rule in rules.AT_EVENT.get(event, ()):
+            self._judge(rule.__name__, rule, self._ledger)
+
+    def _happened(self, event: str, *given: Any) -> Alarm | None:
+        if event == "put_to_rest" and self._heard >= OPENING and self._rests < 3:
+            self._rests += 1
+            self._burst.begin()
+        events.happened(event, self._ledger, *given)
+        if event == "saved":
+            state, then = self._states.get(id(given[0]), (None, self._ledger.updates))
+            return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
+        return None
 
     @guarded("state")
     def stated(self, state: Any) -> None:
@@ -228,7 +274,7 @@ class watch:  # noqa: N801  a context manager, used like a function
             return
         try:
             alarm: Alarm | None = rule(*asked)
-            if alarm is None or alarm.name in self._said:
+            if alarm is None or alarm.name in self._said or rules.FOLLOWS.get(alarm.name, set()) & self._said:
                 return
             finding = words.letter(alarm, self._language, optimizer, self._ledger.steps or None)
             finding = replace(finding, page=pages.path(alarm.name))

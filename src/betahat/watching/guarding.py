@@ -39,7 +39,8 @@ def guarded(name: str) -> Callable[[Method], Method]:
             hidden = _can_hide and _COMPILER in modules
             before = _frames.set_eval_frame(None) if hidden else None
             try:
-                return method(self, *asked)
+                with torch._C.DisableTorchFunction():  # what we ask torch concerns no mode that is on, ours or another
+                    return method(self, *asked)
             except LoopError as found:  # as raise_on asks
                 raise found.with_traceback(None) from None  # where in the loop it was, not where in our rooms
             except Exception as problem:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch.optim import optimizer as optim
 
+from betahat.watching import doors
 from betahat.watching.guarding import kept_out
 
 
@@ -32,7 +33,7 @@ class Listener(Protocol):
     def passes_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         ...
 
-    def backward_begins(self, root: torch.Tensor) -> bool:
+    def backward_begins(self, root: torch.Tensor, weight: Any) -> bool:
         """Whether it wants to hear of the end as well."""
         ...
 
@@ -57,6 +58,9 @@ class Listener(Protocol):
     def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
         ...
 
+    def told(self, event: str, *given: Any) -> None:  # noqa: D102
+        ...
+
 
 _listeners: list[Listener] = []
 _innermost: dict[int, Listener] = {}  # by thread
@@ -75,6 +79,7 @@ def begin(listener: Listener) -> None:
             _own.extend([torch.nn.Module.load_state_dict, torch.nn.Module.state_dict])
             torch.autograd.backward, torch.nn.Module.load_state_dict = _backward, _load  # type: ignore[method-assign]
             torch.nn.Module.state_dict = _state  # type: ignore[method-assign]
+            doors.opened(_tell)
             _handles.extend(
                 [optim.register_optimizer_step_pre_hook(_before), optim.register_optimizer_step_post_hook(_after)]
             )
@@ -92,6 +97,7 @@ def end(listener: Listener) -> None:
                 torch.nn.Module.load_state_dict = _own[1]  # type: ignore[method-assign]
             if torch.nn.Module.state_dict is _state:
                 torch.nn.Module.state_dict = _own[2]  # type: ignore[method-assign]
+            doors.closed()
             for handle in _handles:
                 handle.remove()
             _handles.clear()
@@ -101,6 +107,12 @@ def _seat() -> None:
     for thread in {*_innermost} - {one.thread for one in _listeners}:
         del _innermost[thread]
     _innermost.update({one.thread: one for one in _listeners})
+
+
+def _tell(event: str, *given: Any) -> None:
+    listener = _here()
+    if listener is not None:
+        listener.told(event, *given)
 
 
 def _here() -> Listener | None:
@@ -116,7 +128,7 @@ def _backward(
     if listener is None or (listener.asleep and listener.passes(tensors)):
         return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
     root = tensors if isinstance(tensors, torch.Tensor) else next(iter(tensors), None)
-    if not isinstance(root, torch.Tensor) or not listener.backward_begins(root):
+    if not isinstance(root, torch.Tensor) or not listener.backward_begins(root, grad_tensors):
         return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
     try:
         return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
@@ -127,9 +139,14 @@ def _backward(
 def _load(self: torch.nn.Module, state_dict: Any, *args: Any, **options: Any) -> Any:
     """`Module.load_state_dict`, heard."""
     listener = _here()
-    if listener is not None:
-        listener.loaded(self, state_dict)
-    return _own[1](self, state_dict, *args, **options)
+    if listener is None:
+        return _own[1](self, state_dict, *args, **options)
+    listener.loaded(self, state_dict)
+    listener.told("loading", True)
+    try:
+        return _own[1](self, state_dict, *args, **options)
+    finally:
+        listener.told("loading", False)
 
 
 def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:
@@ -177,4 +194,4 @@ def _after(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
         listener.step_ended(optimizer)
 
 
-kept_out(_here, _backward, _load, _state, _before, _after)
+kept_out(_here, _tell, _backward, _load, _state, _before, _after)

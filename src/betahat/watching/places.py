@@ -12,7 +12,7 @@ import sysconfig
 from dataclasses import dataclass
 from inspect import CO_OPTIMIZED
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
 import torch
@@ -92,3 +92,11 @@ def variables(frame: FrameType | None) -> list[tuple[str, Any]]:
     own = dict(found).get("self")
     found += [(f"self.{name}", held) for name, held in list(getattr(own, "__dict__", {}).items())]
     return [(name, held) for name, held in [*found, *list(frame.f_globals.items())] if not name.startswith("_")]
+
+
+def ended() -> str | None:
+    """A variable that holds a generator which has given all its elements, where the user's code stands."""
+    for name, held in variables(frame_here()):
+        if isinstance(held, GeneratorType) and held.gi_frame is None:
+            return name
+    return None

@@ -26,7 +26,17 @@ def not_finite(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int
     rates = list(known.rates)
     if len(rates) > 2 and all(a < b for a, b in pairwise(rates)):
         return None
-    return Alarm("loss-not-finite", "error", (root.place, known.place), {"value": root.value, "step": known.steps})
+    values = {"value": root.value, "step": known.steps}
+    source = None if root.trail is None else root.trail.source
+    if source is None:
+        return Alarm("loss-not-finite", "error", (root.place, known.place), values)
+    return Alarm(
+        "loss-not-finite",
+        "error",
+        (root.place, known.place, source.place),
+        values | {"by": source.name, "from": source.detail},
+        form=f"loss-not-finite, {source.detail or 'made'}",
+    )
 
 
 def not_finite_by_hand(ledger: Ledger) -> Alarm | None:
@@ -36,3 +46,18 @@ def not_finite_by_hand(ledger: Ledger) -> Alarm | None:
         return None
     form = "loss-not-finite, by hand"
     return Alarm("loss-not-finite", "error", (of_root(ledger),), {"value": losses[-1]}, form=form)
+
+
+def gradient_not_finite(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A step takes a gradient that is no number, while the loss is one; not where a scale is being sought for it."""
+    if ledger.spoiled is None or ledger.around.scales:
+        return None
+    one, risky = ledger.spoiled
+    p = one.parameter()
+    if one not in owned or p is None or p.grad is None or bool(p.grad.isfinite().all()):
+        return None
+    value = None if ledger.root is None else ledger.root.value
+    values = {"value": value, "step": known.steps, "by": "" if risky is None else risky.name}
+    form = "" if risky is not None else "gradient-not-finite, somewhere"
+    place = None if risky is None else risky.place
+    return Alarm("gradient-not-finite", "error", (one.place, known.place, place), values, (one,), form=form)
