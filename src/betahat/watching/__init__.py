@@ -89,6 +89,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._burst, self._rests = Burst(), 0
         self._states: dict[int, tuple[Any, int]] = {}
         self._record = Record()
+        self._last: Any = None
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
         self.thread, self.deaf = 0, False
 
@@ -154,8 +155,10 @@ class watch:  # noqa: N801  a context manager, used like a function
         if self._ledger.opening:
             for rule in rules.AT_FIRST_BACKWARDS:
                 self._judge(rule.__name__, rule, self._ledger)
-        if self._heard >= OPENING:
-            self._burst.end()
+        if (
+            self._burst.on and self._heard >= OPENING
+        ):
+            self._last = weakref.ref(root, lambda _: self._burst.end())
         return True
 
     @guarded("backward")
@@ -180,6 +183,8 @@ class watch:  # noqa: N801  a context manager, used like a function
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
         self._followed = True
+        if self._burst.on and self._heard >= OPENING:
+            self._burst.end()
         self._record.step_begins(optimizer, closure)
         self._before = self._ledger.backwards
         owned = self._ledger.step_begins(optimizer, closure, here())

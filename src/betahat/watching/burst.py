@@ -395,6 +395,7 @@ class Burst(TorchFunctionMode):
         super().__init__()
         self.flow: Flow | None = None
         self.paused = False
+        self.on = False
         self.problem: Exception | None = None
 
     def begin(self) -> None:
@@ -404,15 +405,17 @@ class Burst(TorchFunctionMode):
             return
         self.flow, self.paused = self.flow or Flow(), False
         _push_mode(self)  # type: ignore[no-untyped-call]
+        self.on = True
 
     def end(self) -> None:
-        """Listen no more; modes that were put on top stay."""
+        """Listen no more; modes that were put on top stay. Not from within a function that is heard: it is not there."""
         stack = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
         if self not in stack:
             return
         above = []
         while (top := _pop_mode()) is not self:  # type: ignore[no-untyped-call]
             above.append(top)
+        self.on = False
         for one in reversed(above):
             _push_mode(one)  # type: ignore[no-untyped-call]
 

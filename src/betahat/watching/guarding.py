@@ -39,8 +39,7 @@ def guarded(name: str) -> Callable[[Method], Method]:
             hidden = _can_hide and _COMPILER in modules
             before = _frames.set_eval_frame(None) if hidden else None
             try:
-                with torch._C.DisableTorchFunction():  # what we ask torch concerns no mode that is on, ours or another
-                    return method(self, *asked)
+                return method(self, *asked)
             except LoopError as found:  # as raise_on asks
                 raise found.with_traceback(None) from None  # where in the loop it was, not where in our rooms
             except Exception as problem:
@@ -54,6 +53,17 @@ def guarded(name: str) -> Callable[[Method], Method]:
         return heard  # type: ignore[return-value]
 
     return around
+
+
+def unheard(method: Method) -> Method:
+    """Let what a method asks of torch concern no mode that is on: one of ours, or of whoever else listens."""
+
+    @wraps(method)
+    def quiet(*asked: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            return method(*asked)
+
+    return quiet  # type: ignore[return-value]
 
 
 def kept_out(*functions: Callable[..., Any]) -> None:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat.trace import Log, Trace
-from betahat.watching.guarding import kept_out
+from betahat.watching.guarding import kept_out, unheard
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import frame_here, variables
 
@@ -60,6 +60,7 @@ class Record:
 
     # ── while it runs ────────────────────────────────────────────────────────────────────────────────────────────
 
+    @unheard
     def backward_begins(self, root: Tensor) -> None:
         """A backward pass is about to begin at this tensor: what was updated by hand has been by now."""
         if self._open:
@@ -93,12 +94,14 @@ class Record:
         """Passes that are not looked at begin; of those that are, after them, the first ones are measured."""
         self._open, self._before, self._inside, self._left = [], [], [], _AGAIN
 
+    @unheard
     def looked_at(self, root: Tensor) -> None:
         """The pass is looked at as well: a loss on another device is noted there, and fetched at the end."""
         if self._row >= 0 and not root.is_cpu and root.numel() == 1 and root.is_floating_point():
             self._waiting[self._row] = [root.detach().clone(), None, None]
             self._numbers[_WIDE * self._row + _ASKED] = True
 
+    @unheard
     def backward_ended(self, ledger: Ledger) -> None:
         """It is over: where a closure is called, or no optimizer is there to step, this is the gradient."""
         if self._inside:
@@ -107,6 +110,7 @@ class Record:
             self._by_hand = self._row
             self._derived([p for one in ledger.gradients.values() if (p := one.parameter()) is not None])
 
+    @unheard
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """It is looked at as well."""
         self._open = []
@@ -117,8 +121,10 @@ class Record:
             self._rated(optimizer)
             if self._by_hand == self._row >= 0:
                 self._numbers[_WIDE * self._row + _NORM], self._by_hand = math.nan, -1
+                self._names, self._known, self._weights = [], {}, {}
             self._derived(owned)
 
+    @unheard
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
         if self._inside:
