@@ -155,9 +155,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         if self._ledger.opening:
             for rule in rules.AT_FIRST_BACKWARDS:
                 self._judge(rule.__name__, rule, self._ledger)
-        if (
-            self._burst.on and self._heard >= OPENING
-        ):
+        if self._burst.on and self._heard >= OPENING:
             self._last = weakref.ref(root, lambda _: self._burst.end())
         return True
 
