@@ -3,8 +3,8 @@
     python benchmarks/watching.py                     # prints the tables and writes benchmarks/results/watching.md
     python benchmarks/watching.py --only lecture      # one of them, printed only
 
-The clock runs after the first fifty steps. The first passes are followed one by one, and cost more. Weights and losses are compared bit for bit
-before any clock runs.
+The clock runs after the first fifty steps; passes that are followed one by one cost more than later ones. Weights and
+losses are compared bit for bit before any clock runs.
 """
 
 import argparse

@@ -416,7 +416,7 @@ def test_every_finding_has_a_page(kind):
 
 def test_every_page_has_a_finding_and_stands_in_the_index():
     assert set(pages.names()) == set(KINDS) - WANTING
-    assert WANTING <= set(KINDS)
+    assert not WANTING - set(KINDS)
     index = (Path(__file__).parent.parent / "docs" / "watching.md").read_text(encoding="utf-8")
     assert [kind for kind in pages.names() if f"(findings/{kind}.md)" not in index] == []
 
