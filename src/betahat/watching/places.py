@@ -37,8 +37,16 @@ class Place:
     @property
     def words(self) -> str:
         """As an editor and a traceback have it, without the folders."""
-        name = self.file if self.file.startswith("<") else Path(self.file).name
-        return f"{name}:{self.line}"
+        return f"{_cell(self.file) or (self.file if self.file.startswith('<') else Path(self.file).name)}:{self.line}"
+
+
+def _cell(file: str) -> str:
+    """A cell of a notebook as the notebook counts it, "In[3]": it is kept under a name that says nothing."""
+    if "ipython" not in file and "ipykernel" not in file:
+        return ""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    number = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(file)
+    return f"In[{number}]" if number else ""
 
 
 def frame_here() -> FrameType | None:
