@@ -45,7 +45,8 @@ def _safely(method: Any) -> Any:
         except errors.LoopError:
             raise
         except Exception as problem:
-            self._deaf = True
+            self._deaf = self._asleep = True
+            self._wake = sys.maxsize
             self._burst.end()
             self._told_of(words.broken(method.__name__, problem, self._language))
             return False
@@ -131,14 +132,17 @@ class watch:  # noqa: N801  a context manager, used like a function
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
-    @_safely
     def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
-        self._burst.paused = self._burst.over
         if self._asleep and self._heard < self._wake:
             self._ledger.backwards += 1
             return False
+        return bool(self._backward_looked_at(root, weight))
+
+    @_safely
+    def _backward_looked_at(self, root: torch.Tensor, weight: Any) -> bool:
+        self._burst.paused = self._burst.over
         if self._asleep:
             self._asleep, self._wake = False, self._heard + _LOOK
             self._ledger.begin_anew()
@@ -176,12 +180,15 @@ class watch:  # noqa: N801  a context manager, used like a function
         if mixed:
             self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
 
-    @_safely
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
         if self._asleep:
             self._ledger.passed(optimizer)
-            return
+        else:
+            self._step_looked_at(optimizer, closure)
+
+    @_safely
+    def _step_looked_at(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         self._burst.paused = True
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
@@ -198,11 +205,13 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
             self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
 
-    @_safely
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
-        if self._asleep:
-            return
+        if not self._asleep:
+            self._step_seen(optimizer)
+
+    @_safely
+    def _step_seen(self, optimizer: torch.optim.Optimizer) -> None:
         ledger = self._ledger
         known = ledger.optimizers.get(id(optimizer))
         if known is not None and ledger.uncleared_closure:
