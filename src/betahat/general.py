@@ -232,6 +232,6 @@ def _unanswered(name: str) -> Any:
 
 for _name in (
     "check", "diagnose", "anova", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment",
-    "influence", "information", "save", "with_rows", "epochs_needed",
+    "influence", "information", "epochs_needed",
 ):  # fmt: skip
     setattr(GeneralFit, _name, _unanswered(_name))

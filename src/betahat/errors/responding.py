@@ -139,6 +139,15 @@ def bad_exposure(name: str, value: float, row: int) -> BatchError:
     )
 
 
+def exposure_needed_again() -> OptionError:
+    """Refuse rows without the exposure array that the model was learned with."""
+    return OptionError(
+        "The model was learned with exposure= as an array, and these rows come without.",
+        "taken as one it would make other rows of them",
+        "pass exposure= for every row, as at the fit",
+    )
+
+
 def exposure_needed(column: str) -> DesignError:
     """Refuse a prediction without the exposure that the model was learned with."""
     return DesignError(
