@@ -206,7 +206,5 @@ def _general(kept: dict[str, Any], coef: torch.Tensor, intercept: bool) -> dict[
     """What a generalized linear model has besides, its rows seen from the same place again once they are at hand."""
     family = of_spelled(kept["family"])
     unknown = {"log_likelihood": not family.likelihood}
-    more = {
-        name: _entry(name, kept[name], kinds, unknown=unknown.get(name, False)) for name, kinds in _GENERAL.items()
-    }
+    more = {name: _entry(name, kept[name], kinds, unknown=unknown.get(name, False)) for name, kinds in _GENERAL.items()}
     return more | {"family": family, "lens": Lens(family, coef.double().numpy(), bool(intercept))}

@@ -29,7 +29,8 @@ from betahat.cli.options import (
     "--loss",
     default="squared",
     metavar="NAME",
-    help="squared, binomial, poisson, gamma, 'inverse gaussian', 'negative binomial', quasi-poisson, quasi-binomial.",
+    help="squared, binomial, poisson, gamma, 'inverse gaussian', 'negative binomial', tweedie, quasi-poisson, "
+    "quasi-binomial.",
     show_default=True,
 )
 @click.option("--link", metavar="NAME", help="logit, probit, cloglog, log, identity, …; the loss's own when left out.")

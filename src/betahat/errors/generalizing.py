@@ -15,6 +15,15 @@ def squares_only(what: str, family: str) -> UnansweredError:
     )
 
 
+def no_prediction_interval(family: str) -> OptionError:
+    """Refuse an interval for a new response of another family than the normal."""
+    return OptionError(
+        "interval='prediction' does not go with a generalized linear model.",
+        f"a new {family} response scatters about its mean as its family says, not evenly to both sides",
+        "interval='confidence' is for the mean; for new responses take quantiles of the family at the mean predicted",
+    )
+
+
 def no_convergence(family: str, passes: int, distance: float) -> FitError:
     """Refuse to end where the steps do not end."""
     return FitError(
