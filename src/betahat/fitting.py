@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from betahat import errors
+from betahat import errors, groupwise
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
 from betahat.finishing import How, asked, finished
 from betahat.formula import responses
-from betahat.generalizing import general
+from betahat.generalizing import asked_of, general
 from betahat.keys import Keys
 from betahat.loss import Loss, Squared
 from betahat.many import by_group, by_left_side, by_response
@@ -94,7 +94,8 @@ def fit(
     missing : {"drop", "raise"}
         For formulas: leave out rows with a missing value (and count them), or refuse. Arrays may hold none.
     by : column name or list of them, optional
-        For formulas: a fit for each group of rows that share the value of this column (or these), in one pass.
+        For formulas: a fit for each group of rows that share the value of this column (or these). Least squares takes
+        one pass; other losses hold all encoded rows in memory meanwhile.
     checkpoint : path, optional
         For files: a file in which the moments are kept after each of them. The same call goes on from there after it
         was interrupted, and does not read finished files again.
@@ -131,7 +132,9 @@ def fit(
     if not isinstance(how.loss, Squared):
         options |= {"trials": trials, "exposure": exposure}
         with ceiling(memory):
-            return general(formula, data, options, missing, how, {"by": by, "checkpoint": checkpoint})
+            if by is None:
+                return general(formula, data, options, missing, how, {"checkpoint": checkpoint})
+            return _by_group(formula, data, options, missing, by, checkpoint, how)
     for name, given in {"trials": trials, "exposure": exposure}.items():
         if given is not None:
             raise errors.option_not_for(f"{name}=", "a squared loss", "say which loss: loss='binomial', 'poisson', …")
@@ -190,6 +193,22 @@ def _of_rows(
     tally = Tally()
     gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
     return finished(problem, gathered, tally, how)
+
+
+def _by_group(
+    formula: Any,
+    data: Any,
+    options: dict[str, Any],
+    missing: str,
+    by: str | Sequence[str],
+    checkpoint: str | Path | None,
+    how: How,
+) -> Any:
+    """The generalized linear models of groups of rows."""
+    options = asked_of(formula, data, options, how, {"checkpoint": checkpoint})
+    if not isinstance(formula, str):
+        raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
+    return groupwise.by_group(formula, data, options, missing, how, [by] if isinstance(by, str) else list(by))
 
 
 def _columns(y: Any) -> int:

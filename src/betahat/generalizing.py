@@ -47,6 +47,11 @@ _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factor
 _ENOUGH = 10.0  # digits that cross-products must keep
 _HELD = 15.6  # digits of a float64
 
+#: option → what to do without it
+_INSTEAD = {
+    "checkpoint": "leave it out: it keeps moments, which only a squared loss has; each pass here reads the files anew",
+}
+
 #: how a family's response is read, where it is no plain number
 READS = {"binomial": BINARY, "quasi-binomial": BINARY, "poisson": COUNT, "quasi-poisson": COUNT,
          "negative binomial": COUNT}  # fmt: skip
@@ -304,20 +309,29 @@ def _null(rows: Rows, family: Any, end: Closing, level: float | None) -> float:
 
 def general(formula: Any, data: Any, options: dict[str, Any], missing: str, how: How, unused: dict[str, Any]) -> Any:
     """The generalized linear model of rows that are read now; see `bh.fit`."""
+    options = asked_of(formula, data, options, how, unused)
+    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
+    return learn_from(of_arrays(formula, data, **options) if made is None else made, how, Tally())
+
+
+def asked_of(formula: Any, data: Any, options: dict[str, Any], how: How, unused: dict[str, Any]) -> dict[str, Any]:
+    """The options of the rows, what does not go together refused, and how the response is to be read."""
     family: Any = how.loss
     for name, given in unused.items():
         if given is not None:
-            raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
+            raise errors.option_not_for(f"{name}=", f"a {family.name} model", _INSTEAD.get(name, "leave it out"))
     if isinstance(formula, Moments):
         raise errors.option_not_for(f"loss={family.name!r}", "moments, which a squared loss leaves", "fit the rows")
     if options["exposure"] is not None and family.link.name != "log":
         raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
     if data is None and isinstance(formula, str):
         raise errors.no_table(formula)
-    options |= {"response": READS.get(family.name, NUMBER)}
-    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
-    problem = of_arrays(formula, data, **options) if made is None else made
-    tally = Tally()
+    return options | {"response": READS.get(family.name, NUMBER)}
+
+
+def learn_from(problem: Problem, how: How, tally: Tally) -> GeneralFit:
+    """The generalized linear model of a problem's rows."""
+    family: Any = how.loss
     start = None if how.start is None else begun_at(problem, how.start)
     learn = partial(generalized, why=f"newton: {how.reason}")
     if isinstance(family, NegativeBinomial) and family.theta is None:

@@ -15,6 +15,16 @@ def squares_only(what: str, family: str) -> UnansweredError:
     )
 
 
+def groups_not_held(label: str, rows: int, columns: int, most: int) -> FitError:
+    """Refuse groups whose rows are too many to be held at once."""
+    return FitError(
+        f"by= holds the encoded rows of all groups in memory, and {label} has {rows:,} rows of {columns:,} columns: "
+        f"more than the {8 * most / 2**20:,.0f} MB that it may take.",
+        "Newton's method reads the rows of each group again and again",
+        "fit a formula to the rows of one group after the other, or raise memory=",
+    )
+
+
 def no_prediction_interval(family: str) -> OptionError:
     """Refuse an interval for a new response of another family than the normal."""
     return OptionError(
