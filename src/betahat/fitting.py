@@ -49,6 +49,7 @@ def fit(
     by: str | Sequence[str] | None = None,
     checkpoint: str | Path | None = None,
     memory: Size = None,
+    **unknown: Any,
 ) -> Any:
     """Learn a regression.
 
@@ -102,6 +103,8 @@ def fit(
     memory : str or int, optional
         A ceiling for what betahat takes beyond its libraries and your own data: "500MB", "2GB", "1.5GiB", or a number
         of bytes. It bounds what is read ahead and kept; without it, that has the size that is quickest.
+    **unknown
+        Nothing else: an option that is no option, or another program's, is refused with the name of ours.
 
     Returns
     -------
@@ -127,6 +130,8 @@ def fit(
     >>> fit.why.partition(";")[0]
     'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
     """
+    if unknown:
+        raise errors.no_option_of_fit(unknown, [*(fit.__kwdefaults__ or ())])
     options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
     how = asked(loss, update, lr, epochs, start, collinear, missing, link)
     if not isinstance(how.loss, Squared):

@@ -202,6 +202,8 @@ class GeneralFit(LinearFit):
         >>> [round(float(value), 4) for value in fit.predict({"x": [5.0]})]
         [18.1331]
         """
+        if (told := errors.habit_of_predict(how)) is not None:
+            raise told
         asked = {"scale": scale, "interval": interval, "level": level, "offset": offset, "exposure": exposure}
         return room("prediction").predict_mean(self._under(vcov, how), new, **asked)
 

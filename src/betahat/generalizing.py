@@ -24,6 +24,7 @@ from betahat.batch import Tally
 from betahat.closing import Closing, closing
 from betahat.derive import Derivative
 from betahat.finishing import How, begun_at
+from betahat.formula import responses
 from betahat.general import GeneralFit
 from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments
@@ -326,7 +327,10 @@ def asked_of(formula: Any, data: Any, options: dict[str, Any], how: How, unused:
         raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
     if data is None and isinstance(formula, str):
         raise errors.no_table(formula)
-    return options | {"response": READS.get(family.name, NUMBER)}
+    reads = READS.get(family.name, NUMBER)
+    if isinstance(formula, str) and not reads.binary and responses(formula)[0]:
+        raise errors.pair_of_no_binomial(family.name)
+    return options | {"response": reads}
 
 
 def learn_from(problem: Problem, how: How, tally: Tally) -> GeneralFit:

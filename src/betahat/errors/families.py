@@ -29,9 +29,12 @@ def _spoken(given: object) -> str:
 def unknown_loss(given: object, known: Sequence[str]) -> OptionError:
     """Refuse a loss that nobody knows."""
     names = [*known, "tweedie"]
+    bare, bracket, _ = str(given).partition("(")
+    apart = "A link and parameters stand apart: link='log', bh.loss.NegativeBinomial(theta=2). " if bracket else ""
+    near = apart + nearest(bare, names)
     return OptionError(
         f"loss={_spoken(given)} is not known.",
-        remedy=f"{nearest(str(given), names)}Known: {listing(names, 60)}; bh.loss.Tweedie(power=1.5), and any function "
+        remedy=f"{near}Known: {listing(names, 60)}; bh.loss.Tweedie(power=1.5), and any function "
         "of (yhat, y) that returns a loss for each row.",
     )
 

@@ -82,6 +82,15 @@ def trials_needed(name: str) -> DesignError:
     )
 
 
+def pair_of_no_binomial(family: str) -> OptionError:
+    """Refuse cbind(…) on the left side of what is neither binomial nor least squares."""
+    return OptionError(
+        f"cbind(…) does not go with a {family} loss.",
+        "with loss='binomial' it is successes and failures, and with a squared loss several responses",
+        "fit one response at a time",
+    )
+
+
 def trials_not_for() -> OptionError:
     """Refuse trials for a loss that knows none."""
     return OptionError(

@@ -35,7 +35,8 @@ class Asked:
         Parameters
         ----------
         kind : {"classical", "HC0", …, "HC4", "CR0", "CR1", "CR1S", "CR2", "CR3", "HAC"}
-            classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid. HC: unequal variances; HC3 for few rows.
+            classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid; of a generalized linear model the inverse
+            of the expected information, times the dispersion. HC: unequal variances; HC3 for few rows.
             CR: errors that hang together within clusters; CR2 for few clusters, with Satterthwaite's degrees of
             freedom for each coefficient. HAC: errors that hang together over time (Newey and West 1987).
         cluster : column name, labels (n,), frame, or a list of several
