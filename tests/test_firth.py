@@ -14,6 +14,7 @@ from scipy.stats import chi2
 from betahat import firth
 from betahat.errors import FitError, OptionError
 from betahat.firth import KERNELS, LOG, LOGIT, Penalized, penalized, profile
+from betahat.firth.passes import informed, scores
 
 CASES = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
@@ -172,10 +173,10 @@ def test_the_scores_are_the_slope_of_the_penalized_likelihood(kernel):
     X, y = separated(25)
     blocks = lambda: [(X, y, np.full(25, 2.0), np.linspace(-1, 1, 25))]  # noqa: E731
     at = np.array([0.3, -0.2, 0.1, 0.4])
-    value = lambda W: firth._informed(blocks, kernel, W).penalized  # noqa: E731
+    value = lambda W: informed(blocks, kernel, W).penalized  # noqa: E731
     step = 1e-5
     slope = [(value(at + step * e) - value(at - step * e)) / (2 * step) for e in np.eye(4)]
-    score = firth._score(blocks, kernel, at, firth._informed(blocks, kernel, at).factor)
+    score = scores(blocks, kernel, at, informed(blocks, kernel, at).factor)
     np.testing.assert_allclose(score, slope, rtol=1e-7, atol=1e-7)  # differences of step 1e-5: about 1e-9
 
 

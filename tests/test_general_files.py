@@ -197,3 +197,9 @@ def test_what_makes_no_sense_is_refused(change, tmp_path):
     (tmp_path / "m.betahat").write_bytes(keeping.packed(meta, tensors))
     with pytest.raises(ModelFileError, match="damaged"):
         bh.load(tmp_path / "m.betahat")
+
+
+def test_a_penalized_model_says_why_it_is_not_saved(tmp_path):
+    fit = bh.fit("answer ~ x", FRAME, loss="binomial", penalty="firth")
+    letter(lambda: fit.save(tmp_path / "m.betahat"), FitError, ["firth", "rows", "tidy"])
+    assert not list(tmp_path.iterdir())

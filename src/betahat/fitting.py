@@ -15,9 +15,9 @@ from typing import Any
 from betahat import errors, groupwise
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
+from betahat.families import asked_of, general
 from betahat.finishing import How, asked, finished
 from betahat.formula import responses
-from betahat.generalizing import asked_of, general
 from betahat.keys import Keys
 from betahat.loss import Loss, Squared
 from betahat.many import by_group, by_left_side, by_response
@@ -39,6 +39,7 @@ def fit(
     link: Any = None,
     trials: Any = None,
     exposure: Any = None,
+    penalty: str | None = None,
     update: Any = "auto",
     lr: float | None = None,
     epochs: int | None = None,
@@ -78,6 +79,9 @@ def fit(
         the same, and for arrays a y of two columns.
     exposure : column name or array (n,), optional
         For log links: how long, or how many, each row was exposed. Its logarithm is an offset.
+    penalty : {None, "firth"}
+        "firth" penalizes the likelihood of a logistic or Poisson model by Jeffreys' prior: estimates are finite even
+        where a combination of terms tells the response (separation), and less biased.
     update : str or update object
         "auto", "exact", "newton", "descent", "momentum", "adam", or an object of `betahat.update`.
     lr : float, optional
@@ -138,9 +142,9 @@ def fit(
         options |= {"trials": trials, "exposure": exposure}
         with ceiling(memory):
             if by is None:
-                return general(formula, data, options, missing, how, {"checkpoint": checkpoint})
-            return _by_group(formula, data, options, missing, by, checkpoint, how)
-    for name, given in {"trials": trials, "exposure": exposure}.items():
+                return general(formula, data, options, missing, how, penalty, {"checkpoint": checkpoint})
+            return _by_group(formula, data, options, missing, by, checkpoint, how, penalty)
+    for name, given in {"trials": trials, "exposure": exposure, "penalty": penalty}.items():
         if given is not None:
             raise errors.option_not_for(f"{name}=", "a squared loss", "say which loss: loss='binomial', 'poisson', …")
     with ceiling(memory):
@@ -208,12 +212,13 @@ def _by_group(
     by: str | Sequence[str],
     checkpoint: str | Path | None,
     how: How,
+    penalty: str | None,
 ) -> Any:
     """The generalized linear models of groups of rows."""
-    options = asked_of(formula, data, options, how, {"checkpoint": checkpoint})
+    options = asked_of(formula, data, options, how, penalty, {"checkpoint": checkpoint})
     if not isinstance(formula, str):
         raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
-    return groupwise.by_group(formula, data, options, missing, how, [by] if isinstance(by, str) else list(by))
+    return groupwise.by_group(formula, data, options, missing, how, penalty, [by] if isinstance(by, str) else list(by))
 
 
 def _columns(y: Any) -> int:

@@ -23,16 +23,11 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.closing import Closing, closing
 from betahat.derive import Derivative
-from betahat.finishing import How, begun_at
-from betahat.formula import responses
 from betahat.general import GeneralFit
-from betahat.loss import NegativeBinomial, Own
-from betahat.moments import Moments
 from betahat.passes import Rows
-from betahat.problem import Problem, of_arrays, of_formula
+from betahat.problem import Problem
 from betahat.response import BINARY, COUNT, NUMBER
 from betahat.separation import detect, suspicious
-from betahat.theta import alternated
 from betahat.trace import Step, Trace
 from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
@@ -47,11 +42,6 @@ _HALVES = 60  # of one step: then it is nothing, and the loss still higher
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
 _ENOUGH = 10.0  # digits that cross-products must keep
 _HELD = 15.6  # digits of a float64
-
-#: option → what to do without it
-_INSTEAD = {
-    "checkpoint": "leave it out: it keeps moments, which only a squared loss has; each pass here reads the files anew",
-}
 
 #: how a family's response is read, where it is no plain number
 READS = {"binomial": BINARY, "quasi-binomial": BINARY, "poisson": COUNT, "quasi-poisson": COUNT,
@@ -131,7 +121,7 @@ def _walked(
         sums = total.sums
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
-            _in_range(rows, family)
+            in_range(rows, family)
         if quick and not careful:  # the first pass has told how many rows there are
             careful, total = True, rows.gather(partial(derivative, lens, factor=True))
         if W is not None and memory.move is None and not total.value.isfinite():
@@ -193,7 +183,7 @@ def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
         raise found.error(problem.design.response)
 
 
-def _in_range(rows: Rows, family: Any) -> None:
+def in_range(rows: Rows, family: Any) -> None:
     """Refuse the first response that the family cannot have, by its row."""
     for batch in rows.kept or rows.problem.batches(Tally()):
         family.check(batch.y, batch.rows, rows.problem.design.response)
@@ -267,7 +257,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         problem=seen_through(problem, lens),
         family=family,
         deviance=end.deviance,
-        null_deviance=_null(rows, family, end, level),
+        null_deviance=null_deviance(rows, family, end, level),
         log_likelihood=likelihood,
         prior=end.prior,
         explained=design.explained,
@@ -283,10 +273,7 @@ def _lens(family: Any, W: Tensor, problem: Problem) -> Lens:
 
 def _end(rows: Rows, family: Any, found: Arrived) -> tuple[Closing, float, float | None]:
     """What the family says at the end, how far it is from the solution in standard errors, and the null's predictor."""
-    level = None
-    if rows.problem.design.intercept:
-        mean = torch.tensor([found.total.response / found.total.weight], dtype=torch.float64)
-        level = float(family.link(mean))
+    level = null_level(rows.problem, family, found.total)
     end = rows.gather(partial(closing, _lens(family, found.W, rows.problem), null=level))
     solution, sums = found.solution, found.total.sums
     assert sums is not None, "Newton's method needs them"
@@ -294,7 +281,14 @@ def _end(rows: Rows, family: Any, found: Arrived) -> tuple[Closing, float, float
     return end, Newton(dispersed=family.dispersed).distance(move, sums.rows, found.W), level
 
 
-def _null(rows: Rows, family: Any, end: Closing, level: float | None) -> float:
+def null_level(problem: Problem, family: Any, total: Derivative) -> float | None:
+    """The predictor of the mean response; None without an intercept."""
+    if not problem.design.intercept:
+        return None
+    return float(family.link(torch.tensor([total.response / total.weight], dtype=torch.float64)))
+
+
+def null_deviance(rows: Rows, family: Any, end: Closing, level: float | None) -> float:
     """The deviance of the model with a constant alone, or with nothing, the offset being in it."""
     if level is None:
         return float(rows.gather(partial(closing, Lens(family, np.zeros(0), False), bare=True)).deviance)
@@ -306,44 +300,3 @@ def _null(rows: Rows, family: Any, end: Closing, level: float | None) -> float:
         W, memory = update.step(W, total, memory)
         if memory.halved == 0 and memory.distance < CLOSE:
             return float(rows.gather(partial(closing, Lens(family, W.numpy(), True), bare=True)).deviance)
-
-
-def general(formula: Any, data: Any, options: dict[str, Any], missing: str, how: How, unused: dict[str, Any]) -> Any:
-    """The generalized linear model of rows that are read now; see `bh.fit`."""
-    options = asked_of(formula, data, options, how, unused)
-    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
-    return learn_from(of_arrays(formula, data, **options) if made is None else made, how, Tally())
-
-
-def asked_of(formula: Any, data: Any, options: dict[str, Any], how: How, unused: dict[str, Any]) -> dict[str, Any]:
-    """The options of the rows, what does not go together refused, and how the response is to be read."""
-    family: Any = how.loss
-    for name, given in unused.items():
-        if given is not None:
-            raise errors.option_not_for(f"{name}=", f"a {family.name} model", _INSTEAD.get(name, "leave it out"))
-    if isinstance(formula, Moments):
-        raise errors.option_not_for(f"loss={family.name!r}", "moments, which a squared loss leaves", "fit the rows")
-    if options["exposure"] is not None and family.link.name != "log":
-        raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
-    if data is None and isinstance(formula, str):
-        raise errors.no_table(formula)
-    reads = READS.get(family.name, NUMBER)
-    if isinstance(formula, str) and not reads.binary and responses(formula)[0]:
-        raise errors.pair_of_no_binomial(family.name)
-    return options | {"response": reads}
-
-
-def learn_from(problem: Problem, how: How, tally: Tally) -> GeneralFit:
-    """The generalized linear model of a problem's rows."""
-    family: Any = how.loss
-    start = None if how.start is None else begun_at(problem, how.start)
-    learn = partial(generalized, why=f"newton: {how.reason}")
-    if isinstance(family, NegativeBinomial) and family.theta is None:
-        fit = alternated(learn, problem, family, tally, start=start)
-    else:
-        fit = learn(problem, family, tally, start=start)
-    if isinstance(family, Own):
-        fit = replace(fit.with_vcov("HC1"), remarks=(*fit.remarks, errors.own_loss_by_sandwich()))
-    if fit.dropped and how.collinear == "raise":
-        raise errors.collinear_terms(fit.dropped)
-    return fit

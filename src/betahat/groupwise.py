@@ -1,6 +1,6 @@
 """Groupwise: a generalized linear model for each group of rows, with one design; the twin of `many` for other losses.
 
-    fits = by_group("cases ~ dose", trial, {...}, "drop", how, ["center"])
+    fits = by_group("cases ~ dose", trial, {...}, "drop", how, None, ["center"])
     fits["Seoul"]                                # a GeneralFit
 
 One pass over the data encodes the rows and parts them; each group's are then learned from by themselves, as often as
@@ -16,8 +16,8 @@ from typing import Any
 
 from betahat import errors, memory
 from betahat.batch import Batch, Tally
+from betahat.families import learn_from
 from betahat.finishing import How
-from betahat.generalizing import learn_from
 from betahat.groups import grouped
 from betahat.keys import Keys
 from betahat.many import Fits
@@ -27,7 +27,15 @@ from betahat.progress import watched
 _HELD = 1 << 26  # numbers of X that are held at once, 512 MB
 
 
-def by_group(formula: str, data: Any, options: dict[str, Any], missing: str, how: How, by: Sequence[str]) -> Fits:
+def by_group(
+    formula: str,
+    data: Any,
+    options: dict[str, Any],
+    missing: str,
+    how: How,
+    penalty: str | None,
+    by: Sequence[str],
+) -> Fits:
     """Fit every group by itself; one that cannot be fitted says why, and holds up no other."""
     keys = Keys(by)
     problem = of_formula(formula, data, **options, missing=missing, keys=[keys])
@@ -48,7 +56,8 @@ def by_group(formula: str, data: Any, options: dict[str, Any], missing: str, how
         rows = partial(_passed, found.kept.pop(place))
         one = replace(problem, batches=rows, label=f"{problem.label}, {told}", pieces=None, direct=None, again=None)
         try:
-            fits[key] = replace(learn_from(one, how, Tally()), problem=None, rows=None)
+            fit = learn_from(one, how, penalty, Tally())
+            fits[key] = replace(fit, problem=None, rows=None) if penalty is None else fit  # whose tests need its rows
         except errors.BetahatError as reason:
             reasons[key] = reason.what
     return Fits(keys.by, fits, reasons, problem.kind, found.without)

@@ -36,6 +36,7 @@ from betahat.keeping import (
 )  # fmt: skip
 from betahat.loss import of_spelled, spelled
 from betahat.outcome import LinearFit
+from betahat.penalizing import FirthFit
 from betahat.trace import Log, Trace
 from betahat.working import Lens
 
@@ -56,6 +57,8 @@ _GENERAL: dict[str, tuple[type, ...]] = {
 def save(fit: LinearFit, path: str | Path) -> None:
     """Write a model file, whole or not at all."""
     general = isinstance(fit, GeneralFit)
+    if isinstance(fit, FirthFit):
+        raise errors.penalized_not_saved()
     meta = {
         "format": NEWEST if general else FORMAT,
         "betahat": __version__,

@@ -15,6 +15,16 @@ def squares_only(what: str, family: str) -> UnansweredError:
     )
 
 
+def penalized_not_saved() -> FitError:
+    """Refuse to keep a model whose tests and intervals need its rows."""
+    return FitError(
+        "A model of penalty='firth' cannot be saved.",
+        "its tests and intervals are profiles of the penalized likelihood, for which every row is read again, and a "
+        "model file holds none",
+        "keep the data and fit again; fit.tidy() holds the numbers as a table",
+    )
+
+
 def groups_not_held(label: str, rows: int, columns: int, most: int) -> FitError:
     """Refuse groups whose rows are too many to be held at once."""
     return FitError(

@@ -148,3 +148,11 @@ def firth_unfinished(steps: int, off: float) -> FitError:
         "columns of very different size, or nearly collinear ones, leave its maximum too flat to be found",
         "center and scale the terms, or leave out those that say nearly the same",
     )
+
+
+def firth_said(steps: int) -> str:
+    """Say what a penalized fit rests on."""
+    return (
+        "The likelihood is penalized by Jeffreys' prior (Firth 1993). Intervals, z and p are those of its profile; "
+        f"standard errors are from the information at its maximum, which took {count(steps, 'step')}."
+    )

@@ -155,6 +155,11 @@ class Family:
         """
         return weight * (self.saturated(y, dispersion) - self.deviance(yhat, y) / (2 * dispersion))
 
+    def pearson(self, yhat: Tensor, y: Tensor) -> Tensor:
+        """Return Pearson's residual of each row at weight and dispersion 1: (y − mu)/√V(mu)."""
+        mu = self.mean(yhat)
+        return (y - mu) / self.variance(mu).sqrt()
+
     def anscombe(self, yhat: Tensor, y: Tensor) -> Tensor:
         """Return Anscombe's residual of each row: (A(y) − A(mu)) / V(mu)^(1/6), A the integral of V^(−1/3)."""
         raise NotImplementedError

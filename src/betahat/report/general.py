@@ -46,7 +46,7 @@ class GeneralSummary(Summary):
             lines.append(("Exposure", fit.exposure_given or "an array"))
         return [
             *lines,
-            ("Update", f"{fit.update}, {len(fit.trace):,} passes"),
+            ("Update", f"{fit.update}, {len(fit.trace):,} passes" if len(fit.trace) > 1 else fit.update),
             ("Gradient", f"{number(fit.distance, 2)} std. errors"),
             ("Condition", f"{number(fit.condition, 3)}, {math.floor(fit.digits)} digits"),
             ("Covariance", fit.covariance.words),

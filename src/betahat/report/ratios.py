@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from betahat import errors, inference
+from betahat import errors
 from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
 
@@ -57,7 +57,7 @@ def told(fit: LinearFit) -> str:
 
 def estimates(fit: LinearFit, level: float, exponentiate: bool = False) -> dict[str, Array]:
     """Estimate, standard error, statistic, p and interval of each term, (p,) each; NaN for dropped terms."""
-    bounds = inference.conf_int(fit, level)
+    bounds = fit.conf_int(level)
     series = {
         "estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues, "p": fit.pvalues,
         "lower": bounds["lower"], "upper": bounds["upper"],
