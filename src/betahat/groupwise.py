@@ -21,6 +21,7 @@ from betahat.finishing import How
 from betahat.groups import grouped
 from betahat.keys import Keys
 from betahat.many import Fits
+from betahat.outcome import LinearFit
 from betahat.problem import of_formula
 from betahat.progress import watched
 
@@ -46,7 +47,8 @@ def by_group(
         raise errors.no_rows(problem.label)
     if found.kept is None:
         raise errors.groups_not_held(problem.label, tally.used, len(problem.design.names), most)
-    fits, reasons = {}, {}
+    fits: dict[Any, LinearFit] = {}
+    reasons: dict[Any, str] = {}
     for place, value in enumerate(keys.values):
         key = value if len(keys.by) > 1 else value[0]
         if place not in found.kept:
