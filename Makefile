@@ -7,14 +7,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
+TRAINERS := $(VENV)/.trainers
 
-.PHONY: run test check bench clean
+.PHONY: run test test-watch check bench clean
 
 run: $(READY)
 	PATH="$(BIN):$$PATH" $(BIN)/python examples/main_job.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Trainers of others under bh.watch. Apart from the tests: to install them takes longer than a minute.
+test-watch: $(TRAINERS)
+	$(BIN)/python -m pytest tests/test_watching_trainers.py
 
 # What continuous integration asks for, besides the tests.
 check: $(READY)
@@ -28,6 +33,7 @@ bench: $(PEERS)
 	$(BIN)/python benchmarks/digits.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/watching.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +43,10 @@ $(READY): pyproject.toml constraints.txt
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	touch $(PEERS)
+
+$(TRAINERS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test-watch]"
+	touch $(TRAINERS)
 
 clean:
 	rm -rf $(VENV) examples/output

@@ -87,3 +87,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext betahat``: the cell magic ``%%betahat_watch``."""
+    import_module("betahat.watching.notebook").register(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext betahat``."""
+    import_module("betahat.watching.notebook").forget(shell)

@@ -40,6 +40,11 @@ class Finding:
         The rows, terms or places in the code that it is about.
     step : int, optional
         In a loop: the update before which it was seen, counted from 1.
+    heading : str
+        The first line in another language than English, and with `labels` what stands before why and what to do.
+    labels : tuple of str
+    page : str
+        The page of the documentation about it; of a loop, "docs/findings/….md". Empty where there is none.
     """
 
     name: str
@@ -49,15 +54,27 @@ class Finding:
     fix: str
     where: tuple[str, ...] = ()
     step: int | None = None
+    heading: str = ""
+    labels: tuple[str, str] = ("Why:  ", "Next: ")
+    page: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
-        told = {"name": self.name, "level": self.level, "evidence": self.evidence, "why": self.why, "fix": self.fix}
-        return {**told, "where": list(self.where), **({} if self.step is None else {"step": self.step})}
+        told: dict[str, Any] = {
+            "name": self.name,
+            "level": self.level,
+            "evidence": self.evidence,
+            "why": self.why,
+            "fix": self.fix,
+        }
+        told |= {"where": list(self.where)} | ({} if self.step is None else {"step": self.step})
+        return told | ({"page": self.page} if self.page else {})
 
     def __str__(self) -> str:
-        lines = [f"{self.level}: {self.name.replace('-', ' ')}"]
-        for label, text in (("", self.evidence), ("Why:  ", self.why), ("Next: ", self.fix)):
+        lines = [self.heading or f"{self.level}: {self.name.replace('-', ' ')}"]
+        more = [("More: ", f"betahat watch --explain {self.name}")] if self.page else []
+        told = zip(("", *self.labels), (self.evidence, self.why, self.fix), strict=True)
+        for label, text in (*told, *more):
             first, *rest = wrap(text, WIDTH - 2 - len(label))
             lines += [f"  {label}{first}", *(f"  {' ' * len(label)}{line}" for line in rest)]
         return "\n".join(lines)

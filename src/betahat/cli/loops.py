@@ -32,37 +32,67 @@ def lecture(lang: str | None, as_json: bool) -> None:
     sys.exit(0 if result.agree == result.of else 1)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as for python -m.")
 @click.option(
     "--lang", type=click.Choice(["en", "ko"]), default="en", help="Language of the letters.", show_default=True
 )
 @click.option("--json", "json_to", metavar="FILE", help="Write the findings to a file, as JSON.")
 @click.option("--sarif", "sarif_to", metavar="FILE", help="Write them for editors and continuous integration.")
+@click.option(
+    "--explain",
+    metavar="FINDING",
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, option, name: None if name is None else _explain(name),
+    help="Print the page about a finding, with a loop that fails and its mended twin, and run nothing.",
+)
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def watch(
     module: bool, lang: str, json_to: str | None, sarif_to: str | None, script: str, arguments: tuple[str, ...]
 ) -> None:
-    """Run a SCRIPT with its ARGUMENTS, and say what is wrong with its training loops.
+    """Run a SCRIPT with its ARGUMENTS as python would, and say what is wrong with its training loops.
 
-    Exit status 3 where a mistake is certain; otherwise the script's own.
-    """
+    Options of betahat stand before SCRIPT; all that comes after it is the script's. Findings are printed to standard
+    error when they arise. The script's own output, traceback and exit status are left as they are, but for status 3,
+    which says that a mistake is certain.
+
+    \b
+      betahat watch train.py --epochs 10
+      betahat watch -m package.module --epochs 10
+      betahat watch --sarif findings.sarif train.py
+      betahat watch --explain gradient-not-cleared
+    """  # noqa: D301
     import json
 
     from betahat.errors import BetahatError
+    from betahat.keeping import write_whole
     from betahat.watching.script import run
 
+    for path in (json_to, sarif_to):
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            raise click.BadParameter(f"there is no folder {str(Path(path).parent)!r} to write {path!r} into")
+    wanted = [(None if path is None else Path(path).absolute()) for path in (json_to, sarif_to)]
     try:
         findings, status = run(script, arguments, module=module, language=lang)
+        for file, found in zip(wanted, (findings.to_dict, findings.to_sarif), strict=True):
+            if file is not None:
+                write_whole(file, (json.dumps(found(), ensure_ascii=False, indent=2) + "\n").encode())
     except BetahatError as problem:
         click.echo(f"betahat: {problem}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    for path, found in ((json_to, findings.to_dict), (sarif_to, findings.to_sarif)):
-        if path is not None:
-            Path(path).write_text(json.dumps(found(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    if not len(findings):
-        click.echo(f"betahat: {findings}", err=True)
+    click.echo(f"betahat: {findings.closing}", err=True)
     sys.exit(3 if findings.findings.at("error") else status)
+
+
+def _explain(name: str) -> None:
+    from betahat.errors import BetahatError
+    from betahat.watching import pages
+
+    try:
+        click.echo(pages.text(name).rstrip())
+    except BetahatError as problem:
+        click.echo(f"betahat: {problem}", err=True)
+        sys.exit(1)
+    sys.exit(0)

@@ -78,6 +78,7 @@ for _kind in (
     DesignError,
     BatchError,
     FitError,
+    LoopError,
     OptionError,
     MissingFitError,
     ModelFileError,

@@ -1,17 +1,21 @@
 """Ending: how a training ended, in words: arrived, still falling, at a standstill, swinging, diverged.
 
-words(trace, ended, lr, limit)
+words(trace, ended)                      # and why, where it diverged: cause(optimizer, ended, limit)
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from betahat.trace import Trace
 from betahat.training.loop import Ended
 
 _SHARE = 10  # the last tenth of the epochs is looked at
+ENOUGH = 2 * _SHARE  # losses, from which on there are words
 _SETTLED = 1e-6  # relative fall of the loss over it, below which it has settled
 _SWING = 0.05  # relative rises within it that are a swing
 
@@ -25,19 +29,49 @@ def words(trace: Trace, ended: Ended) -> str:
             "interrupted": f"interrupted in epoch {ended.epochs:,}",
         }.get(ended.reason, f"stopped after epoch {ended.epochs:,}: {ended.reason}")
     epochs, losses = by_epoch(trace)
-    if len(losses) < 2 * _SHARE:
+    if len(losses) < ENOUGH:
         return ""
+    how, share, tail = behavior(losses)
+    last = f"the last {ended.epochs - int(epochs[-tail]) + 1:,} epochs"
+    if how == "swinging":
+        return f"the loss was swinging at the end, up by {share:.2g} % in all over {last}"
+    if how == "settled":
+        return f"the loss had settled: it changed by less than {share:g} % over {last}"
+    return f"the loss was still {how} at the end, by {share:.2g} % over {last}"
+
+
+def behavior(losses: npt.NDArray[np.float64]) -> tuple[str, float, int]:
+    """What the last of twenty losses or more do: settled, swinging, falling or rising; by how many percent; how many.
+
+    Of one that has settled the percents are those that it stays below.
+    """
     tail = losses[-max(3, len(losses) // _SHARE) :]
-    last = f"the last {ended.epochs - int(epochs[-len(tail)]) + 1:,} epochs"
     size = max(abs(float(tail[0])), 1e-300)
     fall, rises = float(tail[0] - tail[-1]) / size, np.diff(tail)
     swing = float(rises[rises > 0].sum()) / size
     if swing > _SWING and swing > abs(fall):
-        return f"the loss was swinging at the end, up by {100 * swing:.2g} % in all over {last}"
+        return "swinging", 100 * swing, len(tail)
     if abs(fall) <= _SETTLED:
-        return f"the loss had settled: it changed by less than {100 * _SETTLED:g} % over {last}"
-    how = "falling" if fall > 0 else "rising"
-    return f"the loss was still {how} at the end, by {100 * abs(fall):.2g} % over {last}"
+        return "settled", 100 * _SETTLED, len(tail)
+    return "falling" if fall > 0 else "rising", 100 * abs(fall), len(tail)
+
+
+def cause(optimizer: torch.optim.Optimizer, ended: Ended, limit: float = math.nan) -> str:
+    """A rate that is too large, in words; "" where there is no sign of it.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    ended : Ended
+    limit : float
+        The rate from which on a descent diverges; NaN where nobody knows.
+    """
+    rate = float(optimizer.param_groups[0].get("lr", math.nan))
+    if rate >= limit:
+        return f"the rate {rate:.4g} is not below {limit:.4g}, from which on a descent diverges"
+    if ended.reason != "diverged" or math.isnan(rate):
+        return ""
+    return f"most likely the rate {rate:.4g} is too large: optimizer='sgd', lr='auto' computes one"
 
 
 def by_epoch(trace: Trace) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

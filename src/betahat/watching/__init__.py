@@ -15,6 +15,7 @@ import json
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
@@ -23,14 +24,19 @@ import torch
 
 from betahat import errors
 from betahat.finding import LEVELS, Finding, Findings
-from betahat.watching import listening, rules, words
+from betahat.trace import Trace
+from betahat.watching import events, listening, pages, rules, words
+from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
+from betahat.watching.gradient import OPENING, Gradient
+from betahat.watching.guarding import guarded, kept_out
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
+from betahat.watching.tracing import Record
 
 LANGUAGES = ("en", "ko")
-_FIRST = 60  # backward passes that are followed one by one
+_FIRST = 110  # backward passes that are followed one by one
 _SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
 
 
@@ -80,93 +86,184 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._said: set[str] = set()
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
-        self._heard, self._asleep, self._wake = 0, False, 0
+        self._heard, self.asleep, self._wake = 0, False, 0
+        self._burst, self._rests = Burst(), 0
         self._states: dict[int, tuple[Any, int]] = {}
-        self.thread = 0
+        self._record = Record()
+        self._followed, self._before = False, 0  # whether the last step is, and the backward before it
+        self.thread, self.deaf = 0, False
 
     # ── the block ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def __enter__(self) -> Self:
         self.thread = get_ident()
         listening.begin(self)
+        self._burst.begin()
+        self._ledger.flow = self._burst.flow
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._burst.end()
         listening.end(self)
+        self._record.ends()
         ledger, self._ledger, self._curvature = self._ledger, Ledger(), Curvature()
         self._looked = ledger.backwards, ledger.updates
         if kind is None:
-            self._judge("never_stepped", rules.never_stepped, ledger)
+            for rule in rules.AT_END:
+                self._judge(rule.__name__, rule, ledger)
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def backward_begins(self, root: torch.Tensor) -> bool:
+    def passes(self, root: Any) -> bool:
+        """Whether this backward is let pass; not the one at which to wake."""
+        if self._heard + 1 >= self._wake:
+            return False
+        self._heard += 1
+        self._ledger.backwards += 1
+        self._record.passes(root)
+        return True
+
+    def passes_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """A step is let pass."""
+        self._ledger.passed(optimizer)
+
+    kept_out(passes, passes_step)
+
+    @guarded("backward")
+    def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
-        if self._asleep and self._heard < self._wake:
-            self._ledger.backwards += 1
-            return False
-        if self._asleep:
-            self._asleep, self._wake = False, self._heard + _LOOK
+        self._burst.paused = self._burst.over
+        self._record.backward_begins(root)
+        if self.asleep:
+            self.asleep, self._wake = False, self._heard + _LOOK
             self._ledger.begin_anew()
             self._curvature = Curvature()
         elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
-            self._asleep, self._wake = True, self._heard + _SLEEP
+            self.asleep, self._wake = True, self._heard + _SLEEP
             self._ledger.backwards += 1
+            self._ledger.updates += self._followed  # a step that calls its closure ends unheard
+            self._followed = False
+            self._record.rests()
             return False
-        self._ledger.backward_begins(root, here())
+        self._record.looked_at(root)
+        self._ledger.backward_begins(root, here(), weight)
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
+        if self._ledger.opening:
+            for rule in rules.AT_FIRST_BACKWARDS:
+                self._judge(rule.__name__, rule, self._ledger)
+        if self._heard >= OPENING:
+            self._burst.end()
         return True
 
+    @guarded("backward")
     def backward_ended(self) -> None:
         """It is over."""
         root = self._ledger.root
+        self._record.backward_ended(self._ledger)
+        if self._ledger.flow is not None:
+            self._ledger.flow.after_backward()
+        if self._ledger.closing:
+            self._burst.paused = True  # until the closure is called again: what comes is the optimizer's
         mixed = self._ledger.backward_ended(None if root is None else root.place)
+        if self._ledger.opening and not self._ledger.steps and root is not None:
+            own = [
+                p for one in self._ledger.gradients.values() if (p := one.parameter()) is not None and not one.owners
+            ]
+            self._curvature.look_by_hand(own, list(self._ledger.losses)[-8:], root.place)
+            self._judge("too_fast", rules.too_fast, self._ledger, self._curvature)
+            self._judge("uphill", rules.uphill, self._ledger, self._curvature)
         if mixed:
             self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
 
+    @guarded("step")
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
-        if self._asleep:
-            self._ledger.passed(optimizer)
-            return
-        ledger, place = self._ledger, here()
-        owned = ledger.step_begins(optimizer, closure, place)
-        if closure:
-            return
+        self._followed = True
+        self._burst.paused = True
+        self._record.step_begins(optimizer, closure)
+        self._before = self._ledger.backwards
+        owned = self._ledger.step_begins(optimizer, closure, here())
+        if not closure:
+            self._judge_step(optimizer, owned)
+
+    def _judge_step(self, optimizer: torch.optim.Optimizer, owned: list[Gradient]) -> None:
+        """Ask what concerns a step, before it is made."""
+        ledger = self._ledger
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
         looked = ledger.root is not None and ledger.root.graph is not None
-        if healthy and not looked and known.steps > 1 and known.steps != rules.FLAT:
+        if healthy and not looked and known.steps > 1 and not ledger.opening:
             return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
-        for rule in rules.AT_STEP:
+        for rule in rules.AT_STEP + rules.AT_FIRST_STEPS if ledger.opening else rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
         if type(optimizer) is torch.optim.SGD:
-            self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
+            self._curvature.look(optimizer, list(ledger.losses)[-8:], known.place)
             self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
 
+    @guarded("step")
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
-        if self._asleep:
+        self._record.step_ended(optimizer)
+        if not self._followed:
             return
+        self._followed = False
         ledger = self._ledger
         known = ledger.optimizers.get(id(optimizer))
         if known is not None and ledger.uncleared_closure:
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
+        if known is not None and ledger.closing:
+            owned = [ledger.known(p) for group in optimizer.param_groups for p in group["params"]]
+            self._judge("closures", rules.closures, ledger, known, owned, id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
+        ledger.closing = 0
+        self._burst.paused = self._burst.over
 
+    @guarded("step")
     def closure_called(self) -> None:
         """The closure of a step is called."""
+        self._burst.paused = self._burst.over
         self._ledger.closure_called()
 
+    @guarded("step")
+    def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:
+        """It has returned: one without a backward, such as Lightning hands on, leaves what a plain step would find."""
+        ledger = self._ledger
+        if self._followed and ledger.backwards == self._before:
+            own = [p for group in optimizer.param_groups for p in group["params"]]
+            self._judge_step(optimizer, [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients])
+
+    @guarded("event")
+    def told(self, event: str, *given: Any) -> None:
+        """Something else has happened: a batch was fetched, a scheduler stepped, gradients were clipped."""
+        if self.asleep and event in ("clipped", "unscaled"):
+            return
+        self._judge(event, self._happened, event, *given)
+        for rule in rules.AT_EVENT.get(event, ()):
+            self._judge(rule.__name__, rule, self._ledger)
+
+    def _happened(self, event: str, *given: Any) -> Alarm | None:
+        if event == "put_to_rest" and self._heard >= OPENING and self._rests < 3:
+            self._rests += 1
+            self._burst.begin()
+        if event == "compiling":
+            self._burst.end()
+        events.happened(event, self._ledger, *given)
+        if event == "saved":
+            state, then = self._states.get(id(given[0]), (None, self._ledger.updates))
+            return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
+        return None
+
+    @guarded("state")
     def stated(self, state: Any) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
         key = id(state)
         self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
 
+    @guarded("state")
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
         _, then = self._states.get(id(state), (None, 0))
@@ -183,18 +280,29 @@ class watch:  # noqa: N801  a context manager, used like a function
             return
         try:
             alarm: Alarm | None = rule(*asked)
-            if alarm is None or alarm.name in self._said:
+            if alarm is None or alarm.name in self._said or rules.FOLLOWS.get(alarm.name, set()) & self._said:
                 return
             finding = words.letter(alarm, self._language, optimizer, self._ledger.steps or None)
+            finding = replace(finding, page=pages.path(alarm.name))
         except Exception as problem:
             self._broken.add(name)
             finding = words.broken(name, problem, self._language)
+        self._tell(finding)
+
+    def _tell(self, finding: Finding) -> None:
+        """Keep a finding, print it, and raise it where that was asked for."""
         self._said.add(finding.name)
         self._found.append(finding)
         if not self._quiet:
             print(f"betahat: {finding}\n", file=sys.stderr)
         if self._raise_on is not None and LEVELS.index(finding.level) <= LEVELS.index(self._raise_on):
             raise errors.loop_is_wrong(finding.evidence, finding.why, finding.fix)
+
+    def failed(self, name: str, problem: Exception) -> None:
+        """Something of ours has failed: nothing more is looked at, and the loop goes on."""
+        self.deaf = True
+        self._burst.end()
+        self._tell(words.broken(name, problem, self._language))
 
     # ── what was found ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -220,6 +328,40 @@ class watch:  # noqa: N801  a context manager, used like a function
     def __getitem__(self, name: str) -> Finding:
         return self.findings[name]
 
+    @property
+    def trace(self) -> Trace:
+        """What the loop has done, a row for each backward pass; see docs/watching.md for what is sampled."""
+        return self._record.trace()
+
+    @property
+    def ending(self) -> str:
+        """How the loss behaved at the end, in a sentence; empty where there were fewer than twenty."""
+        from betahat.watching import ending
+
+        return ending.words(*self._record.losses(), self._language)
+
+    def plot(self, kind: str = "loss", *, ax: Any = None) -> Any:
+        """Draw the trace: its "loss", its "norms" of gradient and update, or the "weights" of a small model.
+
+        Parameters
+        ----------
+        kind : {"loss", "norms", "weights"}
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Raises
+        ------
+        OptionError
+            When the kind is not known.
+        FitError
+            When nothing of it is on record.
+        DrawingError
+            When matplotlib is not installed.
+        """
+        from betahat.plot import traced
+
+        return traced.draw(self.trace, kind, ax)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return self.findings.to_dict()
@@ -234,8 +376,17 @@ class watch:  # noqa: N801  a context manager, used like a function
 
         return sarif.of(self.findings)
 
+    @property
+    def closing(self) -> str:
+        """What was found, counted, what was looked at, and how the loss ended: one line."""
+        from betahat.watching import showing
+
+        return showing.closing(self.findings, self.ending, self._language)
+
     def __repr__(self) -> str:
-        return str(self.findings)
+        return str(self.findings) if self._found else self.closing
 
     def _repr_html_(self) -> str:
-        return self.findings._repr_html_()
+        from betahat.watching import showing
+
+        return showing.page(self.findings, self.ending, self._language)

@@ -16,13 +16,24 @@ from typing import Any, Protocol
 import torch
 from torch.optim import optimizer as optim
 
+from betahat.watching import doors
+from betahat.watching.guarding import kept_out
+
 
 class Listener(Protocol):
     """Who is told."""
 
     thread: int
+    asleep: bool  # it wants to hear nothing but `passes` and `passes_step`
 
-    def backward_begins(self, root: torch.Tensor) -> bool:
+    def passes(self, root: Any) -> bool:
+        """Whether it slept on through this backward."""
+        ...
+
+    def passes_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+        ...
+
+    def backward_begins(self, root: torch.Tensor, weight: Any) -> bool:
         """Whether it wants to hear of the end as well."""
         ...
 
@@ -38,14 +49,21 @@ class Listener(Protocol):
     def closure_called(self) -> None:  # noqa: D102
         ...
 
+    def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+        ...
+
     def stated(self, state: Any) -> None:  # noqa: D102
         ...
 
     def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
         ...
 
+    def told(self, event: str, *given: Any) -> None:  # noqa: D102
+        ...
+
 
 _listeners: list[Listener] = []
+_innermost: dict[int, Listener] = {}  # by thread
 _door = Lock()
 _handles: list[Any] = []
 _own: list[Callable[..., Any]] = []  # torch's own backward, load_state_dict and state_dict, which ours call
@@ -55,11 +73,13 @@ def begin(listener: Listener) -> None:
     """Tell it from now on."""
     with _door:
         _listeners.append(listener)
+        _seat()
         if len(_listeners) == 1:
             _own[:] = [torch.autograd.backward]
             _own.extend([torch.nn.Module.load_state_dict, torch.nn.Module.state_dict])
             torch.autograd.backward, torch.nn.Module.load_state_dict = _backward, _load  # type: ignore[method-assign]
             torch.nn.Module.state_dict = _state  # type: ignore[method-assign]
+            doors.opened(_tell)
             _handles.extend(
                 [optim.register_optimizer_step_pre_hook(_before), optim.register_optimizer_step_post_hook(_after)]
             )
@@ -69,6 +89,7 @@ def end(listener: Listener) -> None:
     """Tell it no more."""
     with _door:
         _listeners.remove(listener)
+        _seat()
         if not _listeners:
             if torch.autograd.backward is _backward:
                 torch.autograd.backward = _own[0]
@@ -76,30 +97,41 @@ def end(listener: Listener) -> None:
                 torch.nn.Module.load_state_dict = _own[1]  # type: ignore[method-assign]
             if torch.nn.Module.state_dict is _state:
                 torch.nn.Module.state_dict = _own[2]  # type: ignore[method-assign]
+            doors.closed()
             for handle in _handles:
                 handle.remove()
             _handles.clear()
 
 
-def _here() -> Listener | None:
-    thread, found = get_ident(), None
-    for listener in _listeners:
-        if listener.thread == thread:
-            found = listener
-    return found
+def _seat() -> None:
+    for thread in {*_innermost} - {one.thread for one in _listeners}:
+        del _innermost[thread]
+    _innermost.update({one.thread: one for one in _listeners})
 
 
-def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
-    """`torch.autograd.backward`, heard."""
-    own = _own[0]
+def _tell(event: str, *given: Any) -> None:
     listener = _here()
-    if listener is None:
-        return own(tensors, *args, **options)
+    if listener is not None:
+        listener.told(event, *given)
+
+
+def _here() -> Listener | None:
+    return _innermost.get(get_ident())
+
+
+def _backward(
+    tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, create_graph: Any = False,
+    grad_variables: Any = None, inputs: Any = None,
+) -> Any:  # fmt: skip
+    """`torch.autograd.backward`, heard; its own arguments by name, since to pass on all as they come costs 2 µs."""
+    own, listener = _own[0], _innermost.get(get_ident())
+    if listener is None or (listener.asleep and listener.passes(tensors)):
+        return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
     root = tensors if isinstance(tensors, torch.Tensor) else next(iter(tensors), None)
-    if root is None or not listener.backward_begins(root):
-        return own(tensors, *args, **options)
+    if not isinstance(root, torch.Tensor) or not listener.backward_begins(root, grad_tensors):
+        return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
     try:
-        return own(tensors, *args, **options)
+        return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
     finally:
         listener.backward_ended()
 
@@ -107,9 +139,14 @@ def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
 def _load(self: torch.nn.Module, state_dict: Any, *args: Any, **options: Any) -> Any:
     """`Module.load_state_dict`, heard."""
     listener = _here()
-    if listener is not None:
-        listener.loaded(self, state_dict)
-    return _own[1](self, state_dict, *args, **options)
+    if listener is None:
+        return _own[1](self, state_dict, *args, **options)
+    listener.loaded(self, state_dict)
+    listener.told("loading", True)
+    try:
+        return _own[1](self, state_dict, *args, **options)
+    finally:
+        listener.told("loading", False)
 
 
 def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:
@@ -123,8 +160,11 @@ def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:
 
 def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
     """A step begins; a closure goes on as one that says when it is called."""
-    listener = _here()
+    listener = _innermost.get(get_ident())
     if listener is None:
+        return None
+    if listener.asleep:
+        listener.passes_step(optimizer)
         return None
     if len(args) < 2 and not options:  # no closure
         listener.step_begins(optimizer, False)
@@ -136,7 +176,9 @@ def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
 
         def closure() -> Any:
             listener.closure_called()
-            return one()
+            value = one()
+            listener.closure_ended(optimizer)
+            return value
 
         return closure
 
@@ -147,6 +189,9 @@ def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
 
 
 def _after(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
-    listener = _here()
-    if listener is not None:
+    listener = _innermost.get(get_ident())
+    if listener is not None and not listener.asleep:
         listener.step_ended(optimizer)
+
+
+kept_out(_here, _tell, _backward, _load, _state, _before, _after)
