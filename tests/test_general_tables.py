@@ -176,3 +176,9 @@ def test_ratios_in_a_table_are_named_and_z_is_not_called_t():
 def test_decimals_are_those_of_one_scale():
     apart = bh.table([LEAST.with_vcov("HC1"), POISSON])
     assert cells(apart, "x")[1] == cells(bh.table([POISSON]), "x")[0]  # whatever stands beside it
+
+
+@pytest.mark.parametrize("made", [NEGATIVE.summary().to_latex(), bh.table([NEGATIVE]).to_latex()], ids=["fit", "table"])
+def test_latex_knows_theta(made):
+    assert r"$\theta$" in made
+    assert "θ" not in made  # pdflatex stops there
