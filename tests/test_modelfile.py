@@ -242,7 +242,7 @@ FOREIGN = {
     "a zip": (_bytes(b"PK\x05\x06" + bytes(18)), ["m.betahat"]),
     "other tensors": (_bytes(_safetensors(None)), ["without a betahat entry"]),
     "an entry that is no JSON": (_bytes(_safetensors("{")), ["m.betahat", "damaged"]),
-    "a newer format": (_bytes(_safetensors('{"format": 99}')), ["format 99", "formats up to 1", "upgrade"]),
+    "a newer format": (_bytes(_safetensors('{"format": 99}')), ["format 99", "formats up to 2", "upgrade"]),
     "nested without end": (_bytes(_safetensors("[" * 100_000)), ["m.betahat"]),
     "a header nested without end": (_bytes(struct.pack("<Q", 99_999) + b'{"a":' + b"[" * 99_994), ["m.betahat"]),
     "a header longer than the file": (_bytes(struct.pack("<Q", 2**40) + b"{" + bytes(99)), ["damaged"]),

@@ -15,14 +15,20 @@ from typing import Any
 from betahat import errors
 from betahat.batch import Tally
 from betahat.finishing import How, begun_at
+from betahat.formula import responses
 from betahat.general import GeneralFit
 from betahat.generalizing import READS, generalized
 from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments
 from betahat.penalizing import PENALTIES, firth
-from betahat.problem import of_arrays, of_formula
+from betahat.problem import Problem, of_arrays, of_formula
 from betahat.response import NUMBER
 from betahat.theta import alternated
+
+#: option → what to do without it
+_INSTEAD = {
+    "checkpoint": "leave it out: it keeps moments, which only a squared loss has; each pass here reads the files anew",
+}
 
 
 def general(
@@ -35,10 +41,20 @@ def general(
     unused: dict[str, Any],
 ) -> Any:
     """The generalized linear model of rows that are read now; see `bh.fit`."""
+    options = asked_of(formula, data, options, how, penalty, unused)
+    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
+    problem = of_arrays(formula, data, **options) if made is None else made
+    return learn_from(problem, how, penalty, Tally())
+
+
+def asked_of(
+    formula: Any, data: Any, options: dict[str, Any], how: How, penalty: str | None, unused: dict[str, Any]
+) -> dict[str, Any]:
+    """The options of the rows, and how the response is to be read; what does not go together is refused."""
     family: Any = how.loss
     for name, given in unused.items():
         if given is not None:
-            raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
+            raise errors.option_not_for(f"{name}=", f"a {family.name} model", _INSTEAD.get(name, "leave it out"))
     if penalty is not None and penalty not in PENALTIES:
         raise errors.unknown_option("penalty", penalty, PENALTIES)
     if isinstance(formula, Moments):
@@ -47,10 +63,15 @@ def general(
         raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
     if data is None and isinstance(formula, str):
         raise errors.no_table(formula)
-    options |= {"response": READS.get(family.name, NUMBER)}
-    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
-    problem = of_arrays(formula, data, **options) if made is None else made
-    tally = Tally()
+    reads = READS.get(family.name, NUMBER)
+    if isinstance(formula, str) and not reads.binary and responses(formula)[0]:
+        raise errors.pair_of_no_binomial(family.name)
+    return options | {"response": reads}
+
+
+def learn_from(problem: Problem, how: How, penalty: str | None, tally: Tally) -> GeneralFit:
+    """The generalized linear model of a problem's rows."""
+    family: Any = how.loss
     start = None if how.start is None else begun_at(problem, how.start)
     why = f"newton: {how.reason}"
     learn = partial(generalized, why=why)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from betahat import errors
+from betahat import errors, groupwise
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
-from betahat.families import general
+from betahat.families import asked_of, general
 from betahat.finishing import How, asked, finished
 from betahat.formula import responses
 from betahat.keys import Keys
@@ -50,6 +50,7 @@ def fit(
     by: str | Sequence[str] | None = None,
     checkpoint: str | Path | None = None,
     memory: Size = None,
+    **unknown: Any,
 ) -> Any:
     """Learn a regression.
 
@@ -98,13 +99,16 @@ def fit(
     missing : {"drop", "raise"}
         For formulas: leave out rows with a missing value (and count them), or refuse. Arrays may hold none.
     by : column name or list of them, optional
-        For formulas: a fit for each group of rows that share the value of this column (or these), in one pass.
+        For formulas: a fit for each group of rows that share the value of this column (or these). Least squares takes
+        one pass; other losses hold all encoded rows in memory meanwhile.
     checkpoint : path, optional
         For files: a file in which the moments are kept after each of them. The same call goes on from there after it
         was interrupted, and does not read finished files again.
     memory : str or int, optional
         A ceiling for what betahat takes beyond its libraries and your own data: "500MB", "2GB", "1.5GiB", or a number
         of bytes. It bounds what is read ahead and kept; without it, that has the size that is quickest.
+    **unknown
+        Nothing else: an option that is no option, or another program's, is refused with the name of ours.
 
     Returns
     -------
@@ -130,12 +134,16 @@ def fit(
     >>> fit.why.partition(";")[0]
     'exact: the loss is squared and the model linear, so one step from the moments lands on the answer'
     """
+    if unknown:
+        raise errors.no_option_of_fit(unknown, [*(fit.__kwdefaults__ or ())])
     options = {"weights": weights, "offset": offset, "freq": freq, "intercept": intercept}
     how = asked(loss, update, lr, epochs, start, collinear, missing, link)
     if not isinstance(how.loss, Squared):
         options |= {"trials": trials, "exposure": exposure}
         with ceiling(memory):
-            return general(formula, data, options, missing, how, penalty, {"by": by, "checkpoint": checkpoint})
+            if by is None:
+                return general(formula, data, options, missing, how, penalty, {"checkpoint": checkpoint})
+            return _by_group(formula, data, options, missing, by, checkpoint, how, penalty)
     for name, given in {"trials": trials, "exposure": exposure, "penalty": penalty}.items():
         if given is not None:
             raise errors.option_not_for(f"{name}=", "a squared loss", "say which loss: loss='binomial', 'poisson', …")
@@ -194,6 +202,23 @@ def _of_rows(
     tally = Tally()
     gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
     return finished(problem, gathered, tally, how)
+
+
+def _by_group(
+    formula: Any,
+    data: Any,
+    options: dict[str, Any],
+    missing: str,
+    by: str | Sequence[str],
+    checkpoint: str | Path | None,
+    how: How,
+    penalty: str | None,
+) -> Any:
+    """The generalized linear models of groups of rows."""
+    options = asked_of(formula, data, options, how, penalty, {"checkpoint": checkpoint})
+    if not isinstance(formula, str):
+        raise errors.option_not_for("by=", "arrays, which have no columns to group by", "write a formula")
+    return groupwise.by_group(formula, data, options, missing, how, penalty, [by] if isinstance(by, str) else list(by))
 
 
 def _columns(y: Any) -> int:

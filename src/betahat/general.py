@@ -202,12 +202,38 @@ class GeneralFit(LinearFit):
         >>> [round(float(value), 4) for value in fit.predict({"x": [5.0]})]
         [18.1331]
         """
+        if (told := errors.habit_of_predict(how)) is not None:
+            raise told
         asked = {"scale": scale, "interval": interval, "level": level, "offset": offset, "exposure": exposure}
         return room("prediction").predict_mean(self._under(vcov, how), new, **asked)
 
-    def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
-        """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
-        return room("report.general").GeneralSummary.of(self._under(vcov, how), level)
+    def summary(self, level: float = 0.95, vcov: Any = None, *, exponentiate: bool = False, **how: Any) -> Any:
+        """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+        exponentiate : bool
+            Show e^b instead of each coefficient b: odds ratios under the logit link, hazard ratios under cloglog, under
+            the log link rate ratios of counts, risk ratios of shares, ratios of means. Standard errors are by the delta
+            method, e^b · se(b); the ends of the intervals are those of b, transformed.
+        vcov, **how
+            As for `with_vcov`; the fit's own covariance when left out.
+
+        Raises
+        ------
+        OptionError
+            When e^b has no meaning under the link.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [0, 0, 0, 1, 1, 1], "y": [0, 0, 1, 0, 1, 1]}, loss="binomial")
+        >>> round(fit.summary(exponentiate=True).to_dict()["coefficients"][1]["ratio"], 6)
+        4.0
+        """
+        return room("report.general").GeneralSummary.of(self._under(vcov, how), level, exponentiate)
 
     def glance(self, vcov: Any = None, **how: Any) -> Any:
         """One row for the whole fit, with broom's columns (dots as underscores), in the kind of frame that came in."""
@@ -232,6 +258,6 @@ def _unanswered(name: str) -> Any:
 
 for _name in (
     "check", "diagnose", "anova", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment",
-    "influence", "information", "save", "with_rows", "epochs_needed",
+    "influence", "information", "epochs_needed",
 ):  # fmt: skip
     setattr(GeneralFit, _name, _unanswered(_name))

@@ -22,8 +22,10 @@ from torch import Tensor
 from betahat import errors, sandwich
 from betahat.coordinates import Basis, at_hand
 from betahat.covariance import Covariance
+from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
 from betahat.problem import of_arrays, of_formula
+from betahat.working import seen_through
 
 SIMULTANEOUS = ("bonferroni", "scheffe")
 _FLAT = 1e-13  # an eigenvalue of a correlation matrix that is zero but for rounding
@@ -76,6 +78,12 @@ def with_rows(
     """The same fit with its rows at hand; see `Fit.with_rows`."""
     if (weights is not None) != fit.weighted or (freq is not None) != fit.counted:
         raise errors.rows_weighted_otherwise(fit.weighted, fit.counted)
+    if isinstance(fit, GeneralFit):
+        exposure = fit.exposure_given or exposure
+        if fit.exposure_given is not None and exposure is None:
+            raise errors.exposure_needed_again()
+        if fit.exposure_given is None and exposure is not None:
+            raise errors.option_not_for("exposure=", "a model that was learned without", "leave it out")
     if fit.formula is None:
         reads = fit.design.reads
         problem = of_arrays(
@@ -85,7 +93,10 @@ def with_rows(
         offset = fit.offset_given or offset
         more = {"exposure": exposure, "trials": trials}
         problem = of_formula(fit.formula, data, weights, offset, freq, None, "drop", known=fit.design, **more)
-    return replace(fit, problem=replace(problem, design=fit.design))
+    problem = replace(problem, design=fit.design)
+    if isinstance(fit, GeneralFit):
+        return replace(fit, problem=seen_through(problem, fit.lens), rows=problem)
+    return replace(fit, problem=problem)
 
 
 def _series(fit: LinearFit, values: Tensor | np.ndarray[Any, Any], name: str) -> pd.Series[float]:

@@ -35,6 +35,7 @@ from betahat.formula import Parsed, parse
 from betahat.response import BINARY, COUNT, NUMBER, Response
 
 FORMAT = 1
+NEWEST = 2  # what an earlier version would read wrongly says so: a model whose loss is not squared
 
 #: what reading a file that somebody else made may raise
 BROKEN = (
@@ -69,10 +70,10 @@ def unpacked(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = place(path).read_bytes()
     meta = _header(content, str(path))
     version = meta.get("format")
-    if isinstance(version, int) and version > FORMAT and not isinstance(version, bool):
-        raise errors.model_too_new(str(path), version, FORMAT)
+    if isinstance(version, int) and version > NEWEST and not isinstance(version, bool):
+        raise errors.model_too_new(str(path), version, NEWEST)
     try:
-        if version != FORMAT or isinstance(version, bool):
+        if version not in (FORMAT, NEWEST) or isinstance(version, bool):
             raise ValueError(f"its format is {version!r}")
         return meta, load_tensors(content)
     except BROKEN as problem:
@@ -159,7 +160,7 @@ def _header(content: bytes, path: str) -> dict[str, Any]:
         raise errors.not_a_model(path, "it is a safetensors file without a betahat entry") from None
     try:
         meta = from_plain(json.loads(text))
-        newer = isinstance(meta, dict) and meta.get("format") not in (None, FORMAT)
+        newer = isinstance(meta, dict) and meta.get("format") not in (None, FORMAT, NEWEST)
         if not newer and kept is not None and kept != _checksum(content):
             raise ValueError("its content does not agree with its checksum")
     except BROKEN as problem:

@@ -143,7 +143,7 @@ class Fits(Mapping[Any, LinearFit]):
 
     def glance(self) -> Any:
         """One row for each key: broom's columns, and `reason` where it could not be fitted."""
-        return self._table(lambda fit: _columns(import_module("betahat.report").glance, fit))
+        return self._table(lambda fit: _columns(type(fit).glance, fit))
 
     def _table(self, ask: Any) -> Any:
         parts = {key: ask(fit) for key, fit in self.fits.items()}

@@ -3,7 +3,8 @@
     fit.save("cars.betahat");  bh.load("cars.betahat")
 
 The tensors are the coefficients, their covariance, the directions that move nothing, and the trace; everything else is
-JSON. No row of the training data is in it. How a file is packed is `keeping`'s.
+JSON. No row of the training data is in it. A generalized linear model keeps besides its family by name, with its
+parameters, and what that family said of the rows. How a file is packed is `keeping`'s.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import torch
 from betahat import __version__, errors
 from betahat.batch import Tally
 from betahat.covariance import Covariance
+from betahat.general import GeneralFit
 from betahat.keeping import (
     BROKEN,
     FORMAT,
+    NEWEST,
     damaged,
     design_in,
     design_out,
@@ -31,8 +34,11 @@ from betahat.keeping import (
     unpacked,
     write_whole,
 )  # fmt: skip
+from betahat.loss import of_spelled, spelled
 from betahat.outcome import LinearFit
+from betahat.penalizing import FirthFit
 from betahat.trace import Log, Trace
+from betahat.working import Lens
 
 #: what a model file says of a fit besides its tensors: name → the kinds that it may be of
 _ENTRIES: dict[str, tuple[type, ...]] = {
@@ -41,12 +47,20 @@ _ENTRIES: dict[str, tuple[type, ...]] = {
     "kind": (str,), "distance": (float,), "learning_rate": (float, type(None)),
     "learning_rate_limit": (float, type(None)), "offset_given": (str, type(None)), "nobs": (int,), "counted": (bool,),
 }  # fmt: skip
+#: the same of a generalized linear model, besides
+_GENERAL: dict[str, tuple[type, ...]] = {
+    "deviance": (float,), "null_deviance": (float,), "log_likelihood": (float,), "prior": (float,),
+    "explained": (str,), "exposure_given": (str, type(None)), "theta_se": (float, type(None)),
+}  # fmt: skip
 
 
 def save(fit: LinearFit, path: str | Path) -> None:
     """Write a model file, whole or not at all."""
+    general = isinstance(fit, GeneralFit)
+    if isinstance(fit, FirthFit):
+        raise errors.penalized_not_saved()
     meta = {
-        "format": FORMAT,
+        "format": NEWEST if general else FORMAT,
         "betahat": __version__,
         "design": design_out(fit.design),
         "dropped": fit.dropped,
@@ -59,6 +73,8 @@ def save(fit: LinearFit, path: str | Path) -> None:
         "steps": [[i, fit.trace.rows, loss] for i, loss in enumerate(fit.trace.losses.tolist(), 1)],
     }
     trace = {"gradient": fit.trace.gradients, "before": fit.trace.before, "after": fit.trace.after}
+    if isinstance(fit, GeneralFit):
+        meta["general"] = {"family": spelled(fit.family)} | {name: getattr(fit, name) for name in _GENERAL}
     stack = {name: torch.from_numpy(values.copy()) for name, values in trace.items()}
     tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
     if fit.trace.log is not None:
@@ -151,11 +167,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
     entries: dict[str, Any] = {}
     older = {"nobs": meta["tally"]["read"] - meta["tally"]["missing"] - meta["tally"]["weightless"], "counted": False}
     for name, kinds in _ENTRIES.items():
-        value = (older | meta["fit"])[name]
-        value = float(value) if float in kinds and type(value) is int else value
-        if type(value) not in kinds or (isinstance(value, float) and math.isnan(value)):
-            raise ValueError(f"{name} is {value!r}")
-        entries[name] = value
+        entries[name] = _entry(name, (older | meta["fit"])[name], kinds)
     if not (math.isfinite(entries["digits"]) and math.isfinite(entries["rss"]) and 0 <= entries["rank"] <= p):
         raise ValueError("a number is out of its range")
     dropped, remarks = strings(meta["dropped"], dict), strings(meta["remarks"], list)
@@ -167,7 +179,8 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
     extremes = meta.get("spectrum")
     if extremes is not None and (len(extremes) != 2 or any(type(v) is not float for v in extremes)):
         raise ValueError(f"its spectrum is {extremes!r}")
-    return LinearFit(
+    general = {} if "general" not in meta else _general(meta["general"], tensors["coef"], design.intercept)
+    return (GeneralFit if general else LinearFit)(
         design=design,
         spectrum=None if extremes is None else (extremes[0], extremes[1]),
         coef=tensors["coef"],
@@ -180,4 +193,21 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
         chosen=_chosen(meta, tensors, design.names),
         null=null,
         **entries,
+        **general,
     )
+
+
+def _entry(name: str, value: Any, kinds: tuple[type, ...], *, unknown: bool = False) -> Any:
+    """A value, checked to be of one of these kinds, and a number unless it may be unknown."""
+    value = float(value) if float in kinds and type(value) is int else value
+    if type(value) not in kinds or (isinstance(value, float) and math.isnan(value) and not unknown):
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _general(kept: dict[str, Any], coef: torch.Tensor, intercept: bool) -> dict[str, Any]:
+    """What a generalized linear model has besides, its rows seen from the same place again once they are at hand."""
+    family = of_spelled(kept["family"])
+    unknown = {"log_likelihood": not family.likelihood}
+    more = {name: _entry(name, kept[name], kinds, unknown=unknown.get(name, False)) for name, kinds in _GENERAL.items()}
+    return more | {"family": family, "lens": Lens(family, coef.double().numpy(), bool(intercept))}

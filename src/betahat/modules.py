@@ -223,9 +223,9 @@ class ModuleFit(Fit):
         """
         return room("delta").predict(self, new, interval=interval, level=level, batch_size=batch_size)
 
-    def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
+    def summary(self, level: float = 0.95, vcov: Any = None, *, exponentiate: bool = False, **how: Any) -> Any:
         """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
-        return room("report.modules").ModuleSummary.of(self._under(vcov, how), level)
+        return room("report.modules").ModuleSummary.of(self._under(vcov, how), level, exponentiate)
 
     def glance(self, vcov: Any = None, **how: Any) -> Any:
         """One row for the whole fit, in the kind of frame that came in: what a module has of broom's columns, and loss.

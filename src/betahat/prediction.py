@@ -55,6 +55,8 @@ def predict_mean(
     """Means of new rows, or their linear predictors; see `GeneralFit.predict`."""
     if scale not in SCALES:
         raise errors.unknown_option("scale", scale, SCALES)
+    if interval == "prediction":
+        raise errors.no_prediction_interval(fit.family.name)
     if interval is not None and interval != "confidence":
         raise errors.unknown_option("interval", interval, INTERVALS[:1])
     factor = quantile(level, covariance(fit).joint)

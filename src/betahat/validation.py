@@ -24,6 +24,7 @@ from betahat import derive, errors
 from betahat.batch import Tally, as_tensor
 from betahat.groups import Grouped, grouped
 from betahat.keys import Codes, Keys
+from betahat.loss import Squared, named
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
 from betahat.roads import merged
@@ -97,6 +98,7 @@ def cross_validate(
     freq: Any = None,
     intercept: bool | None = None,
     missing: str = "drop",
+    loss: Any = "squared",
 ) -> CrossValidation:
     """Fit without each fold in turn and predict it: exact, from one pass.
 
@@ -104,6 +106,8 @@ def cross_validate(
     ----------
     formula, data, weights, offset, freq, intercept, missing
         As for `bh.fit`.
+    loss : str
+        "squared": no other can be taken apart so.
     folds : int, column name, or array (n,)
         How many folds, their sizes differing by one row at most, each row's drawn with `seed`; or the column, or the
         array, whose values are the folds (all rows of a patient, of a year).
@@ -131,6 +135,8 @@ def cross_validate(
     >>> round(cv.rsquared, 2)
     0.99
     """
+    if loss != "squared" and not isinstance(named(loss), Squared):
+        raise errors.squares_only_here("bh.cross_validate", loss)
     keys, codes_of, names = _assigned(folds, seed, formula)
     if isinstance(formula, str):
         if data is None:

@@ -19,6 +19,7 @@ from betahat import derive, errors
 from betahat.batch import Batch, Tally
 from betahat.groups import joined, some_rows
 from betahat.inference import two_sided
+from betahat.loss import Squared, named
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.progress import watched
 from betahat.source import hand_out
@@ -36,6 +37,7 @@ def rolling(
     offset: Any = None,
     intercept: bool | None = None,
     missing: str = "drop",
+    loss: Any = "squared",
 ) -> Any:
     """Fit every window of so many consecutive rows.
 
@@ -43,6 +45,8 @@ def rolling(
     ----------
     formula, data, weights, offset, intercept, missing
         As for `bh.fit`; rows stand in the order of time.
+    loss : str
+        "squared": no other can be taken apart so.
     window : int
         Rows of a window, a multiple of `step`; rows that are left out for a missing value or weight zero do not count.
     step : int
@@ -62,6 +66,8 @@ def rolling(
     >>> [round(v, 2) for v in table["estimate"]]
     [0.33, 0.75, -3.71, 2.46]
     """
+    if loss != "squared" and not isinstance(named(loss), Squared):
+        raise errors.squares_only_here("bh.rolling", loss)
     for what, value in (("window", window), ("step", step)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise errors.bad_number(what, value, "a whole number, one or more")

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from betahat.cli.options import asked_of, covariance_options, form_option, lettered, level_option
+from betahat.cli.options import (
+    asked_of,
+    covariance_options,
+    form_option,
+    general_only,
+    lettered,
+    level_option,
+    loss_asked,
+    takes_pairs,
+)
 
 
 @click.command()
@@ -17,7 +26,24 @@ from betahat.cli.options import asked_of, covariance_options, form_option, lette
 @click.option("--freq", metavar="COLUMN", help="Column of counts: how many equal rows each row stands for.")
 @click.option("--offset", metavar="COLUMN", help="Column added to the prediction with coefficient one.")
 @click.option(
-    "--update", default="auto", metavar="NAME", help="auto, exact, descent, momentum or adam.", show_default=True
+    "--loss",
+    default="squared",
+    metavar="NAME",
+    help="squared, binomial, poisson, gamma, 'inverse gaussian', 'negative binomial', tweedie, quasi-poisson, "
+    "quasi-binomial.",
+    show_default=True,
+)
+@click.option("--link", metavar="NAME", help="logit, probit, cloglog, log, identity, …; the loss's own when left out.")
+@click.option("--trials", metavar="COLUMN", help="binomial: the response counts successes among so many trials.")
+@click.option("--exposure", metavar="COLUMN", help="Log links: how long, or how many, each row was exposed.")
+@click.option("--theta", type=float, metavar="SIZE", help="negative binomial: given; estimated when left out.")
+@click.option("--power", type=float, metavar="POWER", help="tweedie: the power of its variance, such as 1.5.")
+@click.option(
+    "--update",
+    default="auto",
+    metavar="NAME",
+    help="auto, exact, newton, descent, momentum or adam.",
+    show_default=True,
 )
 @click.option("--lr", type=float, metavar="RATE", help="Learning rate of a descent; chosen when left out.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Steps of a descent; as many as it takes when left out.")
@@ -42,6 +68,12 @@ def fit(
     weights: str | None,
     freq: str | None,
     offset: str | None,
+    loss: str,
+    link: str | None,
+    trials: str | None,
+    exposure: str | None,
+    theta: float | None,
+    power: float | None,
     update: str,
     lr: float | None,
     epochs: int | None,
@@ -59,7 +91,7 @@ def fit(
     """Fit FORMULA to DATA and print the summary.
 
     DATA is the path of a CSV, Parquet or Arrow file, a folder of them, or a quoted glob. FORMULA reads as in R:
-    "arr_delay ~ dep_delay + C(carrier)".
+    "arr_delay ~ dep_delay + C(carrier)"; with --loss binomial also "cbind(successes, failures) ~ dose".
     """
     import betahat as bh
     from betahat import errors, inference, plot, sandwich
@@ -69,7 +101,8 @@ def fit(
         raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
     sandwich.maker(**(how := asked_of(options)))
-    if responses(formula)[0]:
+    family = loss_asked(loss, theta, power)
+    if responses(formula)[0] and not takes_pairs(family):
         raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
     for target in (save_to, plot_to):
         if target is not None and not Path(target).expanduser().resolve().parent.is_dir():
@@ -83,6 +116,10 @@ def fit(
             weights=weights,
             freq=freq,
             offset=offset,
+            loss=family,
+            link=link,
+            trials=trials,
+            exposure=exposure,
             update=update,
             lr=lr,
             epochs=epochs,
@@ -111,14 +148,24 @@ def fit(
 @click.argument("data")
 @click.option("--interval", type=click.Choice(["confidence", "prediction"]), help="Add lower and upper bounds.")
 @click.option("--level", type=float, default=0.95, help="Level of the bounds.", show_default=True)
+@click.option("--scale", type=click.Choice(["response", "link"]), help="Of a generalized linear model; response.")
 @click.option("--offset", metavar="COLUMN", help="Column to add, where the fit had --offset.")
+@click.option("--exposure", metavar="COLUMN", help="Column of exposures, where the fit had --exposure.")
 @click.option(
     "--out", metavar="FILE", help="Write to FILE (.csv, .parquet or .arrow) instead of CSV on standard output."
 )
 @click.option("--quiet", is_flag=True, help="No remarks.")
 @lettered
 def predict(
-    model: str, data: str, interval: str | None, level: float, offset: str | None, out: str | None, quiet: bool
+    model: str,
+    data: str,
+    interval: str | None,
+    level: float,
+    scale: str | None,
+    offset: str | None,
+    exposure: str | None,
+    out: str | None,
+    quiet: bool,
 ) -> None:
     """Predict each row of DATA with a saved MODEL."""
     import pyarrow as pa
@@ -131,7 +178,9 @@ def predict(
         Path(out).exists() and Path(p).exists() and Path(out).samefile(p) for p in (data, model)
     ):
         raise errors.cannot_write(out, "it is what the prediction is made from")
-    result = bh.load(model).predict(data, interval=interval, level=level, offset=offset)
+    loaded = bh.load(model)
+    more = general_only(loaded, scale=scale, exposure=exposure)
+    result = loaded.predict(data, interval=interval, level=level, offset=offset, **more)
     table = result if isinstance(result, pa.Table) else pa.table({"predicted": result})
     if out is None or writer is None:
         click.echo(files.as_csv(table).decode().rstrip("\n"))
@@ -167,8 +216,9 @@ def describe(model: str, level: float, form: str) -> None:
         levels = loaded.design.levels.get(name)
         what = "numbers" if levels is None else f"{len(levels)} levels: {errors.listing(levels, 12)}"
         click.echo(f"  {name}: {what}")
-    if loaded.offset_given is not None:
-        click.echo(f"  {loaded.offset_given or 'an array'}: the offset")
+    for what, given in (("offset", loaded.offset_given), ("exposure", getattr(loaded, "exposure_given", None))):
+        if given is not None:
+            click.echo(f"  {given or 'an array'}: the {what}")
 
 
 @click.command()

@@ -88,4 +88,42 @@ def asked_of(options: dict[str, Any]) -> dict[str, Any]:
     return how
 
 
+def loss_asked(name: str, theta: float | None, power: float | None) -> Any:
+    """The loss of this name, with its parameter; the name itself where it has none."""
+    from betahat import errors
+    from betahat.loss import NegativeBinomial, Tweedie, named
+
+    asked = name.casefold().strip()
+    tweedie = asked.startswith("tweedie")
+    if power is not None and not tweedie:
+        raise errors.option_not_for("--power", f"the loss {name!r}", "it belongs to --loss tweedie")
+    if tweedie:
+        if power is None:
+            raise errors.power_needed_on_the_command_line()
+        return Tweedie(power)
+    if theta is not None:
+        if not isinstance(named(name), NegativeBinomial):
+            raise errors.option_not_for("--theta", f"the loss {name!r}", "it belongs to --loss 'negative binomial'")
+        return NegativeBinomial(theta)
+    return name
+
+
+def takes_pairs(loss: Any) -> bool:
+    """Whether the response of a loss may be cbind(successes, failures)."""
+    from betahat.loss import named
+
+    return named(loss).name in ("binomial", "quasi-binomial")
+
+
+def general_only(model: Any, **given: Any) -> dict[str, Any]:
+    """The options that were given, refused where the model is of least squares."""
+    from betahat import errors
+
+    asked = {name: value for name, value in given.items() if value is not None}
+    if not hasattr(model, "family"):
+        for name in asked:
+            raise errors.option_not_for(f"--{name}", "a model of least squares", "leave it out")
+    return asked
+
+
 level_option = click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)

@@ -14,6 +14,7 @@ from betahat.errors.drawing import *  # noqa: F403
 from betahat.errors.estimating import *  # noqa: F403
 from betahat.errors.families import *  # noqa: F403
 from betahat.errors.generalizing import *  # noqa: F403
+from betahat.errors.habits import *  # noqa: F403
 from betahat.errors.inferring import *  # noqa: F403
 from betahat.errors.layers import *  # noqa: F403
 from betahat.errors.letters import *  # noqa: F403

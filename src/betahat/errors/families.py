@@ -29,9 +29,12 @@ def _spoken(given: object) -> str:
 def unknown_loss(given: object, known: Sequence[str]) -> OptionError:
     """Refuse a loss that nobody knows."""
     names = [*known, "tweedie"]
+    bare, bracket, _ = str(given).partition("(")
+    apart = "A link and parameters stand apart: link='log', bh.loss.NegativeBinomial(theta=2). " if bracket else ""
+    near = apart + nearest(bare, names)
     return OptionError(
         f"loss={_spoken(given)} is not known.",
-        remedy=f"{nearest(str(given), names)}Known: {listing(names, 60)}; bh.loss.Tweedie(power=1.5), and any function "
+        remedy=f"{near}Known: {listing(names, 60)}; bh.loss.Tweedie(power=1.5), and any function "
         "of (yhat, y) that returns a loss for each row.",
     )
 
@@ -69,6 +72,15 @@ def tweedie_needs_a_power(given: str) -> OptionError:
         f"loss={given!r} needs a power.",
         "the variance of a Tweedie response is its mean to some power, which is chosen and not estimated",
         "pass loss=bh.loss.Tweedie(power=1.5), or another power: between 1 and 2 for amounts with exact zeros",
+    )
+
+
+def power_needed_on_the_command_line() -> OptionError:
+    """Refuse --loss tweedie by itself."""
+    return OptionError(
+        "--loss tweedie needs --power.",
+        "the variance of a Tweedie response is its mean to some power, which is chosen and not estimated",
+        "add --power 1.5, or another: between 1 and 2 for amounts with exact zeros",
     )
 
 
@@ -171,6 +183,16 @@ def own_loss_mixes_rows(name: str, alone: float, together: float) -> OptionError
         f"The loss {name!r} of the first row is {alone:.6g} by itself and {together:.6g} among the others.",
         "it depends on other rows: on their mean, their order or their number",
         "let each row's loss depend on that row's yhat and y alone",
+    )
+
+
+def loss_is_code(name: str, link: str | None) -> OptionError:
+    """Refuse to keep a model whose loss or link is a function of the user's."""
+    what = f"The loss {name!r} is" if link is None else f"The link {link!r} is"
+    return OptionError(
+        f"{what} your own Python code, and a model file holds no code: this model cannot be saved.",
+        "a file that ran code when it is opened could do anything",
+        "keep the script that fits it; fit.params, fit.vcov() and fit.tidy() can be written as tables",
     )
 
 

@@ -15,6 +15,35 @@ def squares_only(what: str, family: str) -> UnansweredError:
     )
 
 
+def penalized_not_saved() -> FitError:
+    """Refuse to keep a model whose tests and intervals need its rows."""
+    return FitError(
+        "A model of penalty='firth' cannot be saved.",
+        "its tests and intervals are profiles of the penalized likelihood, for which every row is read again, and a "
+        "model file holds none",
+        "keep the data and fit again; fit.tidy() holds the numbers as a table",
+    )
+
+
+def groups_not_held(label: str, rows: int, columns: int, most: int) -> FitError:
+    """Refuse groups whose rows are too many to be held at once."""
+    return FitError(
+        f"by= holds the encoded rows of all groups in memory, and {label} has {rows:,} rows of {columns:,} columns: "
+        f"more than the {8 * most / 2**20:,.0f} MB that it may take.",
+        "Newton's method reads the rows of each group again and again",
+        "fit a formula to the rows of one group after the other, or raise memory=",
+    )
+
+
+def no_prediction_interval(family: str) -> OptionError:
+    """Refuse an interval for a new response of another family than the normal."""
+    return OptionError(
+        "interval='prediction' does not go with a generalized linear model.",
+        f"a new {family} response scatters about its mean as its family says, not evenly to both sides",
+        "interval='confidence' is for the mean; for new responses take quantiles of the family at the mean predicted",
+    )
+
+
 def no_convergence(family: str, passes: int, distance: float) -> FitError:
     """Refuse to end where the steps do not end."""
     return FitError(

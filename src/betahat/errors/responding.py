@@ -82,6 +82,15 @@ def trials_needed(name: str) -> DesignError:
     )
 
 
+def pair_of_no_binomial(family: str) -> OptionError:
+    """Refuse cbind(…) on the left side of what is neither binomial nor least squares."""
+    return OptionError(
+        f"cbind(…) does not go with a {family} loss.",
+        "with loss='binomial' it is successes and failures, and with a squared loss several responses",
+        "fit one response at a time",
+    )
+
+
 def trials_not_for() -> OptionError:
     """Refuse trials for a loss that knows none."""
     return OptionError(
@@ -136,6 +145,15 @@ def bad_exposure(name: str, value: float, row: int) -> BatchError:
         f"The exposure {name!r} is {value:g} at row {row:,} (rows are counted from 0).",
         "exposure= is what a count is taken from (time, area, persons), and its logarithm is added",
         "leave that row out, or mend it; if it is a logarithm already, pass it as offset=",
+    )
+
+
+def exposure_needed_again() -> OptionError:
+    """Refuse rows without the exposure array that the model was learned with."""
+    return OptionError(
+        "The model was learned with exposure= as an array, and these rows come without.",
+        "taken as one it would make other rows of them",
+        "pass exposure= for every row, as at the fit",
     )
 
 

@@ -95,3 +95,19 @@ def no_such_option(function: str, given: str, known: Sequence[str]) -> OptionErr
         "options of a covariance (cluster=, …) are taken together with vcov=",
         f"{nearest(given, known)}Known: {listing(known, 24)}.",
     )
+
+
+def no_ratios(link: str | None) -> OptionError:
+    """Refuse e^b where it is no factor of anything; None for least squares."""
+    if link is None:
+        return OptionError(
+            "exponentiate= is for generalized linear models with a log, logit or cloglog link.",
+            "elsewhere terms add to the mean, and e^b is a factor only where they add to a logarithm",
+            "leave it out; for a logarithm on the left side take np.exp(fit.params) and np.exp(fit.conf_int()), which "
+            "are ratios of geometric means",
+        )
+    return OptionError(
+        f"exponentiate= does not go with the {link} link.",
+        "e^b multiplies odds under the logit link, hazards under cloglog and means under log, and nothing elsewhere",
+        "leave it out, or fit with one of these links",
+    )

@@ -13,7 +13,7 @@ from betahat.loss.gamma import Gamma
 from betahat.loss.gaussian import Gaussian
 from betahat.loss.inverse_gaussian import InverseGaussian
 from betahat.loss.links import Link
-from betahat.loss.naming import NAMES, named
+from betahat.loss.naming import NAMES, named, of_spelled, spelled
 from betahat.loss.negative_binomial import NegativeBinomial
 from betahat.loss.own import Own
 from betahat.loss.poisson import Poisson
@@ -25,4 +25,5 @@ from betahat.loss.tweedie import Tweedie
 __all__ = [
     "LINKS", "NAMES", "Binomial", "Family", "Gamma", "Gaussian", "InverseGaussian", "Link", "Loss", "NegativeBinomial",
     "Own", "Poisson", "QuasiBinomial", "QuasiPoisson", "Rows", "Squared", "Tweedie", "link_named", "named",
+    "of_spelled", "spelled",
 ]  # fmt: skip

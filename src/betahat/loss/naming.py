@@ -7,13 +7,14 @@ named(lambda yhat, y: (yhat - y) ** 4)   # Own(...)
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import torch
 
 from betahat import errors
 from betahat.loss.binomial import Binomial
-from betahat.loss.family import Family, plain
+from betahat.loss.family import LINKS, Family, plain
 from betahat.loss.gamma import Gamma
 from betahat.loss.gaussian import Gaussian
 from betahat.loss.inverse_gaussian import InverseGaussian
@@ -83,6 +84,44 @@ def named(loss: Any, link: str | Link | None = None) -> Loss:
         else:
             raise errors.link_of_own_loss(found.name, link)
     return Squared() if isinstance(found, Gaussian) and isinstance(found.link, Identity) else found
+
+
+#: the families of this house, by their names
+FAMILIES: dict[str, type[Family]] = {
+    cls.name: cls for cls in (Gaussian, Tweedie, *(type(loss) for loss in NAMES.values())) if issubclass(cls, Family)
+}
+
+
+def spelled(family: Family) -> dict[str, Any]:
+    """Return a family as plain values: its name, its link's, and its parameters.
+
+    Raises
+    ------
+    OptionError
+        When the family or the link is the user's own: they are code.
+
+    Examples
+    --------
+    >>> spelled(Tweedie(power=1.5))
+    {'name': 'tweedie', 'link': 'log', 'power': 1.5}
+    """
+    link = family.link
+    if FAMILIES.get(family.name) is not type(family) or LINKS.get(link.name) != link:
+        raise errors.loss_is_code(family.name, None if FAMILIES.get(family.name) is not type(family) else link.name)
+    more = {field.name: getattr(family, field.name) for field in fields(family) if field.name != "link"}
+    return {"name": family.name, "link": link.name, **more}
+
+
+def of_spelled(kept: dict[str, Any]) -> Family:
+    """Return the family again; what is no such thing is a ValueError."""
+    if kept.get("name") not in FAMILIES or kept.get("link") not in LINKS:
+        raise ValueError(f"its family is {errors.clipped(kept)}")
+    cls = FAMILIES[kept["name"]]
+    if set(kept) != {"name", *(field.name for field in fields(cls))}:
+        raise ValueError(f"its family is {errors.clipped(kept)}")
+    if any(type(value) not in (float, type(None)) for name, value in kept.items() if name not in ("name", "link")):
+        raise ValueError(f"its family is {errors.clipped(kept)}")
+    return cls(**{name: value for name, value in kept.items() if name != "name"})
 
 
 def _found(loss: Any) -> Loss:

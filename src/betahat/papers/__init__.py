@@ -17,7 +17,7 @@ from typing import Any
 from betahat import errors
 from betahat.many import Fits, key_order
 from betahat.outcome import LinearFit
-from betahat.papers.exchange import asked, coefficients
+from betahat.papers.exchange import asked, coefficients, usual_there
 from betahat.papers.labels import labelled, picked, texts
 from betahat.papers.notes import notes as told
 from betahat.papers.rows import (
@@ -33,10 +33,11 @@ from betahat.papers.rows import (
     statistic,
     statistic_row,
     term_row,
+    usual,
 )
 from betahat.papers.sheet import FORMS, Table
 
-__all__ = ["FORMS", "Table", "asked", "coefficients", "table"]
+__all__ = ["FORMS", "Table", "asked", "coefficients", "table", "usual_there"]
 
 _STARS = {"***": 0.001, "**": 0.01, "*": 0.05}
 
@@ -45,7 +46,7 @@ def table(
     fits: Any,
     *,
     show: str = "se",
-    statistics: Any = ("nobs", "rsquared", "rsquared_adj", "sigma"),
+    statistics: Any = None,
     models: Sequence[str] | None = None,
     heads: Sequence[Any] = (),
     response: bool = True,
@@ -58,6 +59,7 @@ def table(
     decimals: int | None = None,
     stars: Any = False,
     level: float = 0.95,
+    exponentiate: bool = False,
     vcov: Any = None,
     title: str = "",
     notes: Sequence[str] = (),
@@ -74,7 +76,10 @@ def table(
         {stars}, with a format if wanted, and "\n" between its lines: ``"{estimate}{stars}\n[{lower}, {upper}]"``.
     statistics : sequence of str, or mapping of name to label
         Of "nobs", "rows_dropped", "rsquared", "rsquared_adj", "sigma", "rmse", "rss", "fvalue", "f_pvalue",
-        "df_model", "df_resid", "llf", "aic", "bic", "condition", "vcov"; broom's and pyfixest's names do, too.
+        "df_model", "df_resid", "llf", "aic", "bic", "condition", "vcov"; and of generalized linear models "family",
+        "link", "deviance", "null_deviance", "pearson", "dispersion", "theta", "pseudo_rsquared" (the deviance
+        explained), "mcfadden", "cox_snell", "nagelkerke"; broom's and pyfixest's names do, too. Where a model has no
+        such thing its cell is empty. When left out, what such models are usually judged by.
     models : sequence of str, optional
         What the models are called; (1), (2), … when left out.
     heads : sequence of str, or of such sequences
@@ -99,6 +104,9 @@ def table(
         True means * p < 0.05, ** p < 0.01, *** p < 0.001.
     level : float
         Of the intervals.
+    exponentiate : bool
+        Odds, rate, risk or hazard ratios e^b instead of coefficients, for models with a logit, log or cloglog link;
+        see `GeneralFit.summary`.
     vcov, **how
         A covariance for all models, or a sequence with one for each (a single fit is then shown under each of them);
         as for `Fit.with_vcov`. Each fit's own when left out.
@@ -153,7 +161,8 @@ def table(
     gone = frozenset().union(*hidden.values()) if hidden else frozenset()
     all_terms = list(dict.fromkeys(term for fit in found for term in fit.terms))
     terms = {t: labelled(t, labels) for t in picked(all_terms, keep, drop) if t not in gone}
-    numbers = [quantities(fit, level) for fit in found]
+    numbers = [quantities(fit, level, exponentiate) for fit in found]
+    statistics = usual(found) if statistics is None else statistics
     keys = {statistic(name): _caption(name, statistics, labels) for name in texts("statistics", statistics)}
     made = [
         *(term_row(label, term, found, numbers, style) for term, label in terms.items()),
@@ -162,10 +171,10 @@ def table(
         *(statistic_row(label, key, found, style) for key, label in keys.items()),
     ]
     lines = _heads(heads, len(found))
-    answers = tuple(labelled(fit.response, labels) for fit in found)
+    answers = tuple(_answer(fit, labels) for fit in found)
     if response and [*answers] != own:
         lines.append(answers)
-    said = [*told(found, [*names], style, level, list(keys)), *failures, *texts("notes", notes)]
+    said = [*told(found, [*names], style, level, list(keys), exponentiate), *failures, *texts("notes", notes)]
     return Table(tuple(found), tuple(names), tuple(lines), tuple(made), terms, str(title or ""), tuple(said), level)
 
 
@@ -228,6 +237,12 @@ def _factors(indicate: Any, labels: Mapping[str, str]) -> dict[str, str]:
     if isinstance(indicate, Mapping):
         return {str(label): str(factor) for label, factor in indicate.items()}
     return {labels.get(factor, factor): factor for factor in texts("indicate", indicate)}
+
+
+def _answer(fit: LinearFit, labels: Mapping[str, str]) -> str:
+    """What a model explains: its response, or the probability of an outcome."""
+    explained = getattr(fit, "explained", "") or fit.response
+    return labelled(fit.response, labels) if fit.response in labels else explained
 
 
 def _of_factor(found: list[LinearFit], factor: str) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from betahat import inference
+from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
 from betahat.papers.rows import ALSO, STATISTICS
 
@@ -30,4 +31,11 @@ def asked(fit: LinearFit, key: str) -> Any:
     """A statistic by any of its names, or None where it is not known."""
     name = str(key).casefold()
     name = ALSO.get(name, name)
-    return STATISTICS[name][1](fit) if name in STATISTICS else None
+    return STATISTICS[name][1](fit) if name in STATISTICS else None  # None, too, where a model has no such thing
+
+
+def usual_there(fit: LinearFit) -> list[str]:
+    """The statistics that maketables shows of a model when it is not told which."""
+    if isinstance(fit, GeneralFit):
+        return ["N", *(["deviance"] if not fit.family.likelihood else ["ll", "aic"]), "pseudo_r2", "se_type"]
+    return ["N", "r2", "adj_r2", "se_type"]

@@ -9,36 +9,42 @@ import re
 from collections.abc import Sequence
 
 from betahat import errors
+from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
 from betahat.papers.rows import SHOWN, Style
+from betahat.report import HOW, ratio
 
 _ABOUT = {
     SHOWN["se"]: "Standard errors in parentheses: ",
-    SHOWN["t"]: "t in parentheses; standard errors: ",
+    SHOWN["t"]: "{letter} in parentheses; standard errors: ",
     SHOWN["p"]: "p-values in parentheses; standard errors: ",
     SHOWN["ci"]: "{percent:.6g} % confidence intervals in brackets; standard errors: ",
 }
 
 
 def notes(
-    fits: Sequence[LinearFit], names: Sequence[str], style: Style, level: float, keys: Sequence[str]
-) -> list[str]:
+    fits: Sequence[LinearFit], names: Sequence[str], style: Style, level: float, keys: Sequence[str],
+    exponentiate: bool = False,
+) -> list[str]:  # fmt: skip
     """The notes of a table; `names` are the models', `keys` the statistics that it shows."""
-    lines = [
-        _ABOUT.get(style.template, "Standard errors: ").format(percent=100 * level) + _covariances(fits, names) + "."
-    ]
+    about = _ABOUT.get(style.template, "Standard errors: ").format(percent=100 * level, letter=_letter(fits))
+    lines = [about + _covariances(fits, names) + "."]
+    if exponentiate:
+        lines += _told([f"{ratio(fit)}s, e^coef" for fit in fits], names)
+        lines.append(f"Of ratios {HOW}.")
     if style.stars:
         lines.append(", ".join(f"{sign} p < {threshold:g}" for threshold, sign in reversed(style.stars)) + ".")
-    for asked in (_rows, _weights, _offset, _frequencies):
+    for asked in (_rows, _weights, _offset, _exposure, _frequencies):
         lines += _told([asked(fit) for fit in fits], names)
     if {"rsquared", "rsquared_adj", "fvalue"} & set(keys):
         zero = "no intercept; R² and F are about zero, not about the mean"
-        lines += _told([None if fit.intercept else zero for fit in fits], names)
+        lines += _told([None if fit.intercept or isinstance(fit, GeneralFit) else zero for fit in fits], names)
     if {"aic", "bic"} & set(keys):
-        lines.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
+        lines += _told([_counted(fit) for fit in fits], names)
     if "fvalue" in keys:
         wald = "F is a Wald test under that covariance"
-        lines += _told([None if fit.covariance.kind == "classical" else wald for fit in fits], names)
+        plain = [fit.covariance.kind == "classical" or isinstance(fit, GeneralFit) for fit in fits]
+        lines += _told([None if of_squares else wald for of_squares in plain], names)
     for term in dict.fromkeys(term for fit in fits for term in fit.dropped):
         same = (fit.dropped.get(term) for fit in fits)
         lines += _told([f"dropped: {term}, which equals {what}" if what else None for what in same], names)
@@ -46,6 +52,25 @@ def notes(
         each = [[*fit.covariance.notes, *fit.remarks] for fit in fits]
         lines += _told([told[place] if place < len(told) else None for told in each], names)
     return lines
+
+
+def _letter(fits: Sequence[LinearFit]) -> str:
+    """The statistic's name: z where the normal is used for every term, else t."""
+    normal = [bool(fit.covariance.df.isinf().all()) for fit in fits]
+    return "z" if all(normal) else "t or z" if any(normal) else "t"
+
+
+def _counted(fit: LinearFit) -> str | None:
+    """What information criteria count as parameters."""
+    if not isinstance(fit, GeneralFit):
+        return "AIC and BIC count the coefficients, as statsmodels does; R counts the variance too"
+    if not fit.family.likelihood:
+        return None
+    if fit.dispersed:
+        return "AIC and BIC count the coefficients and the dispersion, as R does; statsmodels counts the former"
+    if fit.theta_se is not None:
+        return "AIC and BIC count the coefficients and θ, as R does"
+    return "AIC and BIC count the coefficients"
 
 
 def _covariances(fits: Sequence[LinearFit], names: Sequence[str]) -> str:
@@ -83,7 +108,10 @@ def _rows(fit: LinearFit) -> str | None:
 
 
 def _weights(fit: LinearFit) -> str | None:
-    return "weighted least squares, weights are precisions" if fit.weighted else None
+    if not fit.weighted:
+        return None
+    how = "prior weights" if isinstance(fit, GeneralFit) else "weighted least squares, weights"
+    return f"{how} are precisions"
 
 
 def _frequencies(fit: LinearFit) -> str | None:
@@ -94,3 +122,9 @@ def _offset(fit: LinearFit) -> str | None:
     if fit.offset_given is not None:
         return f"offset {fit.offset_given or 'given as an array'}"
     return "an offset in the formula" if fit.design.has_offset else None
+
+
+def _exposure(fit: LinearFit) -> str | None:
+    if not isinstance(fit, GeneralFit) or fit.exposure_given is None:
+        return None
+    return f"exposure {fit.exposure_given or 'given as an array'}"

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from betahat import errors, inference
+from betahat import errors, report
+from betahat.general import GeneralFit
 from betahat.numerals import freedom, number, p_value, t_value
 from betahat.outcome import LinearFit
 
@@ -87,24 +88,27 @@ def term_row(label: str, term: str, fits: Sequence[LinearFit], numbers: Sequence
     """One term in every model; `numbers` are each model's quantities by name and term."""
     here = [None if term not in fit.terms or term in fit.dropped else fit.terms.index(term) for fit in fits]
     values = [None if i is None else {k: float(v[i]) for k, v in n.items()} for i, n in zip(here, numbers, strict=True)]
-    alike: dict[str, list[dict[str, float]]] = {}
+    alike: dict[tuple[str, str], list[dict[str, float]]] = {}
     for fit, value in zip(fits, values, strict=True):
-        alike.setdefault(fit.response, []).extend([value] if value else [])
+        alike.setdefault(_scale(fit), []).extend([value] if value else [])
     places = {y: decimals([v["estimate"] for v in vs], [v["se"] for v in vs], style) for y, vs in alike.items()}
     cells: list[tuple[Line, ...]] = []
     for fit, value in zip(fits, values, strict=True):
         if value is None:
             cells.append((Line("dropped"),) if term in fit.dropped else ())
         else:
-            cells.append(_cell(value, style, places[fit.response]))
+            cells.append(_cell(value, style, places[_scale(fit)]))
     return Row(label, tuple(cells), "terms")
 
 
-def quantities(fit: LinearFit, level: float) -> dict[str, Any]:
+def _scale(fit: LinearFit) -> tuple[str, str]:
+    """What a coefficient is measured in: models of the same share their decimals."""
+    return fit.response, fit.link if isinstance(fit, GeneralFit) else "identity"
+
+
+def quantities(fit: LinearFit, level: float, exponentiate: bool = False) -> dict[str, Any]:
     """What a template may ask for, by term."""
-    bounds = inference.conf_int(fit, level)
-    series = (fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"])
-    named = dict(zip(FIELDS, (s.to_numpy() for s in series), strict=False))
+    named = dict(zip(FIELDS, report.estimates(fit, level, exponentiate).values(), strict=False))
     return named | {"df": fit.covariance.df.numpy()}
 
 
@@ -206,32 +210,82 @@ def factor_row(label: str, hidden: frozenset[str], fits: Sequence[LinearFit]) ->
 
 # ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-#: key → label, what it is, and how it is set
+
+def _of_squares(name: str) -> Any:
+    """A statistic that only least squares has."""
+    return lambda fit: None if isinstance(fit, GeneralFit) else getattr(fit, name)
+
+
+def _of_families(name: str, squares: Any = None) -> Any:
+    """A statistic of generalized linear models, and what it is in least squares, a normal family."""
+    return lambda fit: getattr(fit, name) if isinstance(fit, GeneralFit) else squares(fit) if squares else None
+
+
+def _likely(name: str) -> Any:
+    """A statistic that rests on a likelihood, which quasi families do not have."""
+    return lambda fit: None if isinstance(fit, GeneralFit) and not fit.family.likelihood else getattr(fit, name)
+
+
+def _pseudo(name: str) -> Any:
+    return lambda fit: fit.pseudo_rsquared.get(name) if isinstance(fit, GeneralFit) else None
+
+
+def _kind(fit: LinearFit) -> str:
+    """The covariance in a word."""
+    return fit.plain if fit.covariance.kind == "classical" else fit.covariance.kind
+
+
+#: key → label, what it is (None where a model has no such thing), and how it is set
 STATISTICS: dict[str, tuple[str, Any, str]] = {
     "nobs": ("Observations", lambda fit: fit.nobs, "count"),
     "rows_dropped": ("Rows dropped", lambda fit: fit.tally.read - fit.tally.used, "count"),
-    "rsquared": ("R²", lambda fit: fit.rsquared, "number"),
-    "rsquared_adj": ("Adjusted R²", lambda fit: fit.rsquared_adj, "number"),
-    "sigma": ("Residual std. error", lambda fit: fit.sigma, "number"),
-    "rmse": ("RMSE", lambda fit: math.sqrt(fit.rss / fit.nobs), "number"),
-    "rss": ("Residual sum of squares", lambda fit: fit.rss, "number"),
-    "fvalue": ("F", lambda fit: fit.fvalue, "number"),
-    "f_pvalue": ("p of F", lambda fit: fit.f_pvalue, "p"),
+    "family": ("Family", lambda fit: fit.family.name if isinstance(fit, GeneralFit) else "least squares", "words"),
+    "link": ("Link", _of_families("link", lambda fit: "identity"), "words"),
+    "rsquared": ("R²", _of_squares("rsquared"), "number"),
+    "rsquared_adj": ("Adjusted R²", _of_squares("rsquared_adj"), "number"),
+    "sigma": ("Residual std. error", _of_squares("sigma"), "number"),
+    "rmse": ("RMSE", lambda fit: None if isinstance(fit, GeneralFit) else math.sqrt(fit.rss / fit.nobs), "number"),
+    "rss": ("Residual sum of squares", _of_squares("rss"), "number"),
+    "fvalue": ("F", _of_squares("fvalue"), "number"),
+    "f_pvalue": ("p of F", _of_squares("f_pvalue"), "p"),
+    "deviance": ("Deviance", _of_families("deviance", lambda fit: fit.rss), "number"),
+    "null_deviance": ("Null deviance", _of_families("null_deviance", lambda fit: fit.rss + fit.mss), "number"),
+    "pearson": ("Pearson χ²", _of_families("pearson"), "number"),
+    "dispersion": ("Dispersion", _of_families("dispersion", lambda fit: fit.scale), "number"),
+    "theta": ("θ", _of_families("theta"), "number"),
+    "pseudo_rsquared": ("Pseudo-R² (deviance)", _pseudo("deviance"), "number"),
+    "mcfadden": ("Pseudo-R² (McFadden)", _pseudo("mcfadden"), "number"),
+    "cox_snell": ("Pseudo-R² (Cox–Snell)", _pseudo("cox_snell"), "number"),
+    "nagelkerke": ("Pseudo-R² (Nagelkerke)", _pseudo("nagelkerke"), "number"),
     "df_model": ("Model df", lambda fit: fit.df_model, "count"),
     "df_resid": ("Residual df", lambda fit: fit.df_resid, "count"),
-    "llf": ("Log-likelihood", lambda fit: fit.llf, "criterion"),
-    "aic": ("AIC", lambda fit: fit.aic, "criterion"),
-    "bic": ("BIC", lambda fit: fit.bic, "criterion"),
+    "llf": ("Log-likelihood", _likely("llf"), "criterion"),
+    "aic": ("AIC", _likely("aic"), "criterion"),
+    "bic": ("BIC", _likely("bic"), "criterion"),
     "condition": ("Condition", lambda fit: fit.condition, "number"),
-    "vcov": ("Covariance", lambda fit: fit.covariance.kind, "words"),
+    "vcov": ("Covariance", _kind, "words"),
 }
 #: the names by which broom, statsmodels, pyfixest and maketables call the same
 ALSO = {
     "n": "nobs", "observations": "nobs", "r2": "rsquared", "r_squared": "rsquared", "adj_r2": "rsquared_adj",
     "adj_r_squared": "rsquared_adj", "r_squared_adjusted": "rsquared_adj", "r2_adj": "rsquared_adj", "f": "fvalue",
     "statistic": "fvalue", "p_value": "f_pvalue", "df": "df_model", "df_residual": "df_resid", "log_lik": "llf",
-    "loglik": "llf", "ll": "llf", "deviance": "rss", "ssr": "rss", "se_type": "vcov",
+    "loglik": "llf", "ll": "llf", "ssr": "rss", "se_type": "vcov", "scale": "dispersion", "pearson_chi2": "pearson",
+    "pseudo_r2": "pseudo_rsquared", "prsquared": "mcfadden", "pr2": "pseudo_rsquared",
 }  # fmt: skip
+#: what is shown when nothing is asked for: of least squares, of other families, of both side by side
+SQUARES = ("nobs", "rsquared", "rsquared_adj", "sigma")
+FAMILIES = ("nobs", "family", "link", "deviance", "dispersion", "theta", "llf", "aic", "pseudo_rsquared")
+BOTH = ("nobs", "family", "link", "rsquared", "sigma", "deviance", "llf", "aic")
+
+
+def usual(fits: Sequence[LinearFit]) -> tuple[str, ...]:
+    """The statistics that these models are usually judged by."""
+    general = [fit for fit in fits if isinstance(fit, GeneralFit)]
+    if len(general) < len(fits):
+        return BOTH if general else SQUARES
+    told = {"dispersion": any(fit.dispersed for fit in general), "theta": any(fit.theta is not None for fit in general)}
+    return tuple(name for name in FAMILIES if told.get(name, True))
 
 
 def statistic(name: object) -> str:
@@ -247,17 +301,22 @@ def statistic_row(label: str, key: str, fits: Sequence[LinearFit], style: Style)
     """One statistic of every model, in common decimals."""
     _, ask, kind = STATISTICS[key]
     values = [ask(fit) for fit in fits]
+    known = [value for value in values if value is not None]
     if kind == "words":
-        return Row(label, tuple((Line(value),) for value in values), "statistics")
-    if kind == "count":
-        texts = [f"{value:,}" for value in values]
-    elif kind == "p":
-        texts = [p_value(v) if style.decimals is None else fixed_p(v, style.decimals) for v in values]
+        lines = [Line(value) for value in known]
     else:
-        places = decimals(values, [], style)
-        if kind == "criterion" and places is not None and style.decimals is None:
-            places = max(1, places)  # what counts are differences of one or two
-        texts = [
-            f"{v:z.{places}f}" if math.isfinite(v) and places is not None else number(v, style.digits) for v in values
-        ]
-    return Row(label, tuple((numeral(text),) for text in texts), "statistics")
+        lines = [numeral(text) for text in _told(known, kind, style)]
+    each = iter(lines)
+    return Row(label, tuple(() if value is None else (next(each),) for value in values), "statistics")
+
+
+def _told(values: Sequence[Any], kind: str, style: Style) -> list[str]:
+    """The numbers of a statistic as texts."""
+    if kind == "count":
+        return [f"{value:,}" for value in values]
+    if kind == "p":
+        return [p_value(v) if style.decimals is None else fixed_p(v, style.decimals) for v in values]
+    places = decimals(values, [], style)
+    if kind == "criterion" and places is not None and style.decimals is None:
+        places = max(1, places)  # what counts are differences of one or two
+    return [f"{v:z.{places}f}" if math.isfinite(v) and places is not None else number(v, style.digits) for v in values]

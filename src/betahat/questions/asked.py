@@ -35,7 +35,8 @@ class Asked:
         Parameters
         ----------
         kind : {"classical", "HC0", …, "HC4", "CR0", "CR1", "CR1S", "CR2", "CR3", "HAC"}
-            classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid. HC: unequal variances; HC3 for few rows.
+            classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid; of a generalized linear model the inverse
+            of the expected information, times the dispersion. HC: unequal variances; HC3 for few rows.
             CR: errors that hang together within clusters; CR2 for few clusters, with Satterthwaite's degrees of
             freedom for each coefficient. HAC: errors that hang together over time (Newey and West 1987).
         cluster : column name, labels (n,), frame, or a list of several
@@ -80,20 +81,31 @@ class Asked:
         """
         return room("inference").under(self, kind, how)  # type: ignore[no-any-return]
 
-    def with_rows(self, data: Any, y: Any = None, *, weights: Any = None, offset: Any = None, freq: Any = None) -> Self:
+    def with_rows(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        freq: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> Self:
         """The same fit, with its rows at hand again: for a saved model, for moments, for a stream that has gone by.
 
         Parameters
         ----------
-        data, y, weights, offset, freq
-            As they were given to `bh.fit`.
+        data, y, weights, offset, freq, exposure, trials
+            As they were given to `bh.fit`; columns given as `offset=` and `exposure=` are found again by themselves.
 
         Raises
         ------
         FitError
             When they are used and turn out not to be the rows that the fit was learned from.
         """
-        return room("inference").with_rows(self, data, y, weights, offset, freq)  # type: ignore[no-any-return]
+        counted = {"exposure": exposure, "trials": trials}
+        return room("inference").with_rows(self, data, y, weights, offset, freq, **counted)  # type: ignore[no-any-return]
 
     def _under(self, kind: Any, how: dict[str, Any]) -> Self:
         return self if kind is None and not how else self.with_vcov(**({} if kind is None else {"kind": kind}), **how)

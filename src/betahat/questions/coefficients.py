@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from betahat import errors
 from betahat.questions.asked import Asked, room
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ class Coefficients(Asked):
 
     @property
     def tvalues(self) -> pd.Series[float]:
-        """Coefficient over standard error, by term."""
+        """Coefficient over standard error, by term: Student's t, or z where `covariance.df` is infinite."""
         return room("inference").t_values(self)  # type: ignore[no-any-return]
 
     @property
     def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values from Student's t on `covariance.df` degrees of freedom, by term."""
+        """Two-sided p-values by term: Student's t on `covariance.df` degrees of freedom, the normal where infinite."""
         return room("inference").p_values(self)  # type: ignore[no-any-return]
 
     @property
@@ -106,7 +107,7 @@ class Coefficients(Asked):
         alpha: float | None = None,
         **how: Any,
     ) -> pd.DataFrame:
-        """Confidence intervals from Student's t; columns "lower" and "upper", by term.
+        """Wald's confidence intervals, from Student's t or the normal; columns "lower" and "upper", by term.
 
         Parameters
         ----------
@@ -114,7 +115,8 @@ class Coefficients(Asked):
             Between 0 and 1.
         simultaneous : {None, "bonferroni", "scheffe"}
             For each coefficient by itself, or wide enough that all hold together: t at 1 − (1 − level)/r, or
-            √(r F(r, df)), which holds for every combination of the coefficients; r is their number.
+            √(r F(r, df)), which holds for every combination of the coefficients; r is their number. Where df is
+            infinite t is the normal's quantile, and r F(r, ∞) is χ²'s.
         alpha : float, optional
             statsmodels' way to say the level: 0.05 for 0.95.
         vcov, **how
@@ -172,6 +174,8 @@ class Coefficients(Asked):
         >>> [round(float(value), 4) for value in fit.predict({"x": [5.0]})]
         [9.75]
         """
+        if (told := errors.habit_of_predict(how)) is not None:
+            raise told
         fit = self._under(vcov, how)
         asked = {"interval": interval, "level": level, "offset": offset, "simultaneous": simultaneous}
         return room("prediction").predict(fit, new, **asked)

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 class Tables(Asked):
     """A fit to read, to keep, and to give to other packages."""
 
-    def summary(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
-        """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict."""
-        return room("report").Summary.of(self._under(vcov, how), level)
+    def summary(self, level: float = 0.95, vcov: Any = None, *, exponentiate: bool = False, **how: Any) -> Any:
+        """The whole table; print it, or take its to_text, to_markdown, to_latex, to_html or to_dict.
 
-    def tidy(self, level: float = 0.95, vcov: Any = None, **how: Any) -> Any:
-        """One row for each term, broom's columns, in the kind of frame that came in."""
-        return room("report").tidy(self._under(vcov, how), level)
+        `exponentiate` is for generalized linear models whose coefficients are logarithms of ratios.
+        """
+        return room("report").Summary.of(self._under(vcov, how), level, exponentiate)
+
+    def tidy(self, level: float = 0.95, vcov: Any = None, *, exponentiate: bool = False, **how: Any) -> Any:
+        """One row for each term, broom's columns, in the kind of frame that came in.
+
+        With `exponentiate` the estimates are e^b: odds, rate, risk or hazard ratios, for generalized linear models with
+        a link that is log, logit or cloglog. Then `std_error` is e^b · se(b), by the delta method (broom leaves se(b)),
+        `conf_low` and `conf_high` are the ends for b, transformed, and the test is still that of b = 0.
+        """
+        return room("report").tidy(self._under(vcov, how), level, exponentiate)
 
     def glance(self, vcov: Any = None, **how: Any) -> Any:
         """One row for the whole fit, broom's columns, in the kind of frame that came in."""
@@ -64,4 +72,4 @@ class Tables(Asked):
 
     @property
     def __maketables_default_stat_keys__(self) -> list[str]:
-        return ["N", "r2", "adj_r2", "se_type"]
+        return room("papers").usual_there(self)  # type: ignore[no-any-return]

@@ -19,10 +19,11 @@ from betahat.outcome import LinearFit
 from betahat.report import markup
 from betahat.report.frames import glance, tidy, values
 from betahat.report.plain import text
+from betahat.report.ratios import HOW, estimates, ratio
 
 WIDTH, LEAST = 80, 40  # cells of a line: as it is printed, and at least
 
-__all__ = ["WIDTH", "Summary", "glance", "tidy"]
+__all__ = ["HOW", "WIDTH", "Summary", "estimates", "glance", "ratio", "tidy"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class Summary:
 
     fit: LinearFit
     level: float
+    exponentiate: bool = False
 
     @classmethod
-    def of(cls, fit: LinearFit, level: float = 0.95) -> Summary:
-        """The summary with intervals of this level."""
+    def of(cls, fit: LinearFit, level: float = 0.95, exponentiate: bool = False) -> Summary:
+        """The summary with intervals of this level, of coefficients or of what they are factors of."""
         inference.quantile(level, 1)
-        return cls(fit, level)
+        if exponentiate:
+            ratio(fit)
+        return cls(fit, level, bool(exponentiate))
 
     # ── content ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,15 +119,14 @@ class Summary:
     def heads(self) -> list[str]:
         """The names of the coefficient table's columns."""
         tail = f"{(1 - self.level) / 2:.6g}".removeprefix("0"), f"{(1 + self.level) / 2:.6g}".removeprefix("0")
-        return ["coef", "std err", self.letter, *["df"] * self.varied, "p", f"[{tail[0]}", f"{tail[1]}]"]
+        first = ratio(self.fit) if self.exponentiate else "coef"
+        return [first, "std err", self.letter, *["df"] * self.varied, "p", f"[{tail[0]}", f"{tail[1]}]"]
 
     def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
         """Term and a text for each head, their points under each other if wanted; or the reason why it was dropped."""
         fit = self.fit
-        bounds = fit.conf_int(self.level)
-        columns = [fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"]]
-        kept = self._kept
-        coef, error, t, p, lower, upper = ([float(series.iloc[i]) for i in kept] for series in columns)
+        columns, kept = estimates(fit, self.level, self.exponentiate).values(), self._kept
+        coef, error, t, p, lower, upper = ([float(values[i]) for i in kept] for values in columns)
         ts, ps = [t_value(v) for v in t], [p_value(v) for v in p]
         df = [[freedom(float(fit.covariance.df[i])) for i in kept]] * self.varied
         if line_up:

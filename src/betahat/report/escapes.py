@@ -15,8 +15,8 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "[": "{[}", "]": "{]}",
     "·": r"$\cdot$", "−": "--", "–": "--", "∞": r"$\infty$", "×": r"$\times$", "±": r"$\pm$", "≤": r"$\leq$",
     "≥": r"$\geq$", "≈": r"$\approx$", "√": r"$\surd$", "½": r"$\frac{1}{2}$", "…": r"\ldots{}", "α": r"$\alpha$",
-    "β": r"$\beta$", "χ": r"$\chi$", "σ": r"$\sigma$", "Σ": r"$\Sigma$", "λ": r"$\lambda$", "ρ": r"$\rho$",
-    "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "¹": r"\textsuperscript{1}",
+    "β": r"$\beta$", "χ": r"$\chi$", "θ": r"$\theta$", "σ": r"$\sigma$", "Σ": r"$\Sigma$", "λ": r"$\lambda$",
+    "ρ": r"$\rho$", "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "¹": r"\textsuperscript{1}",
 }  # fmt: skip
 _LATEX |= {sign: "\\" + sign for sign in "&%$#_{}"}
 

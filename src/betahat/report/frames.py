@@ -11,6 +11,7 @@ from betahat import inference
 from betahat.general import GeneralFit
 from betahat.modules import ModuleFit
 from betahat.outcome import LinearFit
+from betahat.report.ratios import estimates, ratio
 from betahat.source import hand_out
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def values_general(summary: Summary) -> dict[str, Any]:
         | {
             "family": fit.family.name,
             "link": fit.link,
+            "explains": fit.explained,
+            "exposure": fit.exposure_given,
             "deviance": fit.deviance,
             "null_deviance": fit.null_deviance,
             "pearson": fit.pearson,
@@ -68,11 +71,9 @@ def values_general(summary: Summary) -> dict[str, Any]:
 def begun(summary: Summary) -> dict[str, Any]:
     """What any linear model has: the data, how it was learned, the coefficients."""
     fit, found = summary.fit, summary.fit.covariance
-    bounds = fit.conf_int(summary.level)
-    values = {
-        "coef": fit.params.array, "std_error": fit.bse.array, "t": fit.tvalues.array, "p": fit.pvalues.array,
-        "lower": bounds["lower"].array, "upper": bounds["upper"].array, "df": found.df.tolist(),
-    }  # fmt: skip
+    shown = estimates(fit, summary.level, summary.exponentiate)
+    names = ("ratio" if summary.exponentiate else "coef", "std_error", "t", "p", "lower", "upper")
+    values = dict(zip(names, shown.values(), strict=True)) | {"df": found.df.tolist()}
     coefficients = [
         {"term": term, "dropped": fit.dropped[term]}
         if term in fit.dropped
@@ -101,6 +102,7 @@ def begun(summary: Summary) -> dict[str, Any]:
         "covariance_words": found.words,
         "covariance_notes": list(found.notes),
         "level": summary.level,
+        **({"exponentiated": ratio(fit)} if summary.exponentiate else {}),
         "coefficients": coefficients,
     }
 
@@ -117,21 +119,20 @@ def ended(summary: Summary) -> dict[str, Any]:
     }
 
 
-def tidy(fit: LinearFit, level: float = 0.95) -> Any:
+def tidy(fit: LinearFit, level: float = 0.95, exponentiate: bool = False) -> Any:
     """One row for each term, with broom's columns (dots as underscores), in the kind of frame that came in.
 
     Besides them the degrees of freedom of each term, infinite where the normal is used, and the kind of covariance.
     """
-    bounds = fit.conf_int(level)
-    found = fit.covariance
+    shown, found = estimates(fit, level, exponentiate), fit.covariance
     columns = {
         "term": list(fit.terms),
-        "estimate": fit.params.to_numpy(),
-        "std_error": fit.bse.to_numpy(),
-        "statistic": fit.tvalues.to_numpy(),
-        "p_value": fit.pvalues.to_numpy(),
-        "conf_low": bounds["lower"].to_numpy(),
-        "conf_high": bounds["upper"].to_numpy(),
+        "estimate": shown["estimate"],
+        "std_error": shown["std_error"],
+        "statistic": shown["statistic"],
+        "p_value": shown["p"],
+        "conf_low": shown["lower"],
+        "conf_high": shown["upper"],
         "df": np.where([term in fit.dropped for term in fit.terms], np.nan, found.df.numpy()),
         "vcov": [found.kind] * len(fit.terms),
     }

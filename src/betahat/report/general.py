@@ -13,6 +13,7 @@ from betahat.loss import Own
 from betahat.numerals import number, p_value
 from betahat.report import Summary
 from betahat.report.frames import values_general
+from betahat.report.ratios import told
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class GeneralSummary(Summary):
             lines.append(("Weights", "precisions"))
         if fit.offset_given is not None:
             lines.append(("Offset", fit.offset_given or "an array"))
+        if fit.exposure_given is not None:
+            lines.append(("Exposure", fit.exposure_given or "an array"))
         return [
             *lines,
             ("Update", f"{fit.update}, {len(fit.trace):,} passes" if len(fit.trace) > 1 else fit.update),
@@ -90,6 +93,8 @@ class GeneralSummary(Summary):
         """What stands below the table."""
         fit: GeneralFit = self.fit
         notes = [f"Data: {fit.label}.", f"Why {fit.why}."]
+        if self.exponentiate:
+            notes.insert(0, told(fit))
         if fit.tally.missing:
             notes.append(f"{errors.count(fit.tally.missing, 'row')} dropped: a value was missing.")
         if fit.tally.weightless:
