@@ -45,3 +45,59 @@ def update_not_for(update: str, loss: str, known: list[str]) -> OptionError:
         "is for losses that are curved otherwise",
         f"for this loss there is: {listing(known)}; bh.train descends on any loss",
     )
+
+
+def no_restricted(family: str, label: str) -> FitError:
+    """Refuse a test against a smaller model that cannot be learned."""
+    return FitError(
+        f"The {family} model of {label} cannot be learned once terms are left out or held: the steps do not end.",
+        "there a coefficient runs to infinity, or no weights near give every row a mean that the family can have",
+        'ask for Wald tests, test="Wald" or method="wald", which need no smaller model',
+    )
+
+
+def by_f_only(family: str) -> OptionError:
+    """Refuse likelihood ratios where there is no likelihood."""
+    return OptionError(
+        f"A {family} model has no likelihood, so there is no likelihood ratio.",
+        "a quasi family says how the variance goes with the mean, and nothing else",
+        'write test="F", which compares deviances over the estimated dispersion',
+    )
+
+
+def no_f_without_dispersion(family: str) -> OptionError:
+    """Refuse F where the dispersion is fixed."""
+    return OptionError(
+        f"An F test rests on an estimated dispersion, and that of a {family} model is fixed at 1.",
+        "with nothing estimated below the line there is no denominator, and the difference of deviances is χ²",
+        f'write test="LR"; or, if the responses vary more than that, loss="quasi-{family}"'
+        if family in ("poisson", "binomial")
+        else 'write test="LR"',
+    )
+
+
+def profile_found_better(term: str, at: float, deviance: float, lower: float) -> FitError:
+    """Refuse a profile whose lowest point is not the fit."""
+    return FitError(
+        f"With {term} held at {at:.9g} the deviance is {lower:.9g}, lower than the fit's {deviance:.9g}.",
+        "the fit is a minimum, but not the least; under this family and link there may be several",
+        "fit again from there: start= with that coefficient",
+    )
+
+
+def profile_not_solved(term: str, side: int) -> FitError:
+    """Refuse an end that was not found."""
+    return FitError(
+        f"The {'upper' if side > 0 else 'lower'} end of the profile interval of {term} was not found.",
+        "the deviance is not smooth there, or rises and falls",
+        'look at fit.profile(term), or ask for conf_int(method="wald")',
+    )
+
+
+def profile_at_the_edge(term: str, at: float, side: int) -> BetahatWarning:
+    """Say that an interval ends where the model does."""
+    return BetahatWarning(
+        f"The profile interval of {term} ends at {at:.6g}, where the model ends: "
+        f"{'above' if side > 0 else 'below'} it no weights were found that give every row a mean. The deviance has not "
+        "risen by as much as the level asks."
+    )
