@@ -21,9 +21,11 @@ ORDER = [
     "keys", "design", "arrays", "keeping", "predict", "loss", "penalty", "products",
     "doubled", "sums", "derive", "direct", "update", "epochs", "records", "trace", "covariance", "questions", "outcome", "general",
     "modules", "functional", "progress", "problem", "roads", "moments", "checkpoint", "learning", "finishing",
-    "groups", "many", "validation", "working", "generalizing", "restricted", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
+    "groups", "many", "validation", "working", "generalizing", "restricted", "fitting",
+    "feed", "training", "estimating", "coordinates", "revisit", "sandwich",
     "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",
-    "hypotheses", "squares", "deviances", "likelihood", "profile", "criteria", "multivariate", "comparison", "report", "papers", "plot", "modelfile", "watching",
+    "hypotheses", "squares", "deviances", "likelihood", "profile", "criteria", "multivariate", "nesting", "comparison",
+    "report", "papers", "plot", "modelfile", "watching",
     "estimator", "lecture", "lab",
     "cli", "__main__",
 ]  # fmt: skip

@@ -112,14 +112,11 @@ def analysis(fit: GeneralFit, type_: Any, test: str | None) -> Table:
     else:
         above = [[other for other in every if kind == 2 and term.within(other)] for term in every]
         steps = [_step(again, term, others, test) for term, others in zip(every, above, strict=True)]
-    gone = [step.name for step in steps if step.df == 0]
-    if gone:
-        notes.append(f"No degree of freedom is left for {errors.listing(gone)}: other terms say the same.")
     if kind == _DELETIONS:
-        return _deletions(fit, found, test, steps, notes)
+        return _deletions(fit, found, test, steps)
     if kind == 1:
-        return _sequence(fit, found, test, [step for step in steps if step.df], notes)
-    return _table(fit, found, test, _WORDS[kind], steps, notes)
+        return _sequence(fit, found, test, steps)
+    return _marginal(fit, found, test, _WORDS[kind], steps, notes)
 
 
 # ── between two models ───────────────────────────────────────────────────────────────────────────────────────────
@@ -181,29 +178,28 @@ def _wald_within(again: Again, plane: Plane, W: Array, places: npt.NDArray[np.in
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def judged(fit: GeneralFit, test: str, steps: Sequence[Step]) -> dict[str, list[float]]:
-    """The statistic of each step under its name, and its p-value; only F has a denominator."""
+def judged(fit: GeneralFit, test: str, steps: Sequence[Step]) -> tuple[list[float], list[float]]:
+    """The statistic of each step, and its p-value: F, or χ² with an infinite denominator; NaN without freedom."""
+    by_f = _by_f(fit, test)
     values, p = [], []
     for step in steps:
-        value = step.statistic if test in ("Wald", "score") else max(0.0, step.deviance) / fit.scale
         if not step.df:
-            value = math.nan
-        f = value / step.df if step.df else math.nan
-        by_f = test == "F" or (test == "Wald" and fit.dispersed)
-        values.append(f if by_f else value)
-        last = fit.df_test if by_f else math.inf
-        p.append(float(inference.upper_tail(f, step.df, last)) if step.df else math.nan)
-    return {head(fit, test): values, "Pr(>F)" if test == "F" or by(fit, test) == "F" else "Pr(>Chisq)": p}
+            values.append(math.nan)
+            p.append(math.nan)
+            continue
+        value = step.statistic if test in ("Wald", "score") else max(0.0, step.deviance) / fit.scale
+        values.append(value / step.df if by_f else value)
+        p.append(float(inference.upper_tail(value / step.df, step.df, fit.df_test if by_f else math.inf)))
+    return values, p
 
 
-def by(fit: GeneralFit, test: str) -> str:
-    """F or χ²."""
-    return "F" if test == "F" or (test == "Wald" and fit.dispersed) else "chi2"
+def _by_f(fit: GeneralFit, test: str) -> bool:
+    return test == "F" or (test == "Wald" and fit.dispersed)
 
 
-def head(fit: GeneralFit, test: str) -> str:
-    """The name of the statistic's column."""
-    return {"LR": "LR Chisq", "F": "F", "score": "Rao", "Wald": "F" if fit.dispersed else "Chisq"}[test]
+def _head(fit: GeneralFit, test: str, ratio: str) -> str:
+    """The name of the statistic's column; likelihood ratios go by several."""
+    return {"LR": ratio, "score": "Rao"}.get(test, "F" if _by_f(fit, test) else "Chisq")
 
 
 def words(fit: GeneralFit, test: str, found: Covariance) -> str:
@@ -226,87 +222,89 @@ def _wald(fit: GeneralFit, found: Covariance, kind: int, every: list[Term], note
     steps, unit = [], 1.0 if found.kind != "classical" else fit.scale
     for term in every:
         above = [other.places for other in every if kind == 2 and term.within(other)]
-        after = np.concatenate([np.zeros(0, np.intp), *above])
-        df, value = squares.part(fit, found, term.places, after, R)
+        df, value = squares.part(fit, found, term.places, np.concatenate([np.zeros(0, np.intp), *above]), R)
         steps.append(Step(term.name, df, math.nan, value / unit, math.nan, 0))
+    by_f = math.isfinite(found.joint)
+    values = [step.statistic / (step.df if by_f else 1) if step.df else math.nan for step in steps]
+    p = [
+        float(inference.upper_tail(step.statistic / step.df, step.df, found.joint)) if step.df else math.nan
+        for step in steps
+    ]
+    name = "F" if by_f else "Chisq"
+    held = {"Df": [float(step.df) for step in steps], name: values, f"Pr(>{name})": p}
+    return _table(fit, _WORDS[kind], steps, held, [words(fit, "Wald", found), *_gone(steps), *notes])
+
+
+def _gone(steps: list[Step]) -> list[str]:
+    """What is to be said of terms that add nothing."""
     gone = [step.name for step in steps if step.df == 0]
-    if gone:
-        notes.append(f"No degree of freedom is left for {errors.listing(gone)}: other terms say the same.")
-    if found.kind == "classical" or not math.isfinite(found.joint):
-        return _table(fit, found, "Wald", _WORDS[kind], steps, notes)
-    f = [step.statistic / step.df if step.df else math.nan for step in steps]
-    p = [float(inference.upper_tail(v, s.df, found.joint)) if s.df else math.nan for v, s in zip(f, steps, strict=True)]
-    held = {"Df": [float(s.df) for s in steps], "F": f, "Pr(>F)": p}
-    return _set(fit, f"Analysis of deviance, type {_WORDS[kind]}", steps, held, [words(fit, "Wald", found), *notes])
+    return [f"No degree of freedom is left for {errors.listing(gone)}: other terms say the same."] if gone else []
 
 
-def _table(fit: GeneralFit, found: Covariance, test: str, word: str, steps: list[Step], notes: list[str]) -> Table:
-    """Types II and III: car's columns for LR."""
-    tested = judged(fit, test, steps)
-    name, p = list(tested)
-    held = {} if test == "Wald" else {"Deviance": [step.deviance if step.df else math.nan for step in steps]}
-    if test == "LR" and not fit.dispersed:
-        held = {}  # the statistic is the deviance
-    held |= {name: tested[name], "Df": [float(step.df) for step in steps], p: tested[p]}
-    return _set(fit, f"Analysis of deviance, type {word}", steps, held, [words(fit, test, found), *notes])
+def _marginal(fit: GeneralFit, found: Covariance, test: str, word: str, steps: list[Step], notes: list[str]) -> Table:
+    """Types II and III of likelihoods, with car's columns for their ratio."""
+    value, p = judged(fit, test, steps)
+    held: dict[str, list[float]] = {}
+    if test == "F":
+        held["Deviance"] = [step.deviance if step.df else math.nan for step in steps]
+    held[_head(fit, test, "LR Chisq")] = value
+    held["Df"] = [float(step.df) for step in steps]
+    held["Pr(>F)" if _by_f(fit, test) else "Pr(>Chisq)"] = p
+    return _table(fit, word, steps, held, [words(fit, test, found), *_gone(steps), *notes])
 
 
-def _sequence(fit: GeneralFit, found: Covariance, test: str, steps: list[Step], notes: list[str]) -> Table:
+def _sequence(fit: GeneralFit, found: Covariance, test: str, steps: list[Step]) -> Table:
     """Type I, with R's columns: a first row for the model without terms."""
-    tested = judged(fit, test, steps)
+    notes = [words(fit, test, found), *_gone(steps)]
     null = steps[0].left + steps[0].deviance if steps else fit.deviance
     first = steps[0].rank - steps[0].df if steps else fit.rank
-    left = [float(fit.nobs - rank) for rank in (first, *(step.rank for step in steps))]
+    steps = [step for step in steps if step.df]  # as in R, whose table has no row for the others
+    value, p = judged(fit, test, steps)
     held = {
         "Df": [math.nan, *(float(step.df) for step in steps)],
         "Deviance": [math.nan, *(step.deviance for step in steps)],
-        "Resid. Df": left,
+        "Resid. Df": [float(fit.nobs - rank) for rank in (first, *(step.rank for step in steps))],
         "Resid. Dev": [null, *(step.left for step in steps)],
     }
-    if test == "LR" and not fit.dispersed:
-        tested.pop("LR Chisq")  # it is the deviance
-    held |= {name: [math.nan, *values] for name, values in tested.items()}
-    what = f"Analysis of deviance, type I: {fit.formula or fit.response}"
-    notes = [words(fit, test, found), *notes]
-    columns = {name: tuple(float(v) for v in values) for name, values in held.items()}
-    return Table(what, "term", ("NULL", *(step.name for step in steps)), columns, tuple(notes), fit.kind)
+    if test != "LR" or fit.dispersed:  # else it is the deviance
+        held[_head(fit, test, "scaled dev.")] = [math.nan, *value]
+    held["Pr(>F)" if _by_f(fit, test) else "Pr(>Chi)"] = [math.nan, *p]
+    return _table(fit, "I", steps, held, notes, first="NULL")
 
 
-def _deletions(fit: GeneralFit, found: Covariance, test: str, steps: list[Step], notes: list[str]) -> Table:
+def _deletions(fit: GeneralFit, found: Covariance, test: str, steps: list[Step]) -> Table:
     """Each term that no other contains, left out by itself, with R's columns."""
-    scale = fit.scale
+    value, p = judged(fit, test, steps)
+    notes = [words(fit, test, found), *_gone(steps)]
     held = {
         "Df": [math.nan, *(float(step.df) for step in steps)],
         "Deviance": [fit.deviance, *(step.left for step in steps)],
     }
     if fit.family.likelihood:
-        if fit.family.name == "gaussian":
-            n = fit.nobs
-            cost = [n * math.log(step.left / fit.deviance) for step in steps]
-        else:
-            cost = [step.deviance / scale for step in steps]
+        normal = fit.family.name == "gaussian"
+        cost = [fit.nobs * math.log(s.left / fit.deviance) if normal else s.deviance / fit.scale for s in steps]
         held["AIC"] = [fit.aic, *(fit.aic + c - 2 * step.df for c, step in zip(cost, steps, strict=True))]
-        notes.append("AIC: terms within others stay; where there is a dispersion, that of the whole model throughout.")
-    tested = judged(fit, test, steps)
     if test == "F":  # R's drop1 takes deviance / df for the dispersion here, and nowhere else
         unit = fit.deviance / fit.df_resid
-        f = [max(0.0, step.deviance) / step.df / unit if step.df else math.nan for step in steps]
+        value = [v * fit.scale / unit for v in value]
         p = [
-            float(inference.upper_tail(v, step.df, fit.df_resid)) if step.df else math.nan
-            for v, step in zip(f, steps, strict=True)
+            float(inference.upper_tail(v, s.df, fit.df_resid)) if s.df else v for v, s in zip(value, steps, strict=True)
         ]
-        tested = {"F": f, "Pr(>F)": p}
-        told = f"F tests: differences of deviances per degree of freedom, over deviance / residual df, {unit:.5g}, as in R."
+        notes[0] = (
+            "F tests: differences of deviances per degree of freedom, over deviance / residual df, "
+            f"{unit:.5g}, as in R's drop1 (the other types: Pearson's, {fit.scale:.5g})."
+        )
+        held |= {"F value": [math.nan, *value], "Pr(>F)": [math.nan, *p]}
     else:
-        told = words(fit, test, found)
-    held |= {name: [math.nan, *values] for name, values in tested.items()}
-    columns = {name: tuple(float(v) for v in values) for name, values in held.items()}
-    title = f"Single term deletions: {fit.formula or fit.response}"
-    names = ("<none>", *(step.name for step in steps))
-    return Table(title, "term", names, columns, (told, *notes), fit.kind)
+        name = _head(fit, test, "scaled dev." if fit.dispersed else "LRT")
+        held |= {name: [math.nan, *value], "Pr(>F)" if _by_f(fit, test) else "Pr(>Chi)": [math.nan, *p]}
+    return _table(fit, "", steps, held, notes, first="<none>")
 
 
-def _set(fit: GeneralFit, title: str, steps: list[Step], held: dict[str, list[float]], notes: list[str]) -> Table:
+def _table(
+    fit: GeneralFit, word: str, steps: list[Step], held: dict[str, list[float]], notes: list[str], first: str = ""
+) -> Table:
     columns = {name: tuple(float(v) for v in values) for name, values in held.items()}
-    names = tuple(step.name for step in steps)
+    names = (*([first] if first else []), *(step.name for step in steps))
+    title = f"Analysis of deviance, type {word}" if word else "Single term deletions"
     return Table(f"{title}: {fit.formula or fit.response}", "term", names, columns, tuple(notes), fit.kind)

@@ -84,14 +84,15 @@ class WaldTest:
         columns = {"estimate": self.estimate, "supposed": self.right, "std err": self.std_error}
         return Table(
             title, "hypothesis", self.hypotheses, {head: tuple(v.tolist()) for head, v in columns.items()},
-            (f"Covariance: {self.covariance}.", *self.notes), self.kind,
+            (f"{'Covariance' if self.method == 'Wald' else 'Standard errors'}: {self.covariance}.", *self.notes),
+            self.kind,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON: what is not a finite number is None."""
         return {
-            "statistic": self.statistic, "value": plain(self.value), "df1": self.df1, "df2": plain(self.df2),
-            "p": plain(self.p), "covariance": self.covariance, "hypotheses": self.table.to_dict()["rows"],
+            "method": self.method, "statistic": self.statistic, "value": plain(self.value), "df1": self.df1,
+            "df2": plain(self.df2), "p": plain(self.p), "covariance": self.covariance, "hypotheses": self.table.to_dict()["rows"],
             "notes": list(self.notes),
         }  # fmt: skip
 

@@ -186,9 +186,7 @@ def _marginal(fit: LinearFit, found: Covariance, every: list[Term]) -> tuple[lis
 def _partial(fit: LinearFit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
     """Type III: each term's coefficients, as they are coded, are zero."""
     constant = [Term("Intercept", np.array([0]), frozenset())] * fit.intercept
-    return [t.name for t in (*constant, *every)], [
-        part(fit, found, t.places, _NONE, None) for t in (*constant, *every)
-    ]
+    return [t.name for t in (*constant, *every)], [part(fit, found, t.places, _NONE, None) for t in (*constant, *every)]
 
 
 def part(fit: LinearFit, found: Covariance, here: Places, after: Places, R: Array | None) -> tuple[int, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from betahat.errors.estimating import UnansweredError
-from betahat.errors.letters import FitError, OptionError, count, listing
+from betahat.errors.letters import BetahatWarning, FitError, OptionError, count, listing
 
 
 def squares_only(what: str, family: str) -> UnansweredError:

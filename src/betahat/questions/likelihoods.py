@@ -66,7 +66,7 @@ class Likelihoods(Asked):
         """
         return room("likelihood").tested(self._under(vcov, how), hypotheses, right, statistic, method)  # type: ignore[no-any-return]
 
-    def anova(self, type: int | str = 1, test: str | None = None, vcov: Any = None, **how: Any) -> Table:
+    def anova(self, type: int | str = 1, vcov: Any = None, *, test: str | None = None, **how: Any) -> Table:
         """How much of the deviance each term explains.
 
         Parameters
