@@ -96,7 +96,7 @@ def analysis(fit: GeneralFit, type_: Any, test: str | None) -> Table:
     if fit.df_resid <= 0 and fit.dispersed:
         raise errors.no_freedom_for("An analysis of deviance", fit.nobs, fit.rank)
     if found.kind != "classical" and kind in (1, _DELETIONS):
-        raise (errors.type_one_under if kind == 1 else errors.deletions_under)(found.words)
+        raise errors.only_wald_under("Type I" if kind == 1 else "A table of deletions", found.words)
     every = squares.terms(fit)
     if kind == 3 and fit.rank < len(fit.terms):
         raise errors.type_three_of_aliased(list(fit.dropped))

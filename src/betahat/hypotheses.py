@@ -92,8 +92,8 @@ class WaldTest:
         """Plain values, fit for JSON: what is not a finite number is None."""
         return {
             "method": self.method, "statistic": self.statistic, "value": plain(self.value), "df1": self.df1,
-            "df2": plain(self.df2), "p": plain(self.p), "covariance": self.covariance, "hypotheses": self.table.to_dict()["rows"],
-            "notes": list(self.notes),
+            "df2": plain(self.df2), "p": plain(self.p), "covariance": self.covariance,
+            "hypotheses": self.table.to_dict()["rows"], "notes": list(self.notes),
         }  # fmt: skip
 
     def to_frame(self) -> Any:

@@ -101,3 +101,30 @@ def profile_at_the_edge(term: str, at: float, side: int) -> BetahatWarning:
         f"{'above' if side > 0 else 'below'} it no weights were found that give every row a mean. The deviance has not "
         "risen by as much as the level asks."
     )
+
+
+def information_of_squares(kind: str) -> OptionError:
+    """Refuse to tell expected and observed information apart where they are one."""
+    return OptionError(
+        f"with_vcov({kind!r}) is for generalized linear models.",
+        "of least squares the observed information is the expected one, and their inverse the classical covariance",
+        "leave it out",
+    )
+
+
+def information_not_positive(family: str, link: str) -> FitError:
+    """Refuse an observed information that is no covariance's inverse."""
+    return FitError(
+        "The observed information is not positive definite where the fit ended.",
+        f"under the {link} link the {family} likelihood may be bent upwards in some direction, which far rows can do",
+        'take with_vcov("expected"), or look at those rows',
+    )
+
+
+def only_wald_under(what: str, words: str) -> OptionError:
+    """Refuse tables of deviances under a covariance that has none."""
+    return OptionError(
+        f"{what} goes by deviances, and this fit's tests rest on another covariance ({words}).",
+        "a deviance belongs to the likelihood, which such a covariance does without",
+        "ask for type=2 or type=3, which are Wald tests then, or for vcov='classical'",
+    )
