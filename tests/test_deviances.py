@@ -174,19 +174,17 @@ def test_terms_that_add_nothing_are_said(table):
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(["poisson", "gaussian"]))
-def test_types_agree_where_the_design_is_orthogonal(seed, loss):
-    """A balanced layout: of normal means by Pythagoras; of counts since means are products of the margins."""
+@given(st.integers(0, 10_000))
+def test_types_agree_where_the_design_is_orthogonal(seed):
+    """In a balanced layout the means of counts are products of the margins, so that deviances add up in any order."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"a": np.repeat(["p", "q"], 12), "b": np.tile(["r", "s", "t"], 8)})
-    frame["y"] = rng.poisson(5.0, 24) + 1.0
-    family = {"poisson": bh.loss.Poisson(), "gaussian": bh.loss.Gaussian()}[loss]
-    fit = bh.fit("y ~ a + b", frame, loss=family)
+    frame["y"] = rng.poisson(5.0, 24)
+    fit = bh.fit("y ~ a + b", frame, loss="poisson")
     one, two = fit.anova(1), fit.anova(2)
     for term in ("a", "b"):
-        first, second = one[term]["Deviance"], two[term]["Deviance" if loss == "gaussian" else "LR Chisq"]
         # differences of deviances
-        assert first == pytest.approx(second, rel=1e-8, abs=1e-12 * fit.null_deviance)
+        assert one[term]["Deviance"] == pytest.approx(two[term]["LR Chisq"], rel=1e-8, abs=1e-12 * fit.null_deviance)
 
 
 @settings(max_examples=15, deadline=None)

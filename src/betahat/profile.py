@@ -107,7 +107,7 @@ class Profiler:
         root = math.copysign(math.sqrt(max(0.0, rise)), at - self.estimate)
         if rise < -_BETTER:
             raise errors.profile_found_better(fit.terms[self.j], at, self.least, found.deviance)
-        slope = float(self.again.derivative(found.W).grad[self.j]) / fit.scale / root if root else math.nan
+        slope = float(found.grad[self.j]) / fit.scale / root if root else math.nan
         return Point(at, found.W, root, slope)
 
     def end(self, q: float, side: int) -> tuple[float, bool]:
@@ -132,7 +132,7 @@ class Profiler:
                 continue
             way.append(here)
             gap = q - abs(here.root)
-            move = gap / abs(here.slope) if here.slope * side * here.root * side > 0 else math.nan
+            move = gap / here.slope if here.slope > 0 else math.nan
             if abs(move) <= _CLOSE * step:
                 return here.at + side * move, False
             if gap < 0:

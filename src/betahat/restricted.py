@@ -149,14 +149,15 @@ class Restricted:
     rank : int
         Directions that were estimated.
     deviance : float
-    passes : int
+    grad : array (p,)
+        Of the loss, but for what the last step changed, which is less than a ten-millionth of a standard error.
     """
 
     plane: Plane
     W: Array
     rank: int
     deviance: float
-    passes: int
+    grad: Array
 
 
 @dataclass(eq=False)
@@ -186,7 +187,10 @@ class Again:
         if not problem.rereadable:
             raise errors.rows_read_once(problem.label)
         factor = fit.nobs * len(fit.terms) <= _QUICK or fit.digits < _ENOUGH
-        again = cls(fit, Rows(problem, Tally()), factor)
+        rows = Rows(problem, Tally())
+        if fit.nobs * len(fit.terms) <= _QUICK and (problem.direct is not None or problem.pieces is not None):
+            rows.kept, rows.passes = list(problem.batches(rows.tally)), 1  # few rows are laid out once
+        again = cls(fit, rows, factor)
         level = again.derivative(fit.coef.numpy()).sums
         assert level is not None
         found = float(level.about(mean=False)[0][-1, -1])
@@ -228,17 +232,18 @@ class Again:
 
     def at(self, plane: Plane) -> Restricted:
         """The model in a plane; refused where no weights there give every row a mean, or the steps do not end."""
-        family, before = self.fit.family, self.passes
+        family = self.fit.family
         if not plane.free.shape[1]:
             deviance = self.deviance(plane.at)
             if not np.isfinite(deviance):
                 raise errors.no_start(family.name, family.link.name, given=False)
-            return Restricted(plane, plane.at, 0, deviance, self.passes - before)
+            return Restricted(plane, plane.at, 0, deviance, self.derivative(plane.at).grad.numpy())
         best = None
         for start in self._starts(plane):
             found = self._walked(replace(plane, at=start))
             if found is not None:
-                made = Restricted(plane, found[0], found[1], self.deviance(found[0]), self.passes - before)
+                W, rank, grad = found
+                made = Restricted(plane, W, rank, self.deviance(W), grad)
                 best = made if best is None or made.deviance < best.deviance else best
                 if best.deviance <= (1 + _SAME) * self.fit.null_deviance:
                     return best  # else it may be a minimum, but hardly the least
@@ -262,7 +267,7 @@ class Again:
         found = self.rows.gather(partial(_deviance, Lens(fit.family, fit.coef.numpy(), fit.intercept)))
         return float(found.response / found.mass)
 
-    def _walked(self, plane: Plane) -> tuple[Array, int] | None:
+    def _walked(self, plane: Plane) -> tuple[Array, int, Array] | None:
         """Newton's method in a plane, from its place; None where that leads nowhere."""
         fit = self.fit
         b = torch.zeros(plane.free.shape[1], dtype=torch.float64)
@@ -280,7 +285,7 @@ class Again:
             b, memory = update.step(b, replace(total, sums=sums), memory)
             if memory.halved == 0 and memory.distance < _CLOSE:
                 assert memory.solution is not None
-                return plane.at + plane.free @ b.numpy(), memory.solution.rank
+                return plane.at + plane.free @ b.numpy(), memory.solution.rank, total.grad.numpy()
             if memory.halved > _HALVES:
                 return None
             slow = memory.halved == 0 and _SLOW * last.distance < memory.distance < _SURE
