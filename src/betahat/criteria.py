@@ -12,9 +12,10 @@ import math
 from functools import partial
 
 from betahat import errors, inference
+from betahat.closing import closing
 from betahat.general import GeneralFit
 from betahat.restricted import Again
-from betahat.working import Lens, closing
+from betahat.working import Lens
 
 COUNTINGS = ("R", "statsmodels", "extractAIC")
 

@@ -26,12 +26,12 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.derive import Derivative
 from betahat.general import GeneralFit
-from betahat.generalizing import Rows
+from betahat.passes import Rows
+from betahat.penalizing import FirthFit
 from betahat.sums import Sums
-from betahat.threads import in_order
 from betahat.update.exact import Solution, solve
 from betahat.update.newton import Memory, Newton
-from betahat.working import Lens, derivative
+from betahat.working import BLOCK, Lens, by_stripes, derivative, masses
 
 Array = npt.NDArray[np.float64]
 
@@ -42,8 +42,6 @@ _SLOW, _SURE = 1e-2, 0.5  # as in `generalizing`
 _QUICK = 1 << 20  # numbers of X up to which the rows are factorized
 _ENOUGH = 10.0  # digits that a fit's own numbers must have, else they are
 _SAME = 1e-6  # relative: how far Pearson's χ² of the rows may be from the fit's
-_BLOCK = 1 << 11  # rows that a family is asked for at a time
-_STRIPE = 1 << 16  # rows that a thread takes at a time
 
 
 # ── where the weights may be ─────────────────────────────────────────────────────────────────────────────────────
@@ -182,6 +180,8 @@ class Again:
     def of(cls, fit: GeneralFit) -> Again:
         """The rows of a fit, which must be those that it was learned from."""
         problem = fit.rows
+        if isinstance(fit, FirthFit):
+            raise errors.penalized_otherwise()
         if problem is None or problem.gone:
             raise errors.rows_not_here(fit.label)
         if not problem.rereadable:
@@ -323,29 +323,21 @@ def _deviance(
     lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *, threads: int = 1
 ) -> _Total:
     """The deviance of some rows, with Σ m and Σ m y, m being weight · trials · count."""
-    y = np.asarray(y)
-    columns = [None if v is None else np.asarray(v) for v in (weight, offset, count, trials)]
-    X = X if not isinstance(X, torch.Tensor) else X.numpy()
+    found: _Total = by_stripes(partial(_stripe, lens), X, y, (weight, offset, count, trials), threads, False)
+    return found
 
-    def share(start: int) -> _Total:
-        here = slice(start, min(len(y), start + _STRIPE))
-        w, o, f, m = (None if v is None else np.array(v[here], np.float64) for v in columns)
-        rows = lens.rows(X[here], y[here], w, o, m)
-        mass = np.ones(here.stop - start)
-        for part in (w, f, m):
-            if part is not None:
-                mass *= part
-        if not np.isfinite(rows.value).all():  # no mean there
-            return _Total(np.inf, float(mass.sum()), 0.0)
-        total, response = 0.0, np.array(y[here], np.float64)
-        for first in range(0, len(mass), _BLOCK):
-            block = slice(first, first + _BLOCK)
-            unit = lens.loss.deviance(torch.from_numpy(rows.yhat[block]), torch.from_numpy(response[block]))
-            total += float(unit.numpy() @ mass[block])
-        return _Total(total, float(mass.sum()), float(mass @ response))
 
-    total = None
-    for part in in_order(range(0, len(y), _STRIPE), share, threads):
-        total = part if total is None else total + part
-    assert total is not None, "a batch has rows"
-    return total
+def _stripe(lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> _Total:
+    rows = lens.rows(X, y, weight, offset, trials)
+    heavy, response = masses(y, weight, count, trials)
+    if not np.isfinite(rows.value).all():  # no mean there
+        return _Total(np.inf, heavy, response)
+    mass = np.ones(len(y))
+    for part in (weight, count, trials):
+        mass = mass if part is None else mass * part
+    total = 0.0
+    for start in range(0, len(y), BLOCK):
+        here = slice(start, start + BLOCK)
+        given = torch.from_numpy(np.array(y[here], np.float64))
+        total += float(lens.loss.deviance(torch.from_numpy(rows.yhat[here]), given).numpy() @ mass[here])
+    return _Total(total, heavy, response)

@@ -26,15 +26,12 @@ from betahat.covariance import Covariance
 from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
 from betahat.sandwich.small_sample import reach
-from betahat.threads import in_order
-from betahat.working import linear
+from betahat.working import BLOCK, by_stripes, linear
 
 Array = npt.NDArray[np.float64]
 
 KINDS = ("expected", "observed")
 BREADS = ("expected", "observed")
-_BLOCK = 1 << 11  # rows that a loss is asked for at a time
-_STRIPE = 1 << 15  # rows that a thread takes at a time
 
 
 def covariance(fit: LinearFit, kind: str) -> Covariance:
@@ -113,32 +110,23 @@ class _Seen:
     def __call__(
         self, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *, threads: int = 1
     ) -> _Part:
-        y = np.asarray(y)
-        columns = [None if v is None else np.asarray(v) for v in (weight, offset, count, trials)]
-        starts = range(0, len(y), _STRIPE)
-        total = None
-        for part in in_order(starts, lambda start: self._stripe(X, y, columns, start), threads):
-            total = part if total is None else total + part
-        assert total is not None, "a batch has rows"
-        return total
+        found: _Part = by_stripes(self._stripe, X, y, (weight, offset, count, trials), threads, False)
+        return found
 
-    def _stripe(self, X: Any, y: Any, columns: list[Any], start: int) -> _Part:
+    def _stripe(self, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> _Part:
         fit, first = self.fit, int(self.fit.intercept)
         coef = fit.coef.numpy()
         total = np.zeros((len(self.turn),) * 2)
-        for at in range(start, min(len(y), start + _STRIPE), _BLOCK):
-            here = slice(at, min(len(y), at + _BLOCK, start + _STRIPE))
-            w, o, f, m = (None if v is None else np.array(v[here], np.float64) for v in columns)
-            part = X[here].numpy() if isinstance(X, torch.Tensor) else X[here]
-            yhat = np.empty(here.stop - at)
-            linear(part, coef[first:], float(coef[0]) if first else 0.0, yhat)
-            if o is not None:
-                yhat += o
+        for start in range(0, len(y), BLOCK):
+            here = slice(start, min(len(y), start + BLOCK))
+            yhat = np.empty(here.stop - start)
+            linear(X[here], coef[first:], float(coef[0]) if first else 0.0, yhat)
+            if offset is not None:
+                yhat += offset[here]
             rows = fit.family(torch.from_numpy(yhat), torch.from_numpy(np.array(y[here], np.float64)))
             extra = np.zeros(len(yhat)) if rows.expected is None else (rows.curvature - rows.expected).numpy()
-            for mass in (w, f, m):
-                if mass is not None:
-                    extra = extra * mass
-            z = self.turn[:, 1:] @ (np.asarray(part, np.float64) - self.center).T + self.turn[:, :1]  # (r, n)
+            for mass in (weight, count, trials):
+                extra = extra if mass is None else extra * mass[here]
+            z = self.turn[:, 1:] @ (np.asarray(X[here], np.float64) - self.center).T + self.turn[:, :1]  # (r, n)
             total += (z * extra) @ z.T
         return _Part(total)
