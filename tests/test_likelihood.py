@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import mpmath as mp
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.tools.sm_exceptions import DomainWarning
 
 import betahat as bh
 from betahat.errors import FitError, OptionError
@@ -46,7 +48,9 @@ def pair(name: str, n: int = 240):
         "gaussian": lambda: mean + rng.normal(size=n) / 4,
     }.get(name, lambda: (rng.uniform(size=n) < 1 / (1 + np.exp(X[:, 0]))) * 1.0)()
     family, how = FAMILIES[name]
-    model = sm.GLM(y, sm.add_constant(X), family)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DomainWarning)  # of the square root, whose mean is positive all the same
+        model = sm.GLM(y, sm.add_constant(X), family)
     return bh.fit(X, y, **how), model, model.fit(tol=1e-15, maxiter=300)
 
 
@@ -73,7 +77,7 @@ def test_criteria_agree_with_statsmodels(name):
     ours = fit.information("statsmodels")
     assert ours["parameters"] == theirs.df_model + 1
     assert [ours["llf"], ours["aic"], ours["bic"]] == pytest.approx([theirs.llf, theirs.aic, theirs.bic_llf], rel=1e-11)
-    assert fit.pearson_chi2 == pytest.approx(theirs.pearson_chi2, rel=1e-10)
+    assert fit.pearson_chi2 == pytest.approx(theirs.pearson_chi2, rel=RTOL.get(name, 1e-10))
     if not fit.dispersed:
         assert fit.llnull == pytest.approx(theirs.llnull, rel=1e-11)
         assert fit.information()["aic"] == pytest.approx(theirs.aic, rel=1e-11)

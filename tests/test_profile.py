@@ -31,7 +31,27 @@ def test_intervals_agree_with_r(name):
     for mine, ends in zip(kept, [row for row in theirs if row != [None, None]], strict=True):
         for a, b in zip(mine, ends, strict=True):
             if b is not None:
-                assert a == pytest.approx(b, rel=0, abs=1e-3 * (mine[1] - mine[0]))
+                share = 2e-3 if "cauchit" in name else 1e-3  # whose long tail a spline of few points misses
+                assert a == pytest.approx(b, rel=0, abs=share * (mine[1] - mine[0]))
+
+
+def test_ends_under_cauchit_by_another_optimizer():
+    case = load("glm_mtcars_vs_cauchit")
+    fit, frame = fitted(case.name), case.frame()
+    x, y = (frame[name].to_numpy(float) for name in (fit.terms[1], "vs"))
+
+    def deviance(a, b):
+        p = 0.5 + np.arctan(a + b * x) / np.pi
+        return -2 * float(np.log(np.where(y == 1, p, 1 - p)).sum())
+
+    for end in fit.conf_int(method="profile").loc[fit.terms[1]]:
+        guess = fit.params.iloc[0] + (fit.params.iloc[1] - end) * x.mean()
+        least = min(
+            optimize.minimize_scalar(lambda a, b=end: deviance(a, b), bracket=(start - 1, start + 1), tol=1e-12).fun
+            for start in (guess, 0.0)
+        )
+        # a minimum is found to half the digits of its place, and to all of its value
+        assert least - fit.deviance == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-8)
 
 
 # ── the definition, by mpmath ────────────────────────────────────────────────────────────────────────────────────
