@@ -212,8 +212,9 @@ def words(fit: GeneralFit, test: str, found: Covariance) -> str:
     }[test]
     if test == "Wald":
         return told
+    held = "" if fit.theta_se is None else f" theta is held at {fit.theta:.6g}."
     over = f", over the whole model's dispersion, {fit.scale:.5g} (Pearson χ² / residual df)" if fit.dispersed else ""
-    return f"{told}{over}."
+    return f"{told}{over}.{held}"
 
 
 def _wald(fit: GeneralFit, found: Covariance, kind: int, every: list[Term], notes: list[str]) -> Table:

@@ -65,6 +65,8 @@ def tested(fit: GeneralFit, given: Any, right: Any, statistic: str | None, metho
     words = "the model in which they hold is learned from the rows"
     if fit.dispersed:
         words += f"; dispersion: the fit's, {fit.scale:.5g}"
+    if fit.theta_se is not None:
+        words += f"; theta is held at {fit.theta:.6g}"
     made = WaldTest(
         statistic, value, m, df2, p, asked.texts, asked.L @ fit.coef.numpy(), error, asked.right, asked.L,
         found.words, asked.notes, fit.kind, _NAMES[method],

@@ -62,7 +62,7 @@ class Likelihoods(Asked):
         >>> data = {"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "y": [1, 3, 4, 9, 12, 16]}
         >>> fit = bh.fit("y ~ x", data, loss="poisson")
         >>> [round(fit.test("x = 0", method=method).value, 4) for method in ("wald", "score", "lr")]
-        [17.0801, 20.2476, 21.9165]
+        [19.3641, 21.8076, 23.0678]
         """
         return room("likelihood").tested(self._under(vcov, how), hypotheses, right, statistic, method)  # type: ignore[no-any-return]
 
@@ -104,9 +104,12 @@ class Likelihoods(Asked):
         >>> data = {"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "y": [1, 3, 4, 9, 12, 16]}
         >>> print(bh.fit("y ~ x", data, loss="poisson").anova())
         Analysis of deviance, type I: y ~ x
-        ─────────────────────────────────────────────────
-              Df  Deviance  Resid. Df  Resid. Dev  Pr(>Chisq)
-        ─────────────────────────────────────────────────
+        ───────────────────────────────────────────────────
+              Df  Deviance  Resid. Df  Resid. Dev  Pr(>Chi)
+        NULL                        5      24.251
+        x      1     23.07          4       1.184   1.6e-06
+        ───────────────────────────────────────────────────
+        Likelihood ratio tests: differences of deviances.
         """
         return room("deviances").analysis(self._under(vcov, how), type, test)  # type: ignore[no-any-return]
 
@@ -157,8 +160,8 @@ class Likelihoods(Asked):
         >>> data = {"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "y": [1, 3, 4, 9, 12, 16]}
         >>> bh.fit("y ~ x", data, loss="poisson").conf_int(method="profile").round(4)
                     lower   upper
-        Intercept -0.9388  1.1371
-        x          0.2738  0.7018
+        Intercept -0.9627  1.0480
+        x          0.2624  0.6726
         """
         if method not in ("wald", "profile"):
             raise room("errors").unknown_option("method", method, ("wald", "profile"))
@@ -197,7 +200,7 @@ class Likelihoods(Asked):
         >>> data = {"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "y": [1, 3, 4, 9, 12, 16]}
         >>> found = bh.fit("y ~ x", data, loss="poisson").profile("x", points=2)
         >>> found.roots.round(3).tolist()
-        [-2.576, -1.327, 0.0, 1.251, 2.576]
+        [-2.576, -1.255, 0.0, 1.334, 2.576]
         """
         return room("profile").profile(self, term, level, points)  # type: ignore[no-any-return]
 
