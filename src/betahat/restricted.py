@@ -221,7 +221,10 @@ class Again:
     def _without(self, gone: tuple[int, ...]) -> Restricted:
         fit = self.fit
         kept = [j for j in range(len(fit.terms)) if j not in gone]
-        larger = (known for places, known in self.kept.items() if set(places) <= set(gone))
+        if not gone:
+            W = fit.coef.numpy()
+            return Restricted(Plane.of_columns(fit, kept), W, fit.rank, self.deviance(W), np.zeros(len(W)))
+        larger = (known for places, known in self.kept.items() if places and set(places) <= set(gone))
         nearest = max(larger, key=lambda known: known.deviance, default=None)
         plane = Plane.of_columns(fit, kept)
         if nearest is not None:
