@@ -95,6 +95,8 @@ def analysis(fit: GeneralFit, type_: Any, test: str | None) -> Table:
     test = suited(fit, test, found)
     if fit.df_resid <= 0 and fit.dispersed:
         raise errors.no_freedom_for("An analysis of deviance", fit.nobs, fit.rank)
+    if fit.perfect:
+        raise errors.nothing_unexplained()
     if found.kind != "classical" and kind in (1, _DELETIONS):
         raise errors.only_wald_under("Type I" if kind == 1 else "A table of deletions", found.words)
     every = squares.terms(fit)
