@@ -18,10 +18,11 @@ ORDER = [
     "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "direct", "update", "epochs", "records",
     "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
-    "working", "closing", "passes", "theta", "generalizing", "penalizing", "families", "groupwise", "fitting", "feed",
-    "training", "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction", "delta", "windows",
-    "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison",
-    "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "working", "closing", "passes", "theta", "generalizing", "penalizing", "families", "restricted", "groupwise",
+    "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction",
+    "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
+    "deviances", "likelihood", "profile", "criteria", "multivariate", "nesting", "comparison", "report", "papers",
+    "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 from betahat import errors
 from betahat.outcome import LinearFit
 from betahat.questions import room
+from betahat.questions.likelihoods import Likelihoods
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneralFit(LinearFit):
+class GeneralFit(Likelihoods, LinearFit):
     """A generalized linear model, learned.
 
     What `LinearFit` says of squares holds of the working rows: `rss` is Pearson's χ², `unscaled` is the inverse of the
@@ -257,7 +258,7 @@ def _unanswered(name: str) -> Any:
 
 
 for _name in (
-    "check", "diagnose", "anova", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment",
-    "influence", "information", "epochs_needed",
+    "check", "diagnose", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment", "influence",
+    "epochs_needed",
 ):  # fmt: skip
     setattr(GeneralFit, _name, _unanswered(_name))

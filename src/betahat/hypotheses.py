@@ -34,7 +34,7 @@ _FLAT = 1e-11  # of a correlation matrix: a direction with less variance has non
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WaldTest:
-    """A Wald test of linear hypotheses, L W = right.
+    """A test of linear hypotheses, L W = right: Wald's, or a score or likelihood ratio test, which say so.
 
     Attributes
     ----------
@@ -54,6 +54,9 @@ class WaldTest:
     covariance : str
         Which covariance it rests on, in words.
     notes : tuple of str
+    kind : str
+    method : str
+        "Wald", "score" or "likelihood ratio".
     """
 
     statistic: str
@@ -69,25 +72,28 @@ class WaldTest:
     covariance: str = ""
     notes: tuple[str, ...] = ()
     kind: str = "numpy"
+    method: str = "Wald"
 
     @property
     def table(self) -> Table:
         """A row for each hypothesis: what was estimated, what was supposed, and the standard error."""
         freedom = f"{self.df2:,.6g}" if math.isfinite(self.df2) else "∞"
         of = f"F({self.df1:,}, {freedom})" if self.statistic == "F" else f"χ²({self.df1:,})"
-        title = f"Wald test: {of} = {number(self.value)}, p {p_value(self.p)}"
+        name = f"{self.method[0].upper()}{self.method[1:]}"
+        title = f"{name} test: {of} = {number(self.value)}, p {p_value(self.p)}"
         columns = {"estimate": self.estimate, "supposed": self.right, "std err": self.std_error}
         return Table(
             title, "hypothesis", self.hypotheses, {head: tuple(v.tolist()) for head, v in columns.items()},
-            (f"Covariance: {self.covariance}.", *self.notes), self.kind,
+            (f"{'Covariance' if self.method == 'Wald' else 'Standard errors'}: {self.covariance}.", *self.notes),
+            self.kind,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON: what is not a finite number is None."""
         return {
-            "statistic": self.statistic, "value": plain(self.value), "df1": self.df1, "df2": plain(self.df2),
-            "p": plain(self.p), "covariance": self.covariance, "hypotheses": self.table.to_dict()["rows"],
-            "notes": list(self.notes),
+            "method": self.method, "statistic": self.statistic, "value": plain(self.value), "df1": self.df1,
+            "df2": plain(self.df2), "p": plain(self.p), "covariance": self.covariance,
+            "hypotheses": self.table.to_dict()["rows"], "notes": list(self.notes),
         }  # fmt: skip
 
     def to_frame(self) -> Any:
@@ -110,23 +116,8 @@ def tested(fit: LinearFit | ModuleFit, given: Any, right: Any, statistic: str) -
         raise errors.unknown_option("statistic", statistic, STATISTICS)
     if isinstance(fit, ModuleFit) and fit.chosen is None:
         raise errors.covariance_first("A test")
-    asked = Hypotheses.of(given, right, fit.terms)
-    for row, text in zip(asked.L, asked.texts, strict=True):
-        if isinstance(fit, ModuleFit):
-            _identified(fit, row, text)
-            continue
-        gone = {t: what for t, what in fit.dropped.items() if row[fit.terms.index(t)]}
-        if gone:
-            raise errors.hypothesis_of_dropped(text, gone)
-        if not fit.dropped and fit.rank < len(fit.terms) and not _estimable(fit, row):
-            raise errors.not_estimable(text)
-    if isinstance(fit, ModuleFit):
-        judge: Callable[..., tuple[float, int, float, float, Array]] = _of_weights
-        scale = fit.covariance.matrix.diagonal().sqrt().numpy()
-        scale = np.where(scale > 0, scale, 1.0)
-    else:
-        judge, scale = wald, fit.unscaled.diagonal().sqrt().numpy()
-    found = asked.independent(scale)
+    found = read(fit, given, right)
+    judge: Callable[..., tuple[float, int, float, float, Array]] = _of_weights if isinstance(fit, ModuleFit) else wald
     unit, coef = found.units, fit.coef.numpy()
     with np.errstate(over="ignore"):
         estimate = found.L @ coef  # (m,)
@@ -142,6 +133,24 @@ def tested(fit: LinearFit | ModuleFit, given: Any, right: Any, statistic: str) -
         statistic, value, df1, df2, p, found.texts, estimate, error, found.right, found.L, fit.covariance.words,
         found.notes, fit.kind,
     )  # fmt: skip
+
+
+def read(fit: LinearFit | ModuleFit, given: Any, right: Any) -> Hypotheses:
+    """Hypotheses as numbers, those left out that follow from the others; refused where the data do not tell."""
+    asked = Hypotheses.of(given, right, fit.terms)
+    for row, text in zip(asked.L, asked.texts, strict=True):
+        if isinstance(fit, ModuleFit):
+            _identified(fit, row, text)
+            continue
+        gone = {t: what for t, what in fit.dropped.items() if row[fit.terms.index(t)]}
+        if gone:
+            raise errors.hypothesis_of_dropped(text, gone)
+        if not fit.dropped and fit.rank < len(fit.terms) and not _estimable(fit, row):
+            raise errors.not_estimable(text)
+    if isinstance(fit, ModuleFit):
+        scale = fit.covariance.matrix.diagonal().sqrt().numpy()
+        return asked.independent(np.where(scale > 0, scale, 1.0))
+    return asked.independent(fit.unscaled.diagonal().sqrt().numpy())
 
 
 def wald(fit: LinearFit, L: Array, right: Any = 0.0) -> tuple[float, int, float, float, Array]:

@@ -154,7 +154,7 @@ def analysis(fit: LinearFit, type_: Any) -> Table:
         names, parts = [t.name for t in every], _sequential(fit, every)
     else:
         names, parts = _marginal(fit, found, every) if kind == 2 else _partial(fit, found, every)
-    notes = [] if kind != 3 else _contrasts(fit, every)
+    notes = [] if kind != 3 else contrasts(fit, every)
     gone = [name for name, (df, _) in zip(names, parts, strict=True) if df == 0]
     if gone:
         notes.append(f"No degree of freedom is left for {errors.listing(gone)}: other terms say the same.")
@@ -179,19 +179,17 @@ def _marginal(fit: LinearFit, found: Covariance, every: list[Term]) -> tuple[lis
     for term in every:
         above = [other for other in every if term.within(other)]
         here, after = term.places, np.concatenate([_NONE, *(other.places for other in above)])
-        parts.append(_part(fit, found, here, after, R))
+        parts.append(part(fit, found, here, after, R))
     return [term.name for term in every], parts
 
 
 def _partial(fit: LinearFit, found: Covariance, every: list[Term]) -> tuple[list[str], list[tuple[int, float]]]:
     """Type III: each term's coefficients, as they are coded, are zero."""
     constant = [Term("Intercept", np.array([0]), frozenset())] * fit.intercept
-    return [t.name for t in (*constant, *every)], [
-        _part(fit, found, t.places, _NONE, None) for t in (*constant, *every)
-    ]
+    return [t.name for t in (*constant, *every)], [part(fit, found, t.places, _NONE, None) for t in (*constant, *every)]
 
 
-def _part(fit: LinearFit, found: Covariance, here: Places, after: Places, R: Array | None) -> tuple[int, float]:
+def part(fit: LinearFit, found: Covariance, here: Places, after: Places, R: Array | None) -> tuple[int, float]:
     """Degrees of freedom and Wald statistic of some columns, entered after all others but those of `after`.
 
     Under the classical covariance the statistic is the sum of squares. R is given where columns are aliased: there the
@@ -248,7 +246,7 @@ def _deletions(fit: LinearFit, found: Covariance, every: list[Term]) -> Table:
     """Each term that no other contains, left out by itself; AIC as R's extractAIC counts it."""
     R = coordinates(fit) if fit.rank < len(fit.terms) else None
     free = [term for term in every if not any(term.within(other) for other in every)]
-    parts = [_part(fit, found, term.places, _NONE, R) for term in free]
+    parts = [part(fit, found, term.places, _NONE, R) for term in free]
     parts = [(m, s if m else 0.0) for m, s in parts]
     f, p = f_tests(fit, found, parts)
     rss = [fit.rss, *(fit.rss + s for _, s in parts)]
@@ -267,7 +265,7 @@ def _deletions(fit: LinearFit, found: Covariance, every: list[Term]) -> Table:
     return Table(title, "term", names, {head: tuple(v) for head, v in columns.items()}, notes, fit.kind)
 
 
-def _contrasts(fit: LinearFit, every: list[Term]) -> list[str]:
+def contrasts(fit: LinearFit, every: list[Term]) -> list[str]:
     """What type III depends on, where it depends on it."""
     inner = [term for term in every if any(term.within(other) for other in every)]
     if not inner:

@@ -215,6 +215,17 @@ class Sums:
         mean, tail, noise = self.mean[index], self.tail[index], self.noise[index]
         return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
 
+    def combined(self, T: Array, level: Array) -> Sums:
+        """The sums of combinations of the columns: of a row z they are z T + level, T (q, m) and level (m,)."""
+        turn, shift = torch.from_numpy(T), torch.from_numpy(level)
+        mean, tail = two_sum(self.mean @ turn, self.tail @ turn + shift)
+        noise = (turn.abs().T @ self.noise.sqrt()).square()
+        factor, cross = None, turn.T @ self.cross @ turn
+        if self.factor is not None:
+            factor = torch.from_numpy(triangular((self.factor @ turn).numpy()))
+            cross = factor.T @ factor
+        return replace(self, mean=mean, tail=tail, cross=cross, noise=noise, factor=factor)
+
     def _alike(self, other: Sums) -> None:
         if self.mean.shape != other.mean.shape:
             raise errors.wrong_shape("Sums", tuple(other.mean.shape), f"{tuple(self.mean.shape)}: the same columns")

@@ -23,7 +23,7 @@ from betahat.source import hand_out
 
 _WIDTH = 80
 _RULE = "─"
-_COUNTS = ("Df", "Res.Df", "#Df", "num Df")
+_COUNTS = ("Df", "Res.Df", "Resid. Df", "#Df", "num Df")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

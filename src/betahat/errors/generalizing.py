@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from betahat.errors.estimating import UnansweredError
-from betahat.errors.letters import FitError, OptionError, count, listing
+from betahat.errors.letters import BetahatWarning, FitError, OptionError, count, listing
 
 
 def squares_only(what: str, family: str) -> UnansweredError:
@@ -76,6 +76,89 @@ def update_not_for(update: str, loss: str, known: list[str]) -> OptionError:
     )
 
 
+def no_restricted(family: str, label: str) -> FitError:
+    """Refuse a test against a smaller model that cannot be learned."""
+    return FitError(
+        f"The {family} model of {label} cannot be learned once terms are left out or held: the steps do not end.",
+        "there a coefficient runs to infinity, or no weights near give every row a mean that the family can have",
+        'ask for Wald tests, test="Wald" or method="wald", which need no smaller model',
+    )
+
+
+def by_f_only(family: str) -> OptionError:
+    """Refuse likelihood ratios where there is no likelihood."""
+    return OptionError(
+        f"A {family} model has no likelihood, so there is no likelihood ratio.",
+        "a quasi family says how the variance goes with the mean, and nothing else",
+        'write test="F", which compares deviances over the estimated dispersion',
+    )
+
+
+def no_f_without_dispersion(family: str) -> OptionError:
+    """Refuse F where the dispersion is fixed."""
+    return OptionError(
+        f"An F test rests on an estimated dispersion, and that of a {family} model is fixed at 1.",
+        "with nothing estimated below the line there is no denominator, and the difference of deviances is χ²",
+        f'write test="LR"; or, if the responses vary more than that, loss="quasi-{family}"'
+        if family in ("poisson", "binomial")
+        else 'write test="LR"',
+    )
+
+
+def profile_found_better(term: str, at: float, deviance: float, lower: float) -> FitError:
+    """Refuse a profile whose lowest point is not the fit."""
+    return FitError(
+        f"With {term} held at {at:.9g} the deviance is {lower:.9g}, lower than the fit's {deviance:.9g}.",
+        "the fit is a minimum, but not the least; under this family and link there may be several",
+        "fit again from there: start= with that coefficient",
+    )
+
+
+def profile_not_solved(term: str, side: int) -> FitError:
+    """Refuse an end that was not found."""
+    return FitError(
+        f"The {'upper' if side > 0 else 'lower'} end of the profile interval of {term} was not found.",
+        "the deviance is not smooth there, or rises and falls",
+        'look at fit.profile(term), or ask for conf_int(method="wald")',
+    )
+
+
+def profile_at_the_edge(term: str, at: float, side: int) -> BetahatWarning:
+    """Say that an interval ends where the model does."""
+    return BetahatWarning(
+        f"The profile interval of {term} ends at {at:.6g}, where the model ends: "
+        f"{'above' if side > 0 else 'below'} it no weights were found that give every row a mean. The deviance has not "
+        "risen by as much as the level asks."
+    )
+
+
+def information_of_squares(kind: str) -> OptionError:
+    """Refuse to tell expected and observed information apart where they are one."""
+    return OptionError(
+        f"with_vcov({kind!r}) is for generalized linear models.",
+        "of least squares the observed information is the expected one, and their inverse the classical covariance",
+        "leave it out",
+    )
+
+
+def information_not_positive(family: str, link: str) -> FitError:
+    """Refuse an observed information that is no covariance's inverse."""
+    return FitError(
+        "The observed information is not positive definite where the fit ended.",
+        f"under the {link} link the {family} likelihood may be bent upwards in some direction, which far rows can do",
+        'take with_vcov("expected"), or look at those rows',
+    )
+
+
+def only_wald_under(what: str, words: str) -> OptionError:
+    """Refuse tables of deviances under a covariance that has none."""
+    return OptionError(
+        f"{what} goes by deviances, and this fit's tests rest on another covariance ({words}).",
+        "a deviance belongs to the likelihood, which such a covariance does without",
+        "ask for type=2 or type=3, which are Wald tests then, or for vcov='classical'",
+    )
+
+
 def theta_at_the_end(theta: float) -> FitError:
     """Refuse a theta that runs to zero or infinity."""
     poisson = theta > 1
@@ -104,4 +187,13 @@ def own_loss_by_sandwich() -> str:
     return (
         "The loss is your own function, and its curvature no information: standard errors are HC1, which hold for any "
         "smooth loss with independent rows (Huber 1967)."
+    )
+
+
+def penalized_otherwise() -> OptionError:
+    """Refuse tests by the likelihood of a fit that is not its maximum."""
+    return OptionError(
+        "This fit is the maximum of a penalized likelihood, and the question is one about the likelihood itself.",
+        "deviances of smaller models do not rise from where this one ends",
+        "conf_int() and pvalues are penalized likelihood ratios already; ask for Wald tests of several coefficients",
     )

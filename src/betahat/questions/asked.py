@@ -34,15 +34,19 @@ class Asked:
 
         Parameters
         ----------
-        kind : {"classical", "HC0", …, "HC4", "CR0", "CR1", "CR1S", "CR2", "CR3", "HAC"}
-            classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid; of a generalized linear model the inverse
-            of the expected information, times the dispersion. HC: unequal variances; HC3 for few rows.
+        kind : {"classical", "expected", "observed", "HC0", …, "HC4", "CR0", "CR1", "CR1S", "CR2", "CR3", "HAC"}
+            classical: equal variances, σ̂² (X'WX)⁻¹ with σ̂² = rss / df_resid; of a generalized linear model the
+            dispersion times the inverse information, "expected" under the model (the same as classical) or "observed"
+            in the rows; under the canonical link they are one. HC: unequal variances; HC3 for few rows.
             CR: errors that hang together within clusters; CR2 for few clusters, with Satterthwaite's degrees of
             freedom for each coefficient. HAC: errors that hang together over time (Newey and West 1987).
         cluster : column name, labels (n,), frame, or a list of several
             CR only, and needed there. Labels stand beside all rows of the data, rows that the fit left out included,
             and are matched by place. Several ways of clustering are joined by inclusion and exclusion (Cameron, Gelbach
             and Miller 2011).
+        bread : {"expected", "observed"}
+            HC, CR and HAC of a generalized linear model: whose information stands on both sides of the middle, as in R
+            and as in statsmodels.
         small_sample : {"R", "stata", "fixest", "statsmodels", "clubSandwich", "none"}
             Whose factor for HC1, CR1 and HAC, and whose degrees of freedom; docs/covariance.md lays them side by side.
             "R" is sandwich with t on n − rank.

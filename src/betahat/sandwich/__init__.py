@@ -20,15 +20,16 @@ import torch
 from betahat import errors
 from betahat.covariance import Covariance
 from betahat.outcome import LinearFit
-from betahat.sandwich import clustered, heteroskedastic, serial
+from betahat.sandwich import clustered, heteroskedastic, observed, serial
 from betahat.sandwich.small_sample import reach
 
-KINDS = ("classical", *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
+KINDS = ("classical", *observed.KINDS, *heteroskedastic.KINDS, *clustered.KINDS, *serial.KINDS)
 
 
-def chosen(fit: LinearFit, kind: str = "classical", **how: Any) -> Covariance:
+def chosen(fit: LinearFit, kind: str = "classical", bread: str = "expected", **how: Any) -> Covariance:
     """The covariance of this kind; see `Fit.with_vcov` for what may be said of it."""
-    return replace(maker(kind, **how)(fit, kind, **how), terms=fit.terms, coef=fit.coef)
+    found = observed.turned(fit, maker(kind, **how)(fit, kind, **how), bread)
+    return replace(found, terms=fit.terms, coef=fit.coef)
 
 
 def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
@@ -43,7 +44,7 @@ def maker(kind: str = "classical", **how: Any) -> Callable[..., Covariance]:
 
 
 def _of(kind: str) -> Callable[..., Covariance]:
-    rooms: tuple[Any, ...] = (heteroskedastic, clustered, serial)
+    rooms: tuple[Any, ...] = (observed, heteroskedastic, clustered, serial)
     found: Callable[..., Covariance] = next((room.covariance for room in rooms if kind in room.KINDS), classical)
     return found
 
