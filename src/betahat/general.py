@@ -223,7 +223,7 @@ def _unanswered(name: str) -> Any:
 
 
 for _name in (
-    "check", "diagnose", "anova", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment",
-    "influence", "information", "save", "with_rows", "epochs_needed",
+    "anova", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "information", "save", "with_rows",
+    "epochs_needed",
 ):  # fmt: skip
     setattr(GeneralFit, _name, _unanswered(_name))

@@ -21,6 +21,16 @@ def columns_taken(renamed: Mapping[str, str]) -> BetahatWarning:
     return BetahatWarning(f"The table has columns of these names already, so the fit's got others: {pairs}.")
 
 
+def shares_without_trials(row: int, share: float, weight: float) -> FitError:
+    """Refuse quantile residuals of shares where nobody said of how many trials they are."""
+    return FitError(
+        f"Row {row:,} (from 0) has a share of {share:.6g} and a weight of {weight:.6g}, which is no whole number of "
+        "successes in a whole number of trials.",
+        "quantile residuals are drawn from the distribution of the successes, so the trials must be known",
+        "fit with trials=, or with cbind(successes, failures) on the left side",
+    )
+
+
 # ── collinearity ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

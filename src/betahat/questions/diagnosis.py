@@ -47,6 +47,47 @@ class Diagnosis(Asked):
         """
         return room("diagnose").influence(self)  # type: ignore[no-any-return]
 
+    def residuals(self, kind: str = "deviance", *, standardized: bool = False, seed: int = 0) -> Any:
+        """What is left of each row, as R defines it, for least squares and every other family.
+
+        Parameters
+        ----------
+        kind : {"deviance", "pearson", "working", "response", "anscombe", "quantile"}
+            response: y − μ. pearson: that, over its standard deviation at dispersion 1. deviance: the root of what the
+            row adds to the deviance, with the sign of y − μ. working: (y − μ) / (dμ/dη), on the link's scale. anscombe:
+            as near to normal as a function of y makes it. quantile: standard normal when the model is true, whatever
+            the family (Dunn and Smyth 1996).
+        standardized : bool
+            Over their own standard errors, with √(φ (1 − h)), φ the dispersion and h the leverage: R's rstandard.
+            Quantile residuals over √(1 − h).
+        seed : int
+            Of quantile residuals of counts and shares, which are drawn. The same seed gives the same, however the rows
+            are read, and no random state of yours is touched.
+
+        Returns
+        -------
+        Series, array or tensor (n,)
+            Of the kind that the data were, a value for every row that was read, NaN where the fit left one out.
+
+        Raises
+        ------
+        FitError
+            When the rows are not at hand, or the family has no distribution and quantile residuals were asked for.
+
+        Notes
+        -----
+        With weights w and trials m: pearson (y − μ) √(w m / V(μ)), deviance √(w m d), d the unit deviance. In least
+        squares both are √w (y − yhat). In quantile residuals Pearson's dispersion takes the place of the true one.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [1, 3, 6, 9]}, loss="poisson")
+        >>> fit.residuals("pearson").round(3).tolist()
+        [-0.377, 0.254, 0.341, -0.287]
+        """
+        return room("residuals").residuals(self, kind, standardized, seed)
+
     def augment(self, data: Any = None) -> Any:
         """The table that the fit was learned from, with what the fit says of each row beside it.
 
