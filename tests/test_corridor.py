@@ -19,9 +19,9 @@ ORDER = [
     "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
     "working", "closing", "passes", "generalizing", "fitting", "feed", "training", "estimating", "coordinates",
-    "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose",
-    "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report", "papers", "plot",
-    "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals",
+    "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report",
+    "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

@@ -9,7 +9,9 @@ from betahat.questions.asked import Asked, room
 if TYPE_CHECKING:
     import pandas as pd
 
-    from betahat.diagnose import Influence
+    from betahat.diagnose.fitted_shares import Calibration, Roc
+    from betahat.diagnose.groups_of_rows import Binned, Rootogram
+    from betahat.diagnose.influence import Influence
     from betahat.finding import Findings
 
 
@@ -121,6 +123,85 @@ class Diagnosis(Asked):
         2  5.5  3.0    5.75  0.833
         """
         return room("diagnose").augment(self, data)
+
+    def roc(self) -> Roc:
+        """How well a binomial model tells successes from failures: its receiver operating characteristic.
+
+        Returns
+        -------
+        Roc
+            With `auc` (exact, by ranks, ties counted half), `std_error` (DeLong's), `threshold`, `fpr`, `tpr`, and
+            `to_frame()`. A row of several trials is that many. Beyond a million different probabilities neighbors are
+            taken together, and `within` says how far `auc` may be off.
+
+        Raises
+        ------
+        FitError
+            When the fit is of another family, or there is one outcome only, or the rows are not at hand.
+
+        Examples
+        --------
+        >>> import betahat as bh
+        >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0, 5.0], "y": [0, 1, 0, 1, 1]}, loss="binomial")
+        >>> round(fit.roc().auc, 4)
+        0.8333
+        """
+        return room("diagnose").roc(self)  # type: ignore[no-any-return]
+
+    def calibration(self, groups: int = 10, *, strategy: str = "quantile", level: float = 0.95) -> Calibration:
+        """Whether the probabilities of a binomial model are right: groups of rows with like ones.
+
+        Parameters
+        ----------
+        groups : int
+        strategy : {"quantile", "uniform"}
+            Groups of as many rows, or of probabilities as wide.
+        level : float
+            Of Wilson's intervals about the shares observed.
+
+        Returns
+        -------
+        Calibration
+            With arrays `predicted`, `observed`, `lower`, `upper`, `count`, and `to_frame()`.
+
+        Notes
+        -----
+        Probabilities that were fitted to these rows agree with them better than with new ones: with many coefficients
+        look at rows that the fit has not seen, by `predict`.
+        """
+        return room("diagnose").calibration(self, groups, strategy, level)  # type: ignore[no-any-return]
+
+    def binned_residuals(self, by: str = "fitted", groups: int | None = None) -> Binned:
+        """Residuals y − μ averaged over groups of like rows, for responses whose single residuals say nothing.
+
+        Parameters
+        ----------
+        by : str
+            "fitted", or a column of the design by its coefficient's name.
+        groups : int, optional
+            √n when left out.
+
+        Returns
+        -------
+        Binned
+            With arrays `x`, `residual`, `limit` (twice the standard error under the model), `count`, and `to_frame()`.
+        """
+        return room("diagnose").binned(self, by, groups)  # type: ignore[no-any-return]
+
+    def rootogram(self, width: int | None = None) -> Rootogram:
+        """How often each count was seen, and how often the model expects it (Kleiber and Zeileis 2016).
+
+        Parameters
+        ----------
+        width : int, optional
+            How many counts are one class; chosen so that there are at most fifty.
+
+        Returns
+        -------
+        Rootogram
+            With arrays `low`, `high`, `observed`, `expected`, and `to_frame()`; the last class is open.
+        """
+        return room("diagnose").rootogram(self, width)  # type: ignore[no-any-return]
 
     def vif(self) -> pd.DataFrame:
         """Variance inflation factors by term, generalized for terms of several coefficients.
