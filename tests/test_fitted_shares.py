@@ -198,3 +198,14 @@ def test_other_families_are_refused_in_words():
         shares.calibration(0)
     with pytest.raises(bh.BetahatError, match="'X'"):
         shares.binned_residuals("X")
+
+
+def test_a_rootogram_of_many_different_rows_is_that_of_each(monkeypatch):
+    t = table(5000)
+    fit = bh.fit("c ~ x", t, loss="poisson")
+    exact = fit.rootogram()
+    monkeypatch.setattr("betahat.diagnose.groups_of_rows._CELLS", 500)
+    rough = fit.rootogram()
+    # second order in the width of a cell, some 1/250: 1.6e-5 at the most, of which the mean in a cell takes more away
+    np.testing.assert_allclose(rough.expected, exact.expected, rtol=1e-4, atol=1e-4)
+    assert not np.array_equal(rough.expected, exact.expected)

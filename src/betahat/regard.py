@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 _ROWS = 1 << 14  # of a block
 _NUMBERS = 1 << 18  # of X in a block at most
-_CALM = 1 << 11  # rows that a loss is asked for at a time, so that torch wakes no threads
+CALM = 1 << 11  # rows that a loss is asked for at a time, so that torch wakes no threads
 _SAME = 1e-6  # relative: how far the second pass's Pearson χ² may be from the fit's
 
 
@@ -131,8 +131,8 @@ class Regarded:
     def asked_all(self, question: Callable[..., tuple[Any, ...]], *columns: Array | None) -> list[Array]:
         """The same of a question with several answers, (n,) each."""
         parts = []
-        for start in range(0, len(self.yhat), _CALM):
-            here = slice(start, start + _CALM)
+        for start in range(0, len(self.yhat), CALM):
+            here = slice(start, start + CALM)
             given = (None if column is None else torch.from_numpy(column[here]) for column in (self.yhat, *columns))
             parts.append([answer.numpy() for answer in question(*given)])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]

@@ -135,7 +135,7 @@ def calibration(fit: GeneralFit, groups: int = 10, strategy: str = "quantile", l
     edges = _percentiles(p, rows, groups) if strategy == "quantile" else np.linspace(0.0, 1.0, groups + 1)[1:-1]
     home = np.searchsorted(edges, p)
     trials = successes + failures
-    n, k, predicted = (np.bincount(home, v, groups) for v in (trials, successes, trials * p))
+    n, k, predicted = (summed(home, v, groups) for v in (trials, successes, trials * p))
     there = n > 0
     n, share, predicted = n[there], k[there] / n[there], predicted[there] / n[there]
     middle = (share + factor**2 / (2 * n)) / (1 + factor**2 / n)
@@ -169,6 +169,12 @@ def _sorted(fit: GeneralFit) -> Scores:
 def _yes_or_no(fit: Any, what: str) -> None:
     if not isinstance(fit, GeneralFit) or fit.family.name not in SHARES:
         raise errors.picture_of_other(what, "models of yes and no", getattr(fit, "loss", "module"))
+
+
+def summed(home: npt.NDArray[np.int64], values: Array, groups: int) -> Array:
+    """The sum of values in each group (groups,), by the group of each."""
+    found: Array = np.bincount(home, values, groups).astype(np.float64)
+    return found
 
 
 def whole_number(name: str, given: Any, least: int = 1) -> None:

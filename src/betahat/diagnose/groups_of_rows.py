@@ -15,19 +15,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from betahat import errors
-from betahat.diagnose.fitted_shares import whole_number
+from betahat.diagnose.fitted_shares import summed, whole_number
 from betahat.diagnose.general_tests import COUNTS
 from betahat.diagnose.scores import Scores
 from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
-from betahat.regard import Regarded, family_of, regarded
+from betahat.regard import CALM, Regarded, family_of, regarded
 from betahat.source import hand_out
 
 Array = npt.NDArray[np.float64]
 
 _CLASSES = 50  # of counts, at most
+_GROUPS = 100  # of rows, at most: more cannot be told apart in a picture
+_CELLS = 1 << 14  # different linear predictors of which a rootogram asks each
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +85,10 @@ def binned(fit: LinearFit, by: str = "fitted", groups: int | None = None) -> Bin
     _, (count, x, residual, variance) = scores.sorted()
     n = float(count.sum())
     if groups is None:  # as many as Gelman and Hill's binnedplot
-        groups = int(math.sqrt(n)) if n >= 100 else 10 if n > 10 else max(1, int(n) // 2)
+        groups = min(_GROUPS, int(math.sqrt(n))) if n >= 100 else 10 if n > 10 else max(1, int(n) // 2)
     middle = np.cumsum(count) - count / 2
     home = np.minimum((middle / n * groups).astype(np.int64), groups - 1)  # rows with one value stay together
-    sums = [np.bincount(home, column, groups) for column in (count, x, residual, variance)]
+    sums = [summed(home, column, groups) for column in (count, x, residual, variance)]
     there = sums[0] > 0
     c, x, residual, variance = (column[there] for column in sums)
     kind = getattr(getattr(fit, "rows", None) or fit.problem, "kind", "numpy")
@@ -118,6 +121,17 @@ class Rootogram:
         return hand_out({name: getattr(self, name) for name in names}, self.kind)
 
 
+def _upto(family: Any, yhat: Array, count: Array, upto: Array) -> list[float]:
+    """Σ count · P(y ≤ last), for each last count (g,), over linear predictors that stand for so many rows each."""
+    found = np.zeros(len(upto))
+    for start in range(0, len(yhat), CALM):
+        here = slice(start, start + CALM)
+        at, rows = torch.from_numpy(yhat[here]), torch.from_numpy(count[here])
+        for i, last in enumerate(upto):
+            found[i] += float(rows @ family.bounds(at, torch.full_like(at, last), torch.ones_like(at), 1.0)[1])
+    return found.tolist()
+
+
 def rootogram(fit: GeneralFit, width: int | None = None) -> Rootogram:
     """Counts, seen and expected; see `Fit.rootogram`."""
     if not isinstance(fit, GeneralFit) or fit.family.name not in COUNTS:
@@ -128,16 +142,16 @@ def rootogram(fit: GeneralFit, width: int | None = None) -> Rootogram:
     width = -(-(largest + 1) // _CLASSES) if width is None else int(width)
     upto = width * (1 + np.arange(-(-(largest + 1) // width))) - 1.0  # (g,), the last count of each class
 
-    def look(rows: Regarded) -> tuple[Array, Array]:
-        seen = np.bincount((np.floor(rows.y) // width).astype(np.int64), rows.count, len(upto))
-        ones, below = np.ones(len(rows.y)), [0.0]
-        for last in upto:
-            at = np.full(len(rows.y), last)
-            ends = rows.asked_all(lambda yhat, y, w: fit.family.bounds(yhat, y, w, 1.0), at, ones)
-            below.append(float(rows.count @ ends[1]))
-        return seen, np.array([*below, float(rows.count.sum())])
+    def look(rows: Regarded) -> tuple[Array, tuple[Array, ...]]:
+        seen = summed((np.floor(rows.y) // width).astype(np.int64), rows.count, len(upto))
+        return seen, (rows.yhat, rows.count, rows.count * rows.yhat)
 
-    observed, below = (np.sum(list(column), axis=0) for column in zip(*regarded(fit, look), strict=True))
+    observed, scores = np.zeros(len(upto)), Scores(2, _CELLS)
+    for seen, part in regarded(fit, look):
+        observed += seen
+        scores.add(*part)
+    _, (count, sums) = scores.sorted()
+    below = np.array([0.0, *_upto(fit.family, sums / count, count, upto.astype(np.float64)), float(count.sum())])
     low = np.concatenate([[0.0], upto + 1])
     kind = fit.rows.kind if fit.rows is not None else "numpy"
     return Rootogram(low, np.concatenate([upto, [np.inf]]), np.append(observed, 0.0), np.diff(below), kind)

@@ -71,7 +71,8 @@ class Scores:
     @property
     def joined(self) -> npt.NDArray[np.bool_]:
         """Which of them stand for several different keys, (m,)."""
-        return self._first != self._last
+        found: npt.NDArray[np.bool_] = self._first != self._last
+        return found
 
 
 def _ordered(values: Array) -> Whole:
