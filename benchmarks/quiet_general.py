@@ -54,6 +54,5 @@ if __name__ == "__main__":
             any_ += bool(found)
             warned += bool(found.at("warning"))
             spoke.update(one.name for one in found)
-        print(
-            f"{kind:18}  {rows:4}  {columns + 1:12}  {100 * any_ / times:11.1f}  {100 * warned / times:11.1f}  {dict(spoke)}"
-        )
+        rates = f"{100 * any_ / times:11.1f}  {100 * warned / times:11.1f}"
+        print(f"{kind:18}  {rows:4}  {columns + 1:12}  {rates}  {dict(spoke)}")

@@ -18,8 +18,9 @@ ORDER = [
     "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "direct", "update", "epochs", "records",
     "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
-    "working", "closing", "passes", "generalizing", "fitting", "feed", "training", "estimating", "coordinates",
-    "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals",
+    "working", "closing", "passes", "theta", "generalizing", "penalizing", "families", "fitting", "feed", "training",
+    "estimating", "coordinates", "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta",
+    "windows", "numerals",
     "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report",
     "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip

@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 
 import betahat as bh
 from betahat.batch import Batch, Tally
+from betahat.encoding import to_learn
 from betahat.errors import BatchError, DesignError, FitError, FormulaError, OptionError
 from betahat.formula import parse
+from betahat.groups import joined, some_rows
 from betahat.keeping import design_in, design_out, from_plain, to_plain
 from betahat.keys import Keys
 from betahat.problem import Problem, of_arrays, of_formula
@@ -240,7 +242,8 @@ def test_groups_keep_their_trials():
     again = problem.reopened([Keys(["answer"])])
     assert rows_of(again).trials.tolist() == rows_of(problem).trials.tolist()
     batch = rows_of(problem)
-    assert batch.at(slice(1, 3)).trials.tolist() == batch.trials[1:3].tolist()
+    parts = [some_rows(batch, slice(0, 2)), some_rows(batch, [2, 3, 4]), batch.at(slice(5, None))]
+    assert joined(parts).trials.tolist() == batch.trials.tolist()
 
 
 # ── levels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -305,6 +308,13 @@ def test_levels_are_learned_over_the_whole_stream():
     letter(lambda: problem_of("y ~ x", late), DesignError, ["'y'", "3 levels", "'a', 'b', 'c'"])
 
 
+def test_a_stream_is_kept_only_for_levels_that_are_not_given():
+    schema = pa.schema({"y": pa.string(), "t": pa.bool_(), "k": pa.int64(), "x": pa.float64()})
+    for formula, learned in (("y ~ x", ["y"]), ("C(y, levels=['a', 'b']) ~ x", []), ("C(k) ~ x", ["C(k)"]),
+                             ("t ~ x", []), ("k ~ x", []), ("cbind(k, x - k) ~ x", [])):  # fmt: skip
+        assert to_learn(parse(formula, pair=True), schema, binary=True) == learned
+
+
 def test_rows_that_do_not_count_teach_no_level():
     data = {"y": ["a", "b", "c", None, "a"], "x": [1.0, 2.0, 3.0, 4.0, 5.0], "w": [1, 1, 0, 1, 1], "g": list("pqrsp")}
     assert problem_of("y ~ x", data, weights="w").design.reads.levels == ("a", "b")
@@ -326,6 +336,9 @@ def test_what_was_learned_reads_other_rows_the_same_way():
     known = arrays_of(np.arange(4.0), WORDS).design.reads
     assert rows_of(arrays_of(np.arange(4.0), ["no"] * 4, response=known)).y.tolist() == [0.0] * 4
     letter(lambda: arrays_of(np.arange(2.0), ["no", "maybe"], response=known), DesignError, ["'maybe' at row 1"])
+    letter(lambda: arrays_of(np.arange(2.0), np.array([0, 1]), response=known), DesignError, ["'0' at row 0"])
+    numbers = arrays_of(np.arange(4.0), pd.Categorical([3, 5, 3, 5])).design.reads
+    assert rows_of(arrays_of(np.arange(3.0), torch.tensor([5, 3, 5]), response=numbers)).y.tolist() == [1.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -349,6 +362,30 @@ def test_columns_that_were_kept_know_their_outcome():
     assert design_in(from_plain(to_plain(design_out(design)))) == design
     plain = of_arrays(np.arange(4.0), np.arange(4.0), None, None, None, None).design
     assert "reads" not in design_out(plain)  # a file of least squares is what it was
+
+
+def test_a_frame_of_counts_names_them():
+    for frame in (pd.DataFrame({"name": [1, 2], "alive": [3, 2]}), pl.DataFrame({"name": [1, 2], "alive": [3, 2]}),
+                  pa.table({"name": [1, 2], "alive": [3, 2]})):  # fmt: skip
+        problem = arrays_of([1.0, 2.0], frame)
+        assert (problem.design.response, problem.design.explained) == ("name", "Pr(name)")
+        assert rows_of(problem).y.tolist() == [0.25, 0.5]
+    one = arrays_of([1.0, 2.0], pd.DataFrame({"name": ["b", "a"]}))
+    assert rows_of(one).y.tolist() == [1.0, 0.0]
+
+
+# ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_batch_holds_trials_beside_its_weights():
+    batch = Batch.of([1.0, 2.0, 3.0], [0.5, 0.0, 1.0], weight=[1.0, 2.0, 0.0], trials=[2, 0, 3], rows=[5, 6, 7])
+    assert batch.mass.tolist() == [1.0, 2.0, 0.0]
+    kept = batch.without_weightless()
+    assert (kept.rows.tolist(), kept.trials.tolist()) == ([5], [2.0])
+    assert batch.at(torch.tensor([2, 0])).trials.tolist() == [3.0, 2.0]
+    for trials in ([1, -2, 3], [1, 2.5, 3]):
+        letter(lambda trials=trials: Batch.of(X5[:3], X5[:3], trials=trials), BatchError, ["'trials' is", "row 1"])
+    letter(lambda: Batch.of(X5[:3], X5[:3], trials=[1, 2]), BatchError, ["X has 3 rows", "trials has 2"])
 
 
 # ── formulas ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -454,6 +491,7 @@ OF_ARRAYS = {
     "a gap in truths": (pd.Series([True, None, False, True, True], dtype="boolean"), {}, BatchError, ["row 1"]),
     "a gap in numbers": ([1.0, 0.0, np.nan, 0.0, 1.0], {}, BatchError, ["y is nan at row 2"]),
     "dates": (pa.array([1, 2, 3, 4, 5], pa.date32()), {}, DesignError, ["'y'", "dates"]),
+    "rows of several lengths": ([[1, 2], [3], [0, 1], [1, 1], [2, 2]], {}, BatchError, ["y has", "differ in length"]),
     "three columns": (np.ones((5, 3)), {}, BatchError, ["(5, 3)", "successes and failures"]),
     "negative failures": (
         [[1, 1], [2, -3], [1, 1], [1, 0], [0, 1]], {}, BatchError, ["'failures' is -3 at row 1"],
@@ -494,6 +532,17 @@ def test_trials_of_a_design_are_asked_for_again():
     problem = problem_of("dead ~ dose", TABLE, trials="total")
     again = of_formula("dead ~ dose", TABLE, None, None, None, None, "drop", problem.design)
     letter(lambda: rows_of(again), DesignError, ["trials=", "'dead'"])
+    counted = arrays_of(X5, [1, 2, 0, 3, 4], trials=[4] * 5).design.reads
+    letter(lambda: arrays_of(X5, [1, 2, 0, 3, 4], response=counted), DesignError, ["trials=", "'y'"])
+    pair = problem_of("cbind(dead, total - dead) ~ dose", TABLE).design
+    for design in (pair, problem_of("low ~ dose", TABLE).design):
+        text = design.formula
+        letter(
+            lambda text=text, design=design: of_formula(
+                text, TABLE, None, None, None, None, "drop", design, trials="total"
+            ),
+            OptionError, ["trials=", "learned without"],
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

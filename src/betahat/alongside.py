@@ -19,7 +19,7 @@ from torch import Tensor
 
 from betahat import columns as col
 from betahat import errors
-from betahat.batch import as_column
+from betahat.batch import as_column, check_counts, check_weights
 from betahat.expressions import Factor
 
 _MASSES = ("weights", "freq")  # a row where one of them is zero is as good as absent
@@ -80,6 +80,16 @@ class Alongside:
             raise errors.different_rows("the table", int(rows[-1]) + 1, what, array.shape[0])
         return finite(array[rows].numpy(), what, rows, table, None)
 
+    def masses(self, table: Any, rows: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Weights and frequencies (n,), where there are such, found to be what they should."""
+        weight = self.values("weights", table, rows)
+        if weight is not None:
+            check_weights(weight, rows)
+        count = self.values("freq", table, rows)
+        if count is not None:
+            check_counts(count, rows)
+        return weight, count
+
     def shift(self, table: Any, rows: Tensor) -> Tensor | None:
         """Offset and the logarithm of the exposure (n,), where there is one of them."""
         offset, exposure = self.values("offset", table, rows), self.values("exposure", table, rows)
@@ -108,11 +118,12 @@ def finite(values: np.ndarray[Any, Any], what: str, rows: Tensor, table: Any, fa
 
 def log_exposure(exposure: Tensor, name: str, rows: Tensor) -> Tensor:
     """Its logarithm (n,); one that is not positive is an error that names its row."""
-    bad = ~(exposure > 0) | exposure.isinf()
-    if bool(bad.any()):
-        i = int(bad.nonzero()[0, 0])
-        raise errors.bad_exposure(name, float(exposure[i]), int(rows[i]))
-    return exposure.log()
+    values = exposure.numpy()
+    bad = ~((values > 0) & (values < np.inf))
+    if bad.any():
+        i = int(bad.argmax())
+        raise errors.bad_exposure(name, float(values[i]), int(rows[i]))
+    return torch.from_numpy(np.log(values))
 
 
 def chosen(table: Any, used: np.ndarray[Any, Any], start: int) -> tuple[Tensor, Any]:

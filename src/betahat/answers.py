@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from betahat import errors
@@ -39,7 +40,7 @@ def counted(encoder: Encoder, table: Any, rows: Tensor, given: Alongside) -> tup
         values = finite(encoder.arithmetic(part, table), part.expr, rows, table, part)
         found.append(counts(values, part.expr, rows, table, part.columns))
     if factor.parts:
-        return found[0], found[0] + found[1]
+        return found[0], torch.from_numpy(found[0].numpy() + found[1].numpy())
     m = given.values("trials", table, rows)
     if m is None:
         raise errors.trials_needed(factor.expr)

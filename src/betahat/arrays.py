@@ -20,7 +20,7 @@ from betahat import columns as col
 from betahat import errors
 from betahat.alongside import log_exposure
 from betahat.batch import Batch, Tally, as_column, as_matrix, as_tensor, check_counts, check_finite, check_weights
-from betahat.response import NUMBER, Response
+from betahat.response import NUMBER, Response, names_of
 from betahat.source import CHUNK, Source, is_frame
 
 Vector = np.ndarray[Any, Any] | None
@@ -112,8 +112,8 @@ class Columns:
     def of(cls, X: Any, y: Any, intercept: bool, reads: Response = NUMBER) -> Columns:
         """Read the names off X and y, whose values are read in this way."""
         response = getattr(y, "name", None)
-        if reads.counted and len(getattr(y, "columns", ())) == 2:
-            response = str(y.columns[0])  # the successes
+        if reads.counted and is_frame(y):
+            response = names_of(y)[0]  # the successes
         own = _frame_names(X)
         names = own if own is not None else tuple(f"x{j}" for j in range(_width(X)))
         if not names:

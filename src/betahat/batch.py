@@ -254,4 +254,4 @@ def check_trials(trials: Tensor, rows: Tensor | None) -> None:
     bad = (trials < 0) | (trials != trials.floor())
     if bool(bad.any()):
         i = int(bad.nonzero()[0, 0])
-        raise errors.bad_trials("The number of trials", float(trials[i]), i if rows is None else int(rows[i]))
+        raise errors.bad_trials("trials", float(trials[i]), i if rows is None else int(rows[i]))

@@ -10,7 +10,7 @@ Sums are kept, over any number of batches (`+`); a mean is taken once, at the en
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,8 +37,8 @@ class Derivative:
         Its second derivative in W, when asked for.
     sums : Sums or None
         What least squares needs instead of all that.
-    extent : float
-        The largest |yhat|, where somebody looked.
+    extent, response : float
+        The largest |yhat|, and Σ w y, where somebody looked.
     """
 
     value: Tensor
@@ -47,6 +47,7 @@ class Derivative:
     hessian: Tensor | None = None
     sums: Sums | None = None
     extent: float = 0.0
+    response: float = 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -61,12 +62,13 @@ class Derivative:
             None if self.hessian is None or other.hessian is None else self.hessian + other.hessian,
             None if self.sums is None or other.sums is None else self.sums + other.sums,
             max(self.extent, other.extent),
+            self.response + other.response,
         )
 
     def mean(self) -> Derivative:
         """The same for the mean over rows instead of the sum."""
         hessian = None if self.hessian is None else self.hessian / self.weight
-        return Derivative(self.value / self.weight, self.grad / self.weight, 1.0, hessian, self.sums, self.extent)
+        return replace(self, value=self.value / self.weight, grad=self.grad / self.weight, weight=1.0, hessian=hessian)
 
 
 #: the signature that the three ways share

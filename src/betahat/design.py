@@ -24,10 +24,10 @@ from betahat import columns as col
 from betahat import errors, memory
 from betahat.alongside import EVERY, Alongside, chosen, finite
 from betahat.answers import answers, counted, tried
-from betahat.batch import Batch, Tally, check_counts, check_weights
+from betahat.batch import Batch, Tally
 from betahat.encoding import Encoder, categorical, given_levels, outcome
 from betahat.formula import Factor, Parsed
-from betahat.response import NUMBER, Response
+from betahat.response import NUMBER, Response, shares
 from betahat.source import Source
 
 _MOST_COLUMNS = 5_000  # of a term: more would be a table of zeros that no memory holds
@@ -88,6 +88,11 @@ class Design:
     def success(self) -> str | None:
         """The outcome whose probability a binary response explains; None where y counts successes."""
         return self.reads.success
+
+    @property
+    def takes_trials(self) -> bool:
+        """Whether the response counts successes out of what was given as `trials=`."""
+        return self.reads.counted and not self.parsed.factors[self.parsed.lhs].parts
 
     @property
     def explained(self) -> str:
@@ -230,24 +235,19 @@ class Design:
             y = m = None
             if self.reads.counted:
                 k, m = counted(self.encoder, kept, rows, given)
-                if not (some := m > 0).all():  # of no trials there is no share
+                if not (some := m.numpy() > 0).all():  # of no trials there is no share
                     tally.weightless += int((~some).sum())
-                    k, m, rows, kept = k[some], m[some], rows[some], kept.filter(some.numpy())
+                    k, m, rows, kept = k[some], m[some], rows[some], kept.filter(some)
                     if not len(rows):
                         continue
-                y = k / m
+                y = shares(k, m)
             for name in sorted(numeric - rounded.keys()):
                 # Of threads that find out together, the first tells.
                 if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
             X = self._encode(kept, rows)
             y = answers(self.encoder, self.reads, kept, rows) if y is None else y
-            weight = given.values("weights", kept, rows)
-            if weight is not None:
-                check_weights(weight, rows)
-            count = given.values("freq", kept, rows)
-            if count is not None:
-                check_counts(count, rows)
+            weight, count = given.masses(kept, rows)
             yield Batch(X, y, weight, self._offset(kept, rows, given), rows, count, m)
         given.check_lengths(tally.read)
 

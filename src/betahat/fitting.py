@@ -15,9 +15,9 @@ from typing import Any
 from betahat import errors
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
+from betahat.families import general
 from betahat.finishing import How, asked, finished
 from betahat.formula import responses
-from betahat.generalizing import general
 from betahat.keys import Keys
 from betahat.loss import Loss, Squared
 from betahat.many import by_group, by_left_side, by_response
@@ -39,6 +39,7 @@ def fit(
     link: Any = None,
     trials: Any = None,
     exposure: Any = None,
+    penalty: str | None = None,
     update: Any = "auto",
     lr: float | None = None,
     epochs: int | None = None,
@@ -77,6 +78,9 @@ def fit(
         the same, and for arrays a y of two columns.
     exposure : column name or array (n,), optional
         For log links: how long, or how many, each row was exposed. Its logarithm is an offset.
+    penalty : {None, "firth"}
+        "firth" penalizes the likelihood of a logistic or Poisson model by Jeffreys' prior: estimates are finite even
+        where a combination of terms tells the response (separation), and less biased.
     update : str or update object
         "auto", "exact", "newton", "descent", "momentum", "adam", or an object of `betahat.update`.
     lr : float, optional
@@ -131,8 +135,8 @@ def fit(
     if not isinstance(how.loss, Squared):
         options |= {"trials": trials, "exposure": exposure}
         with ceiling(memory):
-            return general(formula, data, options, missing, how, {"by": by, "checkpoint": checkpoint})
-    for name, given in {"trials": trials, "exposure": exposure}.items():
+            return general(formula, data, options, missing, how, penalty, {"by": by, "checkpoint": checkpoint})
+    for name, given in {"trials": trials, "exposure": exposure, "penalty": penalty}.items():
         if given is not None:
             raise errors.option_not_for(f"{name}=", "a squared loss", "say which loss: loss='binomial', 'poisson', …")
     with ceiling(memory):

@@ -40,6 +40,8 @@ class GeneralFit(LinearFit):
         What is explained, in words: the response, or "Pr(y = yes)".
     exposure_given : str or None
         The column that was passed as `exposure=`, or "" for an array: prediction needs it, too.
+    theta_se : float or None
+        The standard error of a negative binomial's theta, where it was estimated.
     lens : Lens
         From where the working rows are seen.
     rows : Problem or None
@@ -53,6 +55,7 @@ class GeneralFit(LinearFit):
     prior: float = 0.0
     explained: str = ""
     exposure_given: str | None = None
+    theta_se: float | None = None
     lens: Any = None
     rows: Any = None
 
@@ -75,6 +78,11 @@ class GeneralFit(LinearFit):
     def settled(self) -> bool:
         """Whether the observed information is the expected one, whatever the rows: under the canonical link."""
         return bool(self.family.settled)
+
+    @property
+    def theta(self) -> float | None:
+        """The size of a negative binomial model; None of any other."""
+        return getattr(self.family, "theta", None)
 
     @property
     def pearson(self) -> float:
@@ -112,8 +120,8 @@ class GeneralFit(LinearFit):
 
     @property
     def parameters(self) -> int:
-        """Parameters that AIC and BIC count: the coefficients, and the dispersion where it is estimated, as in R."""
-        return self.rank + self.dispersed
+        """Parameters that AIC and BIC count: the coefficients, and a dispersion or theta that was estimated (R)."""
+        return self.rank + self.dispersed + (self.theta_se is not None)
 
     @property
     def aic(self) -> float:

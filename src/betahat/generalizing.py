@@ -10,7 +10,7 @@ the family says of the rows at the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,27 +19,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from betahat import errors, memory
-from betahat.batch import Batch, Tally
+from betahat import errors
+from betahat.batch import Tally
+from betahat.closing import Closing, closing
 from betahat.derive import Derivative
-from betahat.direct import laid
-from betahat.finishing import How, begun_at
 from betahat.general import GeneralFit
-from betahat.moments import Moments
-from betahat.problem import Problem, of_arrays, of_formula
-from betahat.progress import watched
+from betahat.passes import Rows
+from betahat.problem import Problem
 from betahat.response import BINARY, COUNT, NUMBER
-from betahat.threads import in_order
+from betahat.separation import detect, suspicious
 from betahat.trace import Step, Trace
+from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
-from betahat.working import Lens, closing, derivative, seen_through
+from betahat.working import Lens, derivative, seen_through
 
 CLOSE = 1e-8  # standard errors: a step this short ends the loop
 _FINE = 1e-12  # where passes cost nothing, steps go on until they are this short, or no shorter
 _MOST = 100  # passes
+_NEAR = 0.5  # standard errors of a sample: closer than that it is of no use
 _SLOW, _SURE = 1e-2, 0.5  # steps that shrink by less are slow; and standard errors within which the way is sure
 _HALVES = 60  # of one step: then it is nothing, and the loss still higher
-_KEPT = 1 << 25  # numbers of encoded rows that are kept from pass to pass, 256 MB
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
 _ENOUGH = 10.0  # digits that cross-products must keep
 _HELD = 15.6  # digits of a float64
@@ -49,64 +48,6 @@ READS = {"binomial": BINARY, "quasi-binomial": BINARY, "poisson": COUNT, "quasi-
          "negative binomial": COUNT}  # fmt: skip
 
 
-@dataclass
-class Rows:
-    """The rows of a problem, pass after pass; those that had to be encoded are kept if they are few.
-
-    Attributes
-    ----------
-    problem : Problem
-    tally : Tally
-        Of the first pass.
-    kept : list of Batch or None
-    """
-
-    problem: Problem
-    tally: Tally
-    kept: list[Batch] | None = None
-    passes: int = 0
-
-    def gather(self, work: Callable[..., Any]) -> Any:
-        """What `work` makes of all rows, merged."""
-        self.passes += 1
-        if self.kept is not None:
-            intercept = self.problem.design.intercept
-            parts: Iterator[Any] = in_order(iter(self.kept), lambda batch: work(*laid(batch, intercept)))
-        else:
-            parts = self._first(work) if self.passes == 1 else self.problem.gathered(Tally(), work)
-        total = None
-        for part in parts:
-            total = part if total is None else total + part
-        if total is None:
-            raise (
-                errors.weights_all_zero(self.tally.weightless)
-                if self.tally.weightless
-                else errors.no_rows(self.problem.label)
-            )
-        return total
-
-    def _first(self, work: Callable[..., Any]) -> Iterator[Any]:
-        """The first pass: the rows are counted, and kept as long as they are few, if they had to be encoded."""
-        problem, tally = self.problem, self.tally
-        most = memory.most(8 * _KEPT, share=1 / 4) // 8
-        batches: list[Batch] | None = [] if problem.direct is None and problem.pieces is None else None
-        size = 0
-
-        def through(items: Iterator[Any]) -> Iterator[Any]:
-            nonlocal batches, size
-            for item in watched(items, tally, problem.label, problem.total):
-                if batches is not None:
-                    size += item.X.numel()
-                    batches.append(item)
-                    batches = batches if size <= most else None
-                yield item
-
-        yield from problem.gathered(tally, work, through=through)
-        self.kept = batches
-        if batches is None and not problem.rereadable:
-            raise errors.rows_read_once(problem.label)
-
-
 @dataclass(frozen=True, eq=False)
 class Arrived:
     """Where Newton's method ended.
@@ -114,9 +55,10 @@ class Arrived:
     Attributes
     ----------
     W : Tensor (p,)
-    memory : Memory
-    at : Tensor (p,)
-        The weights at which the sums of the last pass were taken.
+    distance : float
+        How long the last step was, in standard errors.
+    solution : Solution
+        Of the last least squares.
     total : Derivative
         What that pass left.
     steps : list of Step
@@ -125,8 +67,8 @@ class Arrived:
     """
 
     W: Tensor
-    memory: Memory
-    at: Tensor
+    distance: float
+    solution: Solution
     total: Derivative
     steps: list[Step]
     careful: bool
@@ -135,10 +77,11 @@ class Arrived:
 def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
     """Repeat the four steps until a step is nothing.
 
-    Without a `start` each row begins with a predictor of its own, near its response. Where the weights that this leads
-    to give some row no mean, or lead nowhere, the loop begins again from a constant, and stays where means are.
+    Of many rows, some are learned from first. Without a `start` each row begins with a predictor of its own, near its
+    response. Where the weights that this leads to give some row no mean, or lead nowhere, the loop begins again from a
+    constant, and stays where means are.
     """
-    found = _walked(rows, family, start)
+    found = _walked(rows, family, _sampled(rows, family) if start is None else start, fallible=start is None)
     if found is None and start is None:
         found = _walked(rows, family, constant(rows, family))
     if found is None:
@@ -146,49 +89,67 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
     return found
 
 
-def _walked(rows: Rows, family: Any, W: Tensor | None) -> Arrived | None:
+def _sampled(rows: Rows, family: Any) -> Tensor | None:
+    """The weights that a sample of many rows leads to, to within its standard errors; None where there is none."""
+    sample = rows.some()
+    if sample is None:
+        return None
+    try:
+        found = _walked(sample, family, None, fallible=True, rough=True)
+    except errors.BetahatError:
+        return None
+    return None if found is None or not bool(found.W.isfinite().all()) else found.W
+
+
+def _walked(
+    rows: Rows, family: Any, W: Tensor | None, *, fallible: bool = False, rough: bool = False
+) -> Arrived | None:
     """The same from one place; None where that was no place to begin from.
 
     The expected curvature comes first, since it is never negative. Where steps then shrink slowly, as they may without
     a canonical link, they go on by the observed one, by which they shrink quickly; the last pass is by the expected one
-    again.
+    again. A `rough` walk ends within a standard error.
     """
-    design, from_rows = rows.problem.design, W is None
+    design = rows.problem.design
     names, intercept = tuple(design.names[design.intercept :]), bool(design.intercept)
     update = Newton(names, intercept, family.dispersed)
     steps: list[Step] = []
-    memory, careful, observed = update.prepare(W), False, False
+    memory, careful, observed, at_start, asked = update.prepare(W), False, False, 0.0, rough
     while True:
         lens = Lens(family, None if W is None else W.numpy(), intercept, observed, strict=rows.passes == 0)
         total = rows.gather(partial(derivative, lens, factor=careful))
         sums = total.sums
-        quick = sums.rows * len(names) <= _QUICK
+        quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
-            _in_range(rows, family)
+            in_range(rows, family)
         if quick and not careful:  # the first pass has told how many rows there are
             careful, total = True, rows.gather(partial(derivative, lens, factor=True))
         if W is not None and memory.move is None and not total.value.isfinite():
             return None
+        at_start = at_start or sums.weight
+        if not asked and suspicious(furthest=total.extent, curvature=sums.weight, at_start=at_start, steps=len(steps)):
+            asked = True
+            _not_separated(rows, family, memory.solution)
         before, last = W, memory
         W, memory = update.step(W, total, memory)
         found = memory.solution
-        if found is not None and not careful and (found.dropped or digits(found.condition, False) < _ENOUGH):
+        if found is not None and not careful and not rough and _doubtful(found):
             careful, W, memory = True, before, last
             continue
         if before is not None:
             mean = total.mean()
             steps.append(Step(len(steps) + 1, sums.rows, float(mean.value), mean.grad, before, W))
-            if memory.halved == 0 and _arrived(memory, last, quick):
-                if not observed:
-                    return Arrived(W, memory, before, total, steps, careful)
-                lens = Lens(family, W.numpy(), intercept)
-                total = rows.gather(partial(derivative, lens, factor=careful))
-                found = update.step(W, total, memory._replace(move=None))[1].solution
-                return Arrived(W, memory._replace(solution=found), W, total, steps, careful)
+            if memory.halved == 0 and (memory.distance < _NEAR if rough else _arrived(memory, last, quick)):
+                if observed:
+                    lens = Lens(family, W.numpy(), intercept)
+                    total = rows.gather(partial(derivative, lens, factor=careful))
+                    found = update.step(W, total, memory._replace(move=None))[1].solution
+                assert found is not None, "a step was taken"
+                return Arrived(W, memory.distance, found, total, steps, careful)
             slow = memory.halved == 0 and _SLOW * last.distance < memory.distance < _SURE
             observed = observed or (slow and not family.settled)
         if len(steps) >= _MOST or memory.halved > _HALVES:
-            if from_rows:
+            if fallible:
                 return None
             raise errors.no_convergence(family.name, len(steps), memory.distance)
 
@@ -204,7 +165,25 @@ def constant(rows: Rows, family: Any) -> Tensor | None:
     return W
 
 
-def _in_range(rows: Rows, family: Any) -> None:
+def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
+    """Refuse rows of which a combination of terms tells the response: their estimates are infinite."""
+    problem, kind = rows.problem, READS.get(family.name, NUMBER).kind
+    if kind == "number" or (kind == "count" and family.link.name != "log"):
+        return
+    names, bounds = list(problem.design.names), (0.0, 1.0 if kind == "binary" else math.inf)
+    dropped = {} if solution is None else solution.dropped
+    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else None
+
+    def blocks() -> Iterator[tuple[Any, Any]]:
+        return ((batch.X, batch.y) for batch in rows.kept or problem.batches(Tally()))
+
+    intercept = bool(problem.design.intercept)
+    found = detect(blocks, names=names, intercept=intercept, bounds=bounds, columns=columns)
+    if found:
+        raise found.error(problem.design.response)
+
+
+def in_range(rows: Rows, family: Any) -> None:
     """Refuse the first response that the family cannot have, by its row."""
     for batch in rows.kept or rows.problem.batches(Tally()):
         family.check(batch.y, batch.rows, rows.problem.design.response)
@@ -218,28 +197,37 @@ def digits(condition: float, careful: bool) -> float:
     return min(15.0, max(0.0, _HELD - (1 if careful else 2) * math.log10(condition)))
 
 
+def _doubtful(solution: Solution) -> bool:
+    """Whether the rows have to be factorized: cross-products keep too few digits, or say that a term adds nothing."""
+    return bool(solution.dropped) or digits(solution.condition, False) < _ENOUGH
+
+
 def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
+    """Whether the weights after this step need no other.
+
+    Steps shrink at least as this one has; where they cost nothing they go on until they are rounding.
+    """
     if not quick:
-        return memory.distance < CLOSE
-    # Where steps get no shorter, they are rounding.
+        rate = memory.distance / last.distance  # zero after the first step
+        return memory.distance < CLOSE or 0 < rate * memory.distance < 0.1 * CLOSE
     return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.9 * last.distance)
 
 
-def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str) -> GeneralFit:
+def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "") -> GeneralFit:
     """Learn a generalized linear model."""
     rows = Rows(problem, tally)
     found = learned(rows, family, start)
-    solution = found.memory.solution
-    assert solution is not None
-    design, sums = problem.design, found.total.sums
-    assert sums is not None
-    lens = Lens(family, found.W.numpy(), bool(design.intercept))
-    end = rows.gather(partial(closing, lens))
-    dispersion = end.deviance / end.prior
+    end, distance, level = _end(rows, family, found)
+    while distance > CLOSE and len(found.steps) < _MOST:  # a promise that was not kept
+        found = _walked(rows, family, found.W) or found
+        end, distance, level = _end(rows, family, found)
+    likelihood = end.log_likelihood if family.likelihood else math.nan
     if family.likelihood and family.dispersed:
-        end = replace(end, log_likelihood=rows.gather(partial(closing, lens, dispersion=dispersion)).log_likelihood)
-    null = _null(rows, family, bool(design.intercept), end)
-    terms = tuple(design.names)
+        work = partial(closing, _lens(family, found.W, problem), dispersion=end.deviance / end.prior)
+        likelihood = rows.gather(work).log_likelihood
+    solution, sums, design = found.solution, found.total.sums, problem.design
+    assert sums is not None, "Newton's method needs them"
+    lens = _lens(family, found.W, problem)
     return GeneralFit(
         design=design,
         coef=found.W,
@@ -259,58 +247,56 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         loss=family.name,
         update="newton",
         why=why,
-        trace=Trace.of(terms, found.steps),
+        trace=Trace.of(tuple(design.names), found.steps),
         label=problem.label,
         kind=problem.kind,
         offset_given=problem.offset,
-        distance=found.memory.distance,
+        distance=distance,
         dropped=solution.dropped,
         null=solution.null,
         problem=seen_through(problem, lens),
         family=family,
         deviance=end.deviance,
-        null_deviance=null,
-        log_likelihood=end.log_likelihood if family.likelihood else float("nan"),
+        null_deviance=null_deviance(rows, family, end, level),
+        log_likelihood=likelihood,
         prior=end.prior,
-        explained=getattr(design, "explained", design.response),
+        explained=design.explained,
         exposure_given=problem.exposure,
         lens=lens,
         rows=problem,
     )
 
 
-def _null(rows: Rows, family: Any, intercept: bool, end: Any) -> float:
+def _lens(family: Any, W: Tensor, problem: Problem) -> Lens:
+    return Lens(family, W.numpy(), bool(problem.design.intercept))
+
+
+def _end(rows: Rows, family: Any, found: Arrived) -> tuple[Closing, float, float | None]:
+    """What the family says at the end, how far it is from the solution in standard errors, and the null's predictor."""
+    level = null_level(rows.problem, family, found.total)
+    end = rows.gather(partial(closing, _lens(family, found.W, rows.problem), null=level))
+    solution, sums = found.solution, found.total.sums
+    assert sums is not None, "Newton's method needs them"
+    move = replace(solution, coef=-(solution.unscaled @ torch.from_numpy(end.grad)), rss=end.pearson)
+    return end, Newton(dispersed=family.dispersed).distance(move, sums.rows, found.W), level
+
+
+def null_level(problem: Problem, family: Any, total: Derivative) -> float | None:
+    """The predictor of the mean response; None without an intercept."""
+    if not problem.design.intercept:
+        return None
+    return float(family.link(torch.tensor([total.response / total.weight], dtype=torch.float64)))
+
+
+def null_deviance(rows: Rows, family: Any, end: Closing, level: float | None) -> float:
     """The deviance of the model with a constant alone, or with nothing, the offset being in it."""
-    if not intercept:
+    if level is None:
         return float(rows.gather(partial(closing, Lens(family, np.zeros(0), False), bare=True)).deviance)
-    level = family.link(torch.tensor([end.response / end.prior], dtype=torch.float64)).numpy()  # (1,)
-    update, memory, W = Newton((), True, family.dispersed), Memory(), torch.from_numpy(level)
-    while end.shifted:
+    if not end.shifted:
+        return float(end.null_deviance)
+    update, memory, W = Newton((), True, family.dispersed), Memory(), torch.tensor([level], dtype=torch.float64)
+    while True:
         total = rows.gather(partial(derivative, Lens(family, W.numpy(), True), bare=True))
         W, memory = update.step(W, total, memory)
         if memory.halved == 0 and memory.distance < CLOSE:
-            break
-    return float(rows.gather(partial(closing, Lens(family, W.numpy(), True), bare=True)).deviance)
-
-
-def general(formula: Any, data: Any, options: dict[str, Any], missing: str, how: How, unused: dict[str, Any]) -> Any:
-    """The generalized linear model of rows that are read now; see `bh.fit`."""
-    family: Any = how.loss
-    for name, given in unused.items():
-        if given is not None:
-            raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
-    if isinstance(formula, Moments):
-        raise errors.option_not_for(f"loss={family.name!r}", "moments, which a squared loss leaves", "fit the rows")
-    if options["exposure"] is not None and family.link.name != "log":
-        raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
-    if data is None and isinstance(formula, str):
-        raise errors.no_table(formula)
-    options |= {"response": READS.get(family.name, NUMBER)}
-    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
-    problem = of_arrays(formula, data, **options) if made is None else made
-    tally = Tally()
-    start = None if how.start is None else begun_at(problem, how.start)
-    fit = generalized(problem, family, tally, start=start, why=f"newton: {how.reason}")
-    if fit.dropped and how.collinear == "raise":
-        raise errors.collinear_terms(fit.dropped)
-    return fit
+            return float(rows.gather(partial(closing, Lens(family, W.numpy(), True), bare=True)).deviance)

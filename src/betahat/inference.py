@@ -62,15 +62,29 @@ def under(fit: LinearFit, kind: Any, how: dict[str, Any]) -> LinearFit:
     return replace(fit, chosen=kind)
 
 
-def with_rows(fit: LinearFit, data: Any, y: Any, weights: Any, offset: Any, freq: Any) -> LinearFit:
+def with_rows(
+    fit: LinearFit,
+    data: Any,
+    y: Any,
+    weights: Any,
+    offset: Any,
+    freq: Any,
+    *,
+    exposure: Any = None,
+    trials: Any = None,
+) -> LinearFit:
     """The same fit with its rows at hand; see `Fit.with_rows`."""
     if (weights is not None) != fit.weighted or (freq is not None) != fit.counted:
         raise errors.rows_weighted_otherwise(fit.weighted, fit.counted)
     if fit.formula is None:
-        problem = of_arrays(data, y, weights, offset, freq, fit.intercept, response=fit.design.reads)
+        reads = fit.design.reads
+        problem = of_arrays(
+            data, y, weights, offset, freq, fit.intercept, exposure=exposure, trials=trials, response=reads
+        )
     else:
         offset = fit.offset_given or offset
-        problem = of_formula(fit.formula, data, weights, offset, freq, None, "drop", known=fit.design)
+        more = {"exposure": exposure, "trials": trials}
+        problem = of_formula(fit.formula, data, weights, offset, freq, None, "drop", known=fit.design, **more)
     return replace(fit, problem=replace(problem, design=fit.design))
 
 

@@ -180,6 +180,12 @@ def of_formula(
     response = response if known is None else known.reads
     if trials is not None and not response.binary:
         raise errors.trials_not_for()
+    if (
+        trials is not None
+        and known is not None
+        and (not response.counted or known.parsed.factors[known.parsed.lhs].parts)
+    ):
+        raise errors.option_not_for("trials=", "a model that was learned without", "leave it out")
     source = whole = Source.of(data)
     vectors = _given(weights=weights, offset=offset, freq=freq, exposure=exposure, trials=trials)
     named = [given for given in vectors.values() if isinstance(given, str)]

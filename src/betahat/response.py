@@ -113,28 +113,36 @@ def outcomes(column: Any, levels: Sequence[Any], name: str, rows: Tensor) -> Ten
 
 def counts(values: Tensor, what: str, rows: Tensor, table: Any = None, columns: Sequence[str] = ()) -> Tensor:
     """Counts (n,) as whole numbers; one that counts nothing is an error that names what its row held."""
-    near = values.round()
-    bad = (near < 0) | ((values - near).abs() > _WHOLE)
-    if bool(bad.any()):
-        i = int(bad.nonzero()[0, 0])
+    given = values.numpy()  # torch's own arithmetic would wake threads that the sums need
+    near = np.rint(given)
+    if (near == given).all() and (given >= 0).all():
+        return values
+    bad = (near < 0) | (np.abs(given - near) > _WHOLE)
+    if bad.any():
+        i = int(bad.argmax())
         held = {name: float(col.numbers(table.column(name))[i]) for name in columns if name != what}
-        raise errors.bad_trials(what, float(values[i]), int(rows[i]), held)
-    return near + 0.0  # no minus zero
+        raise errors.bad_trials(what, float(given[i]), int(rows[i]), held)
+    return torch.from_numpy(near + 0.0)  # no minus zero
 
 
 def within(successes: Tensor, trials: Tensor, name: str, what: str, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Successes and their trials (n,), both counts; more successes than trials are an error that names the row."""
     m = counts(trials, what, rows)
-    if bool((bad := successes > m).any()):
-        i = int(bad.nonzero()[0, 0])
+    if (bad := successes.numpy() > m.numpy()).any():
+        i = int(bad.argmax())
         raise errors.trials_below(name, float(successes[i]), what, float(m[i]), int(rows[i]))
     return successes, m
+
+
+def shares(successes: Tensor, trials: Tensor) -> Tensor:
+    """The share of successes (n,), zero where there are no trials."""
+    return torch.from_numpy(successes.numpy() / np.maximum(trials.numpy(), 1.0))
 
 
 def check_mean(mean: float, rows: int, name: str, how: Response) -> None:
     """Refuse a response of one outcome only, or of counts that are all zero, by its weighted mean.
 
-    No link reaches such a mean: the linear predictor would run to infinity.
+    Such a mean is the edge of its range. All links but the identity put it at infinity.
 
     Parameters
     ----------
@@ -169,7 +177,8 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
     there : array (n,), bool, optional
         Which rows count; the others are not looked at.
     """
-    width, name = _width(y), str(getattr(y, "name", None) or "y")
+    own = getattr(y, "name", None)
+    width, name = _width(y), own if isinstance(own, str) and own else "y"
     if width > 1 or trials is not None:
         if width > 2:
             wanted = "(n,), or (n, 2): successes and failures"
@@ -177,26 +186,33 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
         if width == 2 and trials is not None:
             raise errors.trials_twice("y")
         k, m = _two_columns(y, there) if width == 2 else _out_of(y, trials, name, there)
-        return torch.where(m > 0, k / m.clamp(min=1.0), 0.0).numpy(), m.numpy(), replace(how, counted=True)
-    if isinstance(y, Tensor) or (isinstance(y, np.ndarray) and y.dtype.kind in "fiub"):
+        return shares(k, m).numpy(), m.numpy(), replace(how, counted=True)
+    if how.counted:
+        raise errors.trials_needed(name)
+    free = how.levels in ((), (False, True))  # a category that was learned is read by its levels
+    if free and (isinstance(y, Tensor) or (isinstance(y, np.ndarray) and y.dtype.kind in "fiub")):
         truths = y.dtype == torch.bool if isinstance(y, Tensor) else y.dtype.kind == "b"
         return y, None, replace(how, levels=(False, True)) if truths else how
     table = _as_table(y, name)
-    column = table.column(0)
-    kind = col.kind(column.type)
-    if kind == "number":
+    kind = col.kind(table.column(0).type)
+    if free and kind == "number":
         return y, None, how
-    if kind not in ("truth", "text"):
+    if kind in ("other", "nothing"):
         raise errors.not_numeric(name, col.WORDS[kind], "", "A binary response", ", or two levels")
-    rows = (
-        torch.arange(len(column))
-        if there is None or len(there) != len(column)
-        else torch.from_numpy(np.flatnonzero(there))
-    )
-    some = table if len(rows) == len(column) else table.take(rows.numpy())
+    y, how = _by_levels(table, name, how, there)
+    return y, None, how
+
+
+def _by_levels(
+    table: Any, name: str, how: Response, there: np.ndarray[Any, Any] | None
+) -> tuple[np.ndarray[Any, Any], Response]:
+    """The only column of a table as 1 for success and 0 for failure (n,), and the levels that say so."""
+    n = table.num_rows
+    rows = torch.from_numpy(np.arange(n) if there is None or len(there) != n else np.flatnonzero(there))
+    some = table if len(rows) == n else table.take(rows.numpy())
     if some.column(0).null_count:
         raise errors.outcome_missing(name, int(rows[int(np.flatnonzero(some.column(0).is_null().to_numpy())[0])]))
-    if kind == "truth":
+    if col.kind(some.column(0).type) == "truth":
         how, values = replace(how, levels=(False, True)), as_column(col.numbers(some.column(0)), name)
     else:
         if not how.levels:
@@ -204,15 +220,24 @@ def read(y: Any, trials: Any, how: Response, there: np.ndarray[Any, Any] | None 
             levels.add(some)
             how = how.learned(name, levels.ordered_values())
         values = outcomes(some.column(0), how.levels, name, rows)
-    whole = torch.zeros(len(column), dtype=torch.float64)  # rows that do not count stay failures
+    whole = torch.zeros(n, dtype=torch.float64)  # rows that do not count stay failures
     whole[rows] = values
-    return whole.numpy(), None, how
+    return whole.numpy(), how
 
 
 def _width(y: Any) -> int:
     """How many columns y has."""
-    shape: tuple[int, ...] = np.shape(y) if isinstance(y, list | tuple) else tuple(getattr(y, "shape", ()))
+    try:
+        shape: tuple[int, ...] = np.shape(y) if isinstance(y, list | tuple) else tuple(getattr(y, "shape", ()))
+    except ValueError:
+        raise errors.wrong_shape("y", (), "rectangular", "its rows differ in length") from None
     return int(shape[1]) if len(shape) == 2 else 1
+
+
+def names_of(y: Any) -> list[str]:
+    """The names of successes and failures, where a frame has them."""
+    own = getattr(y, "column_names", getattr(y, "columns", ()))
+    return [str(name) for name in own] if len(own) == 2 else ["successes", "failures"]
 
 
 def _as_table(y: Any, name: str) -> Any:
@@ -229,7 +254,7 @@ def _as_table(y: Any, name: str) -> Any:
 
 def _two_columns(y: Any, there: np.ndarray[Any, Any] | None) -> tuple[Tensor, Tensor]:
     """Successes, and trials, (n,) each, of an array (n, 2) of successes and failures."""
-    names = [str(name) for name in getattr(y, "columns", ("successes", "failures"))]
+    names = names_of(y)
     matrix = as_matrix(y.to_numpy() if hasattr(y, "to_numpy") else y, "y")  # (n, 2)
     k, f = (_counted(matrix[:, j], names[j], there) for j in range(2))
     return k, k + f

@@ -31,7 +31,7 @@ from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-_BLOCK = 1 << 11  # rows that a loss is asked for at a time: from twice as many on, torch wakes threads for a logarithm
+BLOCK = 1 << 11  # rows that a loss is asked for at a time: from twice as many on, torch wakes threads for a logarithm
 _STRIPE = 1 << 16  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
 _PART = 0.25  # of its expectation: what the observed curvature of a row is at least, as a step needs it
@@ -89,8 +89,8 @@ class Lens:
         n = len(y)
         yhat, e, omega, value = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
         mass = weight if trials is None else trials if weight is None else weight * trials
-        for start in range(0, n, _BLOCK):
-            here = slice(start, min(n, start + _BLOCK))
+        for start in range(0, n, BLOCK):
+            here = slice(start, min(n, start + BLOCK))
             m = None if mass is None else np.array(mass[here], np.float64)
             response = torch.from_numpy(np.array(y[here], np.float64))
             if self.W is None:
@@ -105,7 +105,8 @@ class Lens:
             bent = found.curvature
             if found.expected is not None:
                 bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
-            flat = np.maximum(bent.numpy(), _FLAT)  # (m,)
+            least = self.loss.least * float(bent.max()) if self.loss.least else 0.0
+            flat = np.maximum(bent.numpy(), max(least, _FLAT))  # (m,)
             with np.errstate(invalid="ignore", over="ignore"):
                 np.divide(found.slope.numpy(), flat, out=e[here])
             if m is None:
@@ -148,6 +149,19 @@ def linear(X: Any, slopes: Array, level: float, out: Array) -> None:
     out += level
 
 
+def against(X: Any, v: Array) -> Array:
+    """X'v (k,), for X (n, k) of any layout and type."""
+    if not isinstance(X, Strips):
+        return np.asarray(np.einsum("ij,i->j", X, v, dtype=np.float64))
+    parts = [
+        np.bincount(strip.values, weights=v, minlength=1 + strip.levels)[1:]
+        if strip.levels
+        else np.array([strip.values @ v])
+        for strip in X.strips
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
 def derivative(
     lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *,
     factor: bool = False, threads: int = 1, bare: bool = False,
@@ -158,11 +172,11 @@ def derivative(
     constant alone for X.
     """
     work = partial(_stripe, lens, factor)
-    found: Derivative = _by_stripes(work, X, y, (weight, offset, count, trials), threads, bare)
+    found: Derivative = by_stripes(work, X, y, (weight, offset, count, trials), threads, bare)
     return found
 
 
-def _by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool) -> Any:
+def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool) -> Any:
     """What `work` makes of each thread's share of the rows, merged in order."""
     y, columns = np.asarray(y), [None if v is None else np.asarray(v) for v in columns]
     X = np.empty((len(y), 0)) if bare else X if isinstance(X, Strips) else np.asarray(X)
@@ -179,7 +193,7 @@ def _by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: boo
 
 
 def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> Derivative:
-    """The same for a thread's share of the rows."""
+    """What one thread's share of the rows leaves behind."""
     rows = lens.rows(X, y, weight, offset, trials)
     target = rows.e
     if lens.W is None:
@@ -188,11 +202,20 @@ def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, 
     sums = Sums.of(X, [None, target], weight=rows.omega, count=count, factor=factor, level=level)
     value = float(rows.value.sum() if count is None else count @ rows.value)
     extent = float(max(rows.yhat.max(), -rows.yhat.min()))
-    heavy = weight if trials is None else trials if weight is None else weight * trials
-    mass = sums.rows if heavy is None else float(heavy.sum() if count is None else count @ heavy)
-    return Derivative(
-        torch.tensor(value, dtype=torch.float64), _gradient(sums, lens.intercept), mass, None, sums, extent
-    )
+    mass, response = masses(y, weight, count, trials)
+    total, grad = torch.tensor(value, dtype=torch.float64), _gradient(sums, lens.intercept)
+    return Derivative(total, grad, mass, None, sums, extent, response)
+
+
+def masses(y: Any, weight: Any, count: Any, trials: Any) -> tuple[float, float]:
+    """Σ m and Σ m y, m being weight · trials, counts taken in."""
+    given = [v for v in (weight, count, trials) if v is not None]
+    if not given:
+        return float(len(y)), float(y.sum(dtype=np.float64))
+    m = np.array(given[0], np.float64)
+    for v in given[1:]:
+        m *= v
+    return float(m.sum()), float(m @ y)
 
 
 def _gradient(sums: Sums, intercept: bool) -> torch.Tensor:
@@ -201,75 +224,6 @@ def _gradient(sums: Sums, intercept: bool) -> torch.Tensor:
     level = sums.weight * sums.center[-1]
     slopes = -(sums.cross[:k, -1] + level * sums.center[:k])
     return torch.cat([-level[None], slopes]) if intercept else slopes
-
-
-# ── at the end ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, eq=False)
-class Closing:
-    """What the family says of all rows at the end: sums, which merge.
-
-    Attributes
-    ----------
-    deviance, pearson, log_likelihood : float
-    prior, response : float
-        Σ m and Σ m y, m being weight · trials, counts taken in.
-    shifted : bool
-        Whether there is an offset.
-    """
-
-    deviance: float
-    pearson: float
-    log_likelihood: float
-    prior: float
-    response: float
-    shifted: bool
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether every number was."""
-        return bool(np.isfinite(self.deviance + self.response))
-
-    def __add__(self, other: Closing) -> Closing:
-        return Closing(
-            self.deviance + other.deviance,
-            self.pearson + other.pearson,
-            self.log_likelihood + other.log_likelihood,
-            self.prior + other.prior,
-            self.response + other.response,
-            self.shifted or other.shifted,
-        )
-
-
-def closing(
-    lens: Lens, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *,
-    dispersion: float = 1.0, threads: int = 1, bare: bool = False,
-) -> Closing:  # fmt: skip
-    """What the family says of some rows at W; `bare` takes the constant alone for X."""
-    work = partial(_closed, lens, dispersion)
-    found: Closing = _by_stripes(work, X, y, (weight, offset, count, trials), threads, bare)
-    return found
-
-
-def _closed(
-    lens: Lens, dispersion: float, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any
-) -> Closing:
-    rows, family = lens.rows(X, y, weight, offset, trials), lens.loss
-    one = np.ones(len(y))
-    w, f, m = (one if v is None else np.array(v, np.float64) for v in (weight, count, trials))
-    mass = w * f * m
-    deviance = pearson = likelihood = 0.0
-    for start in range(0, len(y), _BLOCK):
-        here = slice(start, min(len(y), start + _BLOCK))
-        yhat, response = torch.from_numpy(rows.yhat[here]), torch.from_numpy(np.array(y[here], np.float64))
-        deviance += float(family.deviance(yhat, response).numpy() @ mass[here])
-        if family.likelihood:
-            weights, times = torch.from_numpy(w[here]), None if trials is None else torch.from_numpy(m[here])
-            each = family.log_likelihood(yhat, response, weights, dispersion, times)
-            likelihood += float(each.numpy() @ f[here])
-    pearson = float((rows.omega * rows.e**2) @ f)
-    return Closing(deviance, pearson, likelihood, float(mass.sum()), float(mass @ y), offset is not None)
 
 
 # ── the same rows, for whoever looks at them again ───────────────────────────────────────────────────────────────

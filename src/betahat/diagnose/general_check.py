@@ -3,7 +3,8 @@
     print(fit.check())
 
 As in `check`, a rule asks whether the evidence is strong, given how many rules ask, and whether it matters, whatever
-the number of rows. Rules on collinear, dropped and undetermined terms, digits and rows left out are those of least squares.
+the number of rows. Rules on collinear, dropped and undetermined terms, digits and rows left out are those of least
+squares.
 """
 
 from __future__ import annotations

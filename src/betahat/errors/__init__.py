@@ -20,6 +20,7 @@ from betahat.errors.letters import *  # noqa: F403
 from betahat.errors.reading import *  # noqa: F403
 from betahat.errors.responding import *  # noqa: F403
 from betahat.errors.resuming import *  # noqa: F403
+from betahat.errors.separating import *  # noqa: F403
 from betahat.errors.spreading import *  # noqa: F403
 from betahat.errors.tabling import *  # noqa: F403
 from betahat.errors.testing import *  # noqa: F403

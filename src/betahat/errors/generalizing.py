@@ -45,3 +45,34 @@ def update_not_for(update: str, loss: str, known: list[str]) -> OptionError:
         "is for losses that are curved otherwise",
         f"for this loss there is: {listing(known)}; bh.train descends on any loss",
     )
+
+
+def theta_at_the_end(theta: float) -> FitError:
+    """Refuse a theta that runs to zero or infinity."""
+    poisson = theta > 1
+    return FitError(
+        f"theta runs to {'infinity' if poisson else 'zero'}: its likelihood has no maximum.",
+        "the counts scatter no more than a Poisson model has them scatter"
+        if poisson
+        else "the counts scatter beyond any negative binomial model, as if they were all zero but a few",
+        "take loss='poisson'"
+        if poisson
+        else "look at the largest counts, or give theta: bh.loss.NegativeBinomial(0.1)",
+    )
+
+
+def theta_unsettled(theta: float) -> FitError:
+    """Refuse a theta that does not come to rest."""
+    return FitError(
+        f"theta and the coefficients have not settled; theta was last {theta:.6g}.",
+        "its likelihood is nearly flat",
+        "give theta: bh.loss.NegativeBinomial(theta)",
+    )
+
+
+def own_loss_by_sandwich() -> str:
+    """Say on what the standard errors of a loss of one's own rest."""
+    return (
+        "The loss is your own function, and its curvature no information: standard errors are HC1, which hold for any "
+        "smooth loss with independent rows (Huber 1967)."
+    )

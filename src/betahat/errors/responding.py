@@ -113,7 +113,7 @@ def one_class(name: str, success: str | None, all_successes: bool, rows: int) ->
         what = f"The response {name!r} is {success!r} in {where} {rows:,} rows used."
     return FitError(
         what,
-        "the probability is then put at exactly one or zero, which no finite coefficient reaches",
+        "the probability is then put at exactly one or zero, the edge of its range, and nothing is left to explain",
         "check that a filter has not kept one outcome only, and that this is the column you mean",
     )
 
@@ -122,7 +122,7 @@ def counts_all_zero(name: str, rows: int) -> FitError:
     """Refuse counts of nothing."""
     return FitError(
         f"The response {name!r} is 0 in all {count(rows, 'row')} used.",
-        "the rate is then put at exactly zero, which no finite coefficient reaches",
+        "the rate is then put at exactly zero, the edge of its range, and nothing is left to explain",
         "check that this is the column you mean, and that a filter has not kept the zeros only",
     )
 

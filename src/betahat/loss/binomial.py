@@ -85,6 +85,11 @@ class Binomial(Family):
             return weight * (times(y, success) + times(1 - y, failure))
         return weight * (self.saturated(y, dispersion, trials) - trials * self.deviance(yhat, y) / 2)
 
+    def pearson(self, yhat: Tensor, y: Tensor) -> Tensor:
+        """Return (y (1 − mu) − (1 − y) mu)/√(mu (1 − mu)), which holds where mu is rounded to 1."""
+        mu, left = self.link.mean(yhat), self.link.complement(yhat)
+        return y * (left / mu).sqrt() - (1 - y) * (mu / left).sqrt()
+
     def anscombe(self, yhat: Tensor, y: Tensor) -> Tensor:
         """Return (A(y) − A(mu)) / (mu (1 − mu))^(1/6), A(u) the integral of (t (1 − t))^(−1/3) from 0 to u."""
         mu, left = self.link.mean(yhat), self.link.complement(yhat)
@@ -121,15 +126,14 @@ class Binomial(Family):
 def _logistic(yhat: Tensor, y: Tensor) -> Rows:
     """The logit link at half the cost of what holds for every link: one exponential, one logarithm, little memory.
 
-    With t = e^−|yhat|, the smaller of p and 1 − p is s = t/(1 + t), and p (1 − p) = s/(1 + t). With [·] = 1 where
-    yhat ≥ 0, the value is log(1 + t) + yhat ([·] − y) and the slope ±s + ([·] − y), + where yhat < 0: nowhere are
-    nearly equal numbers subtracted.
+    With t = e^−|yhat|, the smaller of p and 1 − p is s = t/(1 + t), and p (1 − p) = s/(1 + t). With g = ±1 the sign of
+    yhat (0 of 0) and b = (g + 1)/2 − y, the value is log(1 + t) + yhat b and the slope b − g s: nowhere are nearly
+    equal numbers subtracted.
     """
-    step = torch.ge(yhat, 0, out=torch.empty_like(yhat))  # a comparison to floats, without booleans between
-    sign = torch.sub(1, step, alpha=2)
-    t = (yhat * sign).exp_()
+    sign = yhat.sign()
+    t = yhat.abs().neg_().exp_()
     d = (t + 1).reciprocal_()
     s = t * d
-    beyond = step.sub_(y)
+    beyond = (0.5 - y).add_(sign, alpha=0.5)
     value = t.log1p_().addcmul_(yhat, beyond)
-    return Rows(value, beyond.addcmul_(s, sign), d.mul_(s))
+    return Rows(value, beyond.addcmul_(s, sign, value=-1), d.mul_(s))

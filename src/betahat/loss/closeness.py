@@ -73,9 +73,10 @@ def log_less_psi(x: Tensor) -> tuple[Tensor, Tensor]:
     square = inverse.square()
     value = inverse / 2 + square * _horner(tuple(b / (2 * k) for k, b in enumerate(_BERNOULLI, 1)), square)
     slope = -square * (0.5 + inverse * _horner(_BERNOULLI, square))
+    trigamma = torch.special.zeta(torch.full_like(some, 2.0), some)  # torch's polygamma has nine digits
     return (
         torch.where(large, value, some.log() - torch.digamma(some)),
-        torch.where(large, slope, some.reciprocal() - torch.polygamma(1, some)),
+        torch.where(large, slope, some.reciprocal() - trigamma),
     )
 
 

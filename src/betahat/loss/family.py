@@ -7,7 +7,7 @@ without terms in which yhat does not stand, with its slope and curvature in yhat
     Gamma(link="log").deviance(yhat, y)      # unit deviance of each row
 
 Numbers hold for |yhat| ≤ 700 to the last few digits; where the true value is beyond floating-point numbers it is an
-infinity, and where yhat is infinite and a limit exists, it is the limit or the largest float, never NaN.
+infinity. Where yhat is infinite and a limit exists, it is the limit or, where that is infinite, beyond 1e200; not NaN.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Family:
     canonical: ClassVar[str]
     dispersed: ClassVar[bool] = True
     likelihood: ClassVar[bool] = True
+    least: ClassVar[float] = 0.0  # the share of the largest curvature that a row has at least, where a loss may be flat
     range: ClassVar[str]
     advice: ClassVar[str] = "mend or leave out these rows, or take another loss"
 
@@ -154,6 +155,11 @@ class Family:
         """
         return weight * (self.saturated(y, dispersion) - self.deviance(yhat, y) / (2 * dispersion))
 
+    def pearson(self, yhat: Tensor, y: Tensor) -> Tensor:
+        """Return Pearson's residual of each row at weight and dispersion 1: (y − mu)/√V(mu)."""
+        mu = self.mean(yhat)
+        return (y - mu) / self.variance(mu).sqrt()
+
     def anscombe(self, yhat: Tensor, y: Tensor) -> Tensor:
         """Return Anscombe's residual of each row: (A(y) − A(mu)) / V(mu)^(1/6), A the integral of V^(−1/3)."""
         raise NotImplementedError
@@ -198,8 +204,8 @@ class Family:
 
 
 def inside(yhat: Tensor) -> Tensor:
-    """Hold yhat within the finite numbers, so that 0 · ∞ and ∞ − ∞ do not make a NaN of a limit that exists."""
-    most = torch.finfo(yhat.dtype).max
+    """Hold yhat within 1e246 (float64), so that 0 · ∞ and ∞ − ∞ do not make a NaN of a limit that exists."""
+    most = torch.finfo(yhat.dtype).max ** 0.8
     return yhat.clamp(-most, most)
 
 

@@ -38,6 +38,8 @@ class InverseGaussian(PositiveResponse):
     def _rows(self, yhat: Tensor, y: Tensor) -> Rows:
         inverse = torch.exp(-yhat) if isinstance(self.link, Log) else self.link.mean(yhat).reciprocal()
         ratio = y * inverse
+        if isinstance(self.link, Log):
+            return Rows(inverse * (ratio / 2 - 1), inverse * (1 - ratio), inverse * (2 * ratio - 1), inverse)
         return chained(
             self, inverse * (ratio / 2 - 1), inverse, inverse * ratio, inverse * (1 - ratio), 3,
             self.link.log_mean(yhat),

@@ -91,12 +91,13 @@ class NegativeBinomial(CountResponse):
         """In log mu, with s = mu/(mu + theta) and q = 1 − s: slope theta s − y q, curvature (y + theta) s q."""
         theta, log_mu = self.size, self.link.log_mean(yhat)
         z = log_mu.value - math.log(theta)
-        t = torch.exp(-z.abs())
+        larger = (z >= 0).to(z.dtype)
+        t = torch.addcmul(z, z, larger, value=-2).exp()  # e^−|z|, differentiable at 0
         d = (1 + t).reciprocal()
-        larger, smaller = (z >= 0).to(z.dtype), t * d
+        smaller = t * d
         s = torch.lerp(smaller, d, larger)
         q = torch.lerp(d, smaller, larger)
-        up, rest = z.clamp(min=0), torch.log1p(t)
+        up, rest = z * larger, torch.log1p(t)
         value = y * (rest + (up - z)) + theta * (rest + up)  # y log(1 + e^−z) + theta log(1 + e^z)
         information = theta * s
         slope = information - y * q
@@ -115,21 +116,20 @@ class NegativeBinomial(CountResponse):
     def deviance(self, yhat: Tensor, y: Tensor) -> Tensor:
         """Return 2 [y log(y/mu) − (y + theta) log((y + theta)/(mu + theta))].
 
-        Near mu, with a = theta (y − mu)/(mu (y + theta)) and b = (y − mu)/(mu + theta), half of it is
-        theta lag(b) − y lag(a) + a b theta, whose terms are of the order of the result, unlike those of the definition.
+        With a = theta (y − mu)/(mu (y + theta)) and b = (y − mu)/(mu + theta), half of it is also
+        theta lag(b) − y lag(a) + a b theta, whose terms for |a| < 1 are of the order of their sum.
         """
         yhat, theta = inside(yhat), self.size
         mu, log_mu = self.link.mean(yhat), self.link.log_mean(yhat).value
-        near = (y - mu).abs() < 0.2 * mu
-        some = torch.where(near, mu, y + 1)
-        gap = torch.where(near, y - mu, 0.0)
-        a, b = theta / (y + theta) * (gap / some), gap / (some + theta)
-        close = theta * lag(b) - y * lag(a) + theta * a * b
-        # log((mu + theta)/(y + theta)) by log1p of the larger over the smaller
-        beyond = torch.nn.functional.softplus(log_mu - math.log(theta), threshold=45) - torch.log1p(y / theta)
-        far = torch.xlogy(y, y) - times(y, log_mu) + (y + theta) * beyond
-        none = theta * torch.nn.functional.softplus(log_mu - math.log(theta), threshold=45)
-        return 2 * torch.where(y == 0, none, torch.where(near, close, far))
+        # log(1 + mu/theta), and by how much log(1 + y/theta) is below it
+        none = torch.nn.functional.softplus(log_mu - math.log(theta), threshold=45)
+        below = none - torch.log1p(y / theta)
+        a, b = theta / (y + theta) * ((y - mu) / mu), (y - mu) / (mu + theta)
+        near = (a > -0.7) & (a < 1)
+        a, b = torch.where(near, a, 0.0), torch.where(near, b, 0.0)
+        close = theta * torch.where(b > -0.7, lag(b), b + below) - y * lag(a) + theta * a * b
+        far = torch.xlogy(y, y) - times(y, log_mu) + (y + theta) * below
+        return 2 * torch.where(y == 0, theta * none, torch.where(near, close, far))
 
     def saturated(self, y: Tensor, dispersion: float, trials: Tensor | None = None) -> Tensor:
         """Return the log-probability of y at mean y."""

@@ -43,6 +43,8 @@ class Own(Family):
     links: ClassVar[tuple[str, ...]] = ("identity",)
     canonical: ClassVar[str] = "identity"
     likelihood: ClassVar[bool] = False
+    dispersed: ClassVar[bool] = False
+    least: ClassVar[float] = 1e-6
     range: ClassVar[str] = "any finite number"
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -69,8 +71,8 @@ class Own(Family):
             if slope is None:
                 raise errors.own_loss_not_differentiable(self.name)
             (bend,) = torch.autograd.grad(slope.sum(), leaf, allow_unused=True) if slope.requires_grad else (None,)
-        curvature = torch.zeros_like(yhat) if bend is None else bend
-        return Rows(value.detach(), slope.detach(), curvature)
+        zeros = torch.zeros_like(yhat)  # added to what may be torch's zeros without memory
+        return Rows(value.detach(), slope.detach() + zeros, zeros if bend is None else bend + zeros)
 
     def __call__(self, yhat: Tensor, y: Tensor) -> Rows:
         """Value, slope and curvature for each row.

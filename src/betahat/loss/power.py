@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from betahat.loss.family import Family, as_rows
-from betahat.loss.links import Curve, Log
+from betahat.loss.links import Curve
 from betahat.loss.rows import Rows
 
 
@@ -24,10 +24,6 @@ def chained(family: Family, value: Tensor, a: Tensor, b: Tensor, gap: Tensor, p:
     For powers of yhat as links the two brackets of the curvature are exact multiples of 1/yhat², zero where they should
     be; so the canonical link's curvature is the expected one, and the identity link's has no cancellation.
     """
-    if isinstance(family.link, Log):
-        if p == 1:
-            return Rows(value, gap, a)
-        return Rows(value, gap, (2 - p) * a + (p - 1) * b, a)
     relative, bend = as_rows(log_mu.slope, value), log_mu.bend
     square = relative * relative
     expected = a * square

@@ -12,7 +12,7 @@ from torch import Tensor
 from betahat import errors
 from betahat.loss import tweedie_density
 from betahat.loss.family import Family, inside, times
-from betahat.loss.links import Link
+from betahat.loss.links import Link, Log
 from betahat.loss.power import CountResponse, PositiveResponse, chained
 from betahat.loss.rows import Rows
 
@@ -56,16 +56,18 @@ class Tweedie(CountResponse):
 
     def _rows(self, yhat: Tensor, y: Tensor) -> Rows:
         p, log_mu = self.power, self.link.log_mean(yhat)
-        a = torch.exp((2 - p) * log_mu.value)
-        if p < 2:  # A falls to 0 with the mean, so that A (1 − y/mu) could be 0 · ∞
-            b = y * torch.exp((1 - p) * log_mu.value)
-            gap = a - b
-        else:
-            ratio = y * torch.exp(-log_mu.value)
-            b, gap = a * ratio, a * (1 - ratio)
-        first = a / (2 - p) if p != 2 else log_mu.value
-        second = b / (p - 1) if p != 1 else -times(y, log_mu.value)
-        return chained(self, first + second, a, b, gap, p, log_mu)
+        a, ratio = torch.exp((2 - p) * log_mu.value), times(y, torch.exp(-log_mu.value))
+        if p > 2:  # A grows as the mean falls, and A y/mu faster
+            value = a * (ratio / (p - 1) - 1 / (p - 2))
+            b, gap, bend = a * ratio, a * (1 - ratio), a * ((p - 1) * ratio - (p - 2))
+        else:  # A falls to 0 with the mean, so that A (1 − y/mu) could be 0 · ∞
+            b = times(y, torch.exp((1 - p) * log_mu.value))
+            first = a / (2 - p) if p < 2 else log_mu.value
+            value = first + (b / (p - 1) if p > 1 else -times(y, log_mu.value))
+            gap, bend = a - b, (2 - p) * a + (p - 1) * b
+        if isinstance(self.link, Log):
+            return Rows(value, gap, bend, a)
+        return chained(self, value, a, b, gap, p, log_mu)
 
     def variance(self, mu: Tensor) -> Tensor:
         """Return mu^p."""
@@ -107,7 +109,7 @@ class Tweedie(CountResponse):
     def bounds(
         self, yhat: Tensor, y: Tensor, weight: Tensor, dispersion: float, trials: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return F(y−) and F(y), which differ only at 0; for powers from 1 to 2, and 3."""
+        """Return F(y−) and F(y), which differ only at 0; for powers between 1 and 2."""
         upto = tweedie_density.distribution(y, self.mean(yhat), dispersion, self.power)
         return torch.where(y > 0, upto, 0.0), upto
 

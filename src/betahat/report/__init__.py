@@ -120,7 +120,7 @@ class Summary:
     def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
         """Term and a text for each head, their points under each other if wanted; or the reason why it was dropped."""
         fit = self.fit
-        bounds = inference.conf_int(fit, self.level)
+        bounds = fit.conf_int(self.level)
         columns = [fit.params, fit.bse, fit.tvalues, fit.pvalues, bounds["lower"], bounds["upper"]]
         kept = self._kept
         coef, error, t, p, lower, upper = ([float(series.iloc[i]) for i in kept] for series in columns)

@@ -52,6 +52,8 @@ def values_general(summary: Summary) -> dict[str, Any]:
             "null_deviance": fit.null_deviance,
             "pearson": fit.pearson,
             "dispersion": _finite(fit.dispersion),
+            "theta": fit.theta,
+            "theta_std_error": fit.theta_se,
             "df_residual": fit.df_resid,
             "df_null": fit.df_null,
             "log_likelihood": _finite(fit.llf) if known else None,
@@ -66,7 +68,7 @@ def values_general(summary: Summary) -> dict[str, Any]:
 def begun(summary: Summary) -> dict[str, Any]:
     """What any linear model has: the data, how it was learned, the coefficients."""
     fit, found = summary.fit, summary.fit.covariance
-    bounds = inference.conf_int(fit, summary.level)
+    bounds = fit.conf_int(summary.level)
     values = {
         "coef": fit.params.array, "std_error": fit.bse.array, "t": fit.tvalues.array, "p": fit.pvalues.array,
         "lower": bounds["lower"].array, "upper": bounds["upper"].array, "df": found.df.tolist(),
@@ -120,7 +122,7 @@ def tidy(fit: LinearFit, level: float = 0.95) -> Any:
 
     Besides them the degrees of freedom of each term, infinite where the normal is used, and the kind of covariance.
     """
-    bounds = inference.conf_int(fit, level)
+    bounds = fit.conf_int(level)
     found = fit.covariance
     columns = {
         "term": list(fit.terms),
@@ -188,6 +190,7 @@ def glance_general(fit: GeneralFit) -> Any:
         "df_residual": fit.df_resid,
         "nobs": fit.nobs,
         "dispersion": fit.dispersion,
+        "theta": math.nan if fit.theta is None else fit.theta,
         "pearson": fit.pearson,
         "family": fit.family.name,
         "link": fit.link,

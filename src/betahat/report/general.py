@@ -9,6 +9,7 @@ from typing import Any
 from betahat import errors
 from betahat.general import GeneralFit
 from betahat.inference import upper_tail
+from betahat.loss import Own
 from betahat.numerals import number, p_value
 from betahat.report import Summary
 from betahat.report.frames import values_general
@@ -42,7 +43,7 @@ class GeneralSummary(Summary):
             lines.append(("Offset", fit.offset_given or "an array"))
         return [
             *lines,
-            ("Update", f"{fit.update}, {len(fit.trace):,} passes"),
+            ("Update", f"{fit.update}, {len(fit.trace):,} passes" if len(fit.trace) > 1 else fit.update),
             ("Gradient", f"{number(fit.distance, 2)} std. errors"),
             ("Condition", f"{number(fit.condition, 3)}, {math.floor(fit.digits)} digits"),
             ("Covariance", fit.covariance.words),
@@ -53,12 +54,18 @@ class GeneralSummary(Summary):
     def right(self) -> list[tuple[str, str]]:
         """How good it is: label and value."""
         fit: GeneralFit = self.fit
+        if isinstance(fit.family, Own):
+            mean, bare = (number(v / 2 / fit.prior, 6) for v in (fit.deviance, fit.null_deviance))
+            return [("Mean loss", mean), ("of a constant" if fit.intercept else "of zero", bare)]
         lines = [
             (f"Deviance ({fit.df_resid:,} df)", number(fit.deviance, 6)),
             (f"Null deviance ({fit.df_null:,} df)", number(fit.null_deviance, 6)),
             ("Pearson χ²", number(fit.pearson, 6)),
             ("Dispersion", number(fit.dispersion) + ("" if fit.dispersed else " (fixed)")),
         ]
+        if fit.theta is not None:
+            sure = " (given)" if fit.theta_se is None else f" ± {number(fit.theta_se, 4)}"
+            lines.append(("θ", number(fit.theta) + sure))
         if fit.intercept and fit.df_model:
             lines.append(self._model())
         if fit.family.likelihood:
@@ -89,6 +96,11 @@ class GeneralSummary(Summary):
             notes.append(f"{errors.count(fit.tally.weightless, 'row')} dropped: the weight was zero.")
         if fit.dropped:
             notes.append(f"{errors.count(len(fit.dropped), 'term')} dropped: earlier terms say the same.")
+        if fit.theta_se is not None:
+            notes.append(
+                "θ by maximum likelihood, ± its standard error; the coefficients' standard errors take it as known, as "
+                "R's glm.nb does. AIC and BIC count it."
+            )
         if fit.dispersed:
             notes.append("Dispersion: Pearson χ² / residual df.")
             if fit.family.likelihood:

@@ -1,0 +1,68 @@
+"""Families: `bh.fit` with a loss that is not squared: the options checked, the rows brought, the way chosen.
+
+    fit = general("cases ~ dose", trial, options, missing, how, penalty, unused)
+
+Most families are learned by Newton's method (`generalizing`), a negative binomial whose theta is not given in turn with
+it (`theta`), and a penalized likelihood by its own (`penalizing`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from betahat import errors
+from betahat.batch import Tally
+from betahat.finishing import How, begun_at
+from betahat.general import GeneralFit
+from betahat.generalizing import READS, generalized
+from betahat.loss import NegativeBinomial, Own
+from betahat.moments import Moments
+from betahat.penalizing import PENALTIES, firth
+from betahat.problem import of_arrays, of_formula
+from betahat.response import NUMBER
+from betahat.theta import alternated
+
+
+def general(
+    formula: Any,
+    data: Any,
+    options: dict[str, Any],
+    missing: str,
+    how: How,
+    penalty: str | None,
+    unused: dict[str, Any],
+) -> Any:
+    """The generalized linear model of rows that are read now; see `bh.fit`."""
+    family: Any = how.loss
+    for name, given in unused.items():
+        if given is not None:
+            raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
+    if penalty is not None and penalty not in PENALTIES:
+        raise errors.unknown_option("penalty", penalty, PENALTIES)
+    if isinstance(formula, Moments):
+        raise errors.option_not_for(f"loss={family.name!r}", "moments, which a squared loss leaves", "fit the rows")
+    if options["exposure"] is not None and family.link.name != "log":
+        raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
+    if data is None and isinstance(formula, str):
+        raise errors.no_table(formula)
+    options |= {"response": READS.get(family.name, NUMBER)}
+    made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
+    problem = of_arrays(formula, data, **options) if made is None else made
+    tally = Tally()
+    start = None if how.start is None else begun_at(problem, how.start)
+    why = f"newton: {how.reason}"
+    learn = partial(generalized, why=why)
+    fit: GeneralFit
+    if penalty is not None:
+        fit = firth(problem, family, tally, why=why)
+    elif isinstance(family, NegativeBinomial) and family.theta is None:
+        fit = alternated(learn, problem, family, tally, start=start)
+    else:
+        fit = learn(problem, family, tally, start=start)
+    if isinstance(family, Own):
+        fit = replace(fit.with_vcov("HC1"), remarks=(*fit.remarks, errors.own_loss_by_sandwich()))
+    if fit.dropped and how.collinear == "raise":
+        raise errors.collinear_terms(fit.dropped)
+    return fit
