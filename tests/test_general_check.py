@@ -93,6 +93,7 @@ def test_overdispersed_shares():
     [
         ("over", "quasi-poisson", {}),
         ("over", bh.loss.NegativeBinomial(2.0), {}),
+        ("over", "negative binomial", {}),
         ("loose", "quasi-binomial", {"trials": "m"}),
         ("bent", "poisson", {"terms": "x + I(x**2) + z"}),
     ],
@@ -120,6 +121,12 @@ def test_few_events():
     events = min(t.yes.sum(), 60 - t.yes.sum())
     assert found["few-events"].evidence.startswith(f"{events} ")
     assert f"{events / 4:.1f} each" in found["few-events"].evidence
+
+
+def test_firth_s_penalty_mends_few_events():
+    t = draw(n=60)
+    found = bh.fit("yes ~ x + z + u + mixed", t, loss="binomial", penalty="firth").check()
+    assert "few-events" not in found
 
 
 def test_an_influential_and_an_outlying_row():

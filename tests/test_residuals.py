@@ -376,5 +376,5 @@ def test_rows_that_changed_are_told():
     t = table()
     fit = bh.fit("poisson ~ x", t, loss="poisson")
     t["poisson"] += 1
-    with pytest.raises(bh.BetahatError, match="rows"):
+    with pytest.raises(bh.BetahatError, match="the data have changed"):
         fit.residuals()

@@ -26,6 +26,7 @@ from betahat.diagnose.weighing import MOVES, NOTE, WARNING, level
 from betahat.finding import Finding
 from betahat.general import GeneralFit
 from betahat.numerals import number, p_value
+from betahat.penalizing import FirthFit
 from betahat.regard import Regarded, regarded
 from betahat.residuals import of_kind
 from betahat.sandwich.heteroskedastic import ONE
@@ -75,6 +76,11 @@ class GeneralCase:
             return None
         one = min(found, key=lambda one: one.p)
         return one, self.fit.pearson / self.fit.df_resid
+
+    @property
+    def penalized(self) -> bool:
+        """Whether the fit is of Firth's penalized likelihood, the remedy of few events and of separation."""
+        return isinstance(self.fit, FirthFit)
 
     @cached_property
     def loose(self) -> bool:
@@ -142,7 +148,7 @@ def zeros(case: GeneralCase) -> Iterator[Finding]:
 def link(case: GeneralCase) -> Iterator[Finding]:
     """A link, or a form, that is wrong."""
     fit = case.fit
-    one = case.asked(general_tests.link)
+    one = None if case.penalized else case.asked(general_tests.link)  # a score test, and there the score is not zero
     if one is None or one.p >= NOTE:
         return
     if fit.dispersed:
@@ -167,7 +173,7 @@ def link(case: GeneralCase) -> Iterator[Finding]:
 def certain(case: GeneralCase) -> Iterator[Finding]:
     """Fitted probabilities of 0 or 1."""
     fit = case.fit
-    if fit.family.name not in SHARES:
+    if fit.family.name not in SHARES or case.penalized:
         return
     found = case.influence
     p = found.fitted
@@ -213,7 +219,7 @@ def few(case: GeneralCase) -> Iterator[Finding]:
 
     outcomes = sum(regarded(fit, look), np.zeros(2))
     each = float(outcomes.min()) / max(1, fit.df_model)
-    if fit.df_model and each < EVENTS[0]:
+    if fit.df_model and each < EVENTS[0] and not case.penalized:
         rarer = "successes" if outcomes[0] <= outcomes[1] else "failures"
         yield Finding(
             "few-events", "warning" if each < EVENTS[1] else "note",
