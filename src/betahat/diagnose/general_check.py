@@ -101,9 +101,8 @@ def dispersion(case: GeneralCase) -> Iterator[Finding]:
         return
     quasi = f'loss="quasi-{fit.family.name}"'
     root = phi**0.5
-    told = (
-        f"Pearson's dispersion is {number(phi, 3)} where the {fit.family.name} family has 1 ({one.title} {one.words})."
-    )
+    family = "Poisson" if fit.family.name == "poisson" else fit.family.name
+    told = f"Pearson's dispersion is {number(phi, 3)} where the {family} family has 1 ({one.title} {one.words})."
     if not over:
         yield Finding(
             "underdispersion", grade, told,

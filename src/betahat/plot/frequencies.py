@@ -58,7 +58,7 @@ def _rootogram(axes: Axes, fit: GeneralFit, found: Any) -> None:
     axes.locator_params(axis="x", integer=True)
     if width > 1:
         tell(axes, f"classes of {width:.0f} counts")
-    tell(axes, "line: expected; bars: seen, hanging from it; dashes at ±1")
+    tell(axes, "line: expected; bars: seen; dashes at ±1")
 
 
 def _calibration(axes: Axes, fit: GeneralFit, found: Any) -> None:
