@@ -119,6 +119,17 @@ def test_quasi_families_show_deviance_residuals(table):
     np.testing.assert_allclose(offsets(axes)[:, 1], fit.influence().standardized, rtol=1e-12)
 
 
+def test_families_without_a_distribution_function_are_drawn_all_the_same(table):
+    t = table.assign(g=table["count"] + 0.5, w=1.5)
+    for fit in (
+        bh.fit("g ~ x", t, loss=bh.loss.Tweedie(2.5)),
+        bh.fit("yes ~ x", t, loss="binomial", weights="w"),
+        bh.fit("g ~ x", t, loss=lambda yhat, y: (yhat - y) ** 2),
+    ):
+        assert fit.plot("qq").get_ylabel() == "Standardized deviance residuals"
+        fit.check()
+
+
 def test_least_squares_has_half_normal_and_binned_pictures(table):
     fit = bh.fit("count ~ x + z", table)
     assert fit.plot("half-normal").get_ylabel() == "|quantile residuals|"

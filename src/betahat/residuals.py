@@ -54,7 +54,7 @@ def residuals(fit: LinearFit, kind: str, standardized: bool, seed: int) -> Any:
 def of_kind(fit: LinearFit, kind: str, standardized: bool = False, seed: int = 0) -> Callable[[Regarded], Array]:
     """A definition of residuals, as a function of some rows."""
     if kind == "quantile":
-        _distributed(fit)
+        _ends(fit)
         draw = drawing(seed)
     spread = math.sqrt(fit.scale) if fit.scale >= 0 else math.nan
 
@@ -81,10 +81,19 @@ def of_kind(fit: LinearFit, kind: str, standardized: bool = False, seed: int = 0
 # ── randomized quantile residuals ────────────────────────────────────────────────────────────────────────────────
 
 
-def _distributed(fit: LinearFit) -> None:
+def _ends(fit: LinearFit) -> None:
     """Refuse, before the rows are read, what has no distribution function."""
     family, one = family_of(fit), torch.ones(1, dtype=torch.float64)
     family.bounds(family.link(one / 2), one, one, 1.0)
+
+
+def distributed(fit: LinearFit) -> bool:
+    """Whether the family has a distribution function that can be computed."""
+    try:
+        _ends(fit)
+    except errors.FitError:
+        return False
+    return True
 
 
 def quantile(rows: Regarded, dispersion: float, draw: Callable[[npt.NDArray[np.int64]], Array]) -> Array:

@@ -28,7 +28,7 @@ from betahat.general import GeneralFit
 from betahat.numerals import number, p_value
 from betahat.penalizing import FirthFit
 from betahat.regard import Regarded, regarded
-from betahat.residuals import of_kind
+from betahat.residuals import distributed, of_kind
 from betahat.sandwich.heteroskedastic import ONE
 
 Array = npt.NDArray[np.float64]
@@ -268,7 +268,7 @@ def influential(case: GeneralCase) -> Iterator[Finding]:
 def outlying(case: GeneralCase) -> Iterator[Finding]:
     """Responses that the model thinks next to impossible: quantile residuals are standard normal if it is right."""
     fit = case.fit
-    if not fit.family.likelihood or fit.df_resid < 5 or case.loose or fit.perfect or fit.weighted:
+    if not distributed(fit) or fit.df_resid < 5 or case.loose or fit.perfect or fit.weighted:
         return
     definition = of_kind(fit, "quantile")
 
@@ -277,10 +277,7 @@ def outlying(case: GeneralCase) -> Iterator[Finding]:
         far = np.abs(r) > 3
         return rows.places[far], r[far], rows.y[far]
 
-    try:
-        parts = list(regarded(fit, look))
-    except errors.FitError:  # a distribution that cannot be computed
-        return
+    parts = list(regarded(fit, look))
     places, r, y = (np.concatenate(column) for column in zip(*parts, strict=True))
     p = np.minimum(1.0, 2 * special.ndtr(-np.abs(r)) * fit.nobs)
     there = np.flatnonzero(p < NOTE)

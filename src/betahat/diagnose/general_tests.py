@@ -78,7 +78,7 @@ def dispersion(
     words = {"greater": "no more than", "less": "no less than", "two-sided": "as"}[alternative]
     return Diagnosis(
         name, f"Dean's test of dispersion{' (linear)' if variance == 'linear' else ''}", float(z), "z", (),
-        _normal(z, alternative), f"the responses vary {words} {'a Poisson does' if family == 'poisson' else 'a binomial does'}",
+        _normal(z, alternative), f"the responses vary {words} a {family.replace('p', 'P')} does",
         f"Dean (1992); dispersion estimate {fit.pearson / fit.df_resid if fit.df_resid else math.nan:.4g}",
     )  # fmt: skip
 

@@ -98,7 +98,7 @@ UntestableError.__module__ = "betahat.errors"
 def untestable_family(name: str, family: str, wanted: str) -> UntestableError:
     """Refuse a test of something that the family does not have."""
     return UntestableError(
-        f"The test {name!r} is for {wanted}, and this is a {family} model.",
+        f"The test {name!r} is for {wanted}, and this model's family is {family}.",
         "what it tests is not there, or is estimated, in other families",
     )
 

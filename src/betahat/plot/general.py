@@ -25,7 +25,7 @@ from betahat.plot.cloud import CELLS, LINE, Cloud, Gathered, Points
 from betahat.plot.furniture import GREY, SKY, caption, panels, roomy, set_plainly, short, tell
 from betahat.plot.marks import Naming, level, name_rows, scatter, trend
 from betahat.regard import Regarded, regarded
-from betahat.residuals import of_kind
+from betahat.residuals import distributed, of_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,8 +96,9 @@ def _points(panel: _Panel, part: Measured) -> Points:
 
 
 def _residual(fit: LinearFit) -> tuple[str, bool]:
-    """The kind of residuals to draw, and whether it is standardized."""
-    return ("quantile", False) if not isinstance(fit, GeneralFit) or fit.family.likelihood else ("deviance", True)
+    """The kind of residuals to draw, and whether it is standardized: quantile residuals where there are such."""
+    weighted_shares = fit.weighted and isinstance(fit, GeneralFit) and fit.family.name == "binomial"
+    return ("quantile", False) if distributed(fit) and not weighted_shares else ("deviance", True)
 
 
 def called(fit: LinearFit) -> str:
