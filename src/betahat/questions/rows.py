@@ -51,7 +51,7 @@ class Rows(Asked):
         >>> import betahat as bh
         >>> fit = bh.fit("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [1, 3, 6, 9]}, loss="poisson")
         >>> fit.residuals("pearson").round(3).tolist()
-        [-0.377, 0.254, 0.341, -0.287]
+        [-0.38, 0.157, 0.378, -0.212]
         """
         return room("residuals").residuals(self, kind, standardized, seed)
 
