@@ -43,6 +43,19 @@ def main() -> None:
     slow.plot("weights", ax=right)
     save(both, "learning")
 
+    warp = pd.read_csv(HERE.parent / "tests" / "reference" / "data" / "warpbreaks.csv")
+    breaks = bh.fit("breaks ~ wool + tension", warp, loss="poisson")
+    yes = bh.fit("am ~ wt", cars, loss="binomial")
+    whole = Figure(figsize=(12.6, 7.6), layout="constrained")
+    places = whole.subplots(2, 3).ravel()
+    for on, (model, kind) in zip(
+        places,
+        [(breaks, "residuals"), (breaks, "half-normal"), (breaks, "rootogram"), (yes, "roc"), (yes, "binned"),
+         (yes, "line")], strict=True,
+    ):  # fmt: skip
+        model.plot(kind, ax=on)
+    save(whole, "general")
+
     rng = np.random.default_rng(1)
     x = rng.normal(size=1_000_000)
     many = pd.DataFrame({"x": x, "y": 1 + x + x**2 / 5 + (1 + np.abs(x) / 3) * rng.standard_t(5, 1_000_000)})

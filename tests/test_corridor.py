@@ -19,10 +19,11 @@ ORDER = [
     "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
     "working", "closing", "passes", "theta", "generalizing", "penalizing", "families", "restricted", "groupwise",
-    "fitting", "feed", "training", "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction",
-    "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares",
-    "deviances", "likelihood", "profile", "criteria", "multivariate", "nesting", "comparison", "report", "papers",
-    "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "fitting", "feed", "training", "estimating", "coordinates", "revisit", "regard", "sandwich", "residuals",
+    "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose", "tabular", "equations",
+    "hypotheses", "squares", "deviances", "likelihood", "profile", "criteria", "multivariate", "nesting",
+    "comparison", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli",
+    "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

@@ -258,7 +258,6 @@ def _unanswered(name: str) -> Any:
 
 
 for _name in (
-    "check", "diagnose", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "augment", "influence",
-    "epochs_needed",
+    "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "ssr", "ess", "epochs_needed",
 ):  # fmt: skip
     setattr(GeneralFit, _name, _unanswered(_name))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import narwhals.stable.v1 as nw
@@ -20,9 +21,11 @@ import pyarrow as pa
 
 from betahat import errors, inference
 from betahat.diagnose.influence import influence
+from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
-from betahat.problem import Problem
+from betahat.problem import Problem, of_arrays, of_formula
 from betahat.source import Source, is_frame
+from betahat.working import seen_through
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -32,21 +35,26 @@ MEASURES = {
     "fitted": "fitted", "resid": "residual", "hat": "leverage", "sigma": "sigma", "cooksd": "cooks",
     "std_resid": "standardized", "student_resid": "studentized",
 }  # fmt: skip
+#: the same of a generalized linear model, whose fitted values are on two scales
+GENERAL = {"fitted": "fitted", "fitted_link": "linear", **MEASURES}
 
 
 def augment(fit: LinearFit, data: Any = None) -> Any:
     """The user's columns and the measures beside them; see `Fit.augment`."""
-    problem: Problem | None = fit.problem
+    problem: Problem | None = fit.rows if isinstance(fit, GeneralFit) else fit.problem
     if data is not None:
         beside = {} if problem is None else problem.beside
         if fit.formula is None and "y" not in beside:
             raise errors.arrays_need_y()
-        fit = inference.with_rows(fit, data, **{**_NOTHING, **beside})
-        problem = fit.problem
+        if isinstance(fit, GeneralFit):
+            fit, problem = _general_with_rows(fit, data, {**_NOTHING, **beside})
+        else:
+            fit = inference.with_rows(fit, data, **{**_NOTHING, **beside})
+            problem = fit.problem
     found = influence(fit)  # says so when there are no rows
     assert problem is not None, "influence was found in it"
-    every = data is not None
-    rows, values = found.rows, {name: getattr(found, own) for name, own in MEASURES.items()}
+    every, measures = data is not None, GENERAL if isinstance(fit, GeneralFit) else MEASURES
+    rows, values = found.rows, {name: getattr(found, own) for name, own in measures.items()}
     if fit.formula is None and not is_frame(problem.data):
         return _alone(values, rows, fit.tally.read if every else None)
     source = Source.of(problem.data)
@@ -61,6 +69,18 @@ def augment(fit: LinearFit, data: Any = None) -> Any:
 
 
 _NOTHING = {"y": None, "weights": None, "offset": None, "freq": None}
+
+
+def _general_with_rows(fit: GeneralFit, data: Any, beside: dict[str, Any]) -> tuple[LinearFit, Problem]:
+    """A generalized linear model with these rows at hand, and what stood beside those that it was learned from."""
+    if fit.formula is None:
+        y = beside.pop("y")
+        problem = of_arrays(data, y, intercept=fit.intercept, response=fit.design.reads, **beside)
+    else:
+        beside.pop("y")
+        problem = of_formula(fit.formula, data, intercept=None, missing="drop", known=fit.design, **beside)
+    problem = replace(problem, design=fit.design)
+    return replace(fit, rows=problem, problem=seen_through(problem, fit.lens)), problem
 
 
 def _at(values: Array, rows: Places, n: int) -> Array:

@@ -15,12 +15,13 @@ import numpy as np
 
 from betahat import errors, sandwich
 from betahat.coordinates import undetermined
-from betahat.diagnose import collinearity, ordered, rows, specification
+from betahat.diagnose import collinearity, general_check, ordered, rows, specification
 from betahat.diagnose.curvature import Bend, bends
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.sequence import ordered_by
 from betahat.diagnose.weighing import ALIKE, LEFT, NOTE, SPREAD, Case, level, other_scale
 from betahat.finding import Finding, Findings
+from betahat.general import GeneralFit
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
 from betahat.sandwich.heteroskedastic import ONE
@@ -30,11 +31,27 @@ _COLLINEAR = 1e5  # a condition below this costs sums of products ten of sixteen
 
 def check(fit: LinearFit) -> Findings:
     """Everything that should be said of a fit; see `Fit.check`."""
+    if isinstance(fit, GeneralFit):
+        return _general(fit)
     case = Case(fit)
     found = [one for rule in _RULES for one in rule(case)]
     looked = (
         f"Looked at {fit.nobs:,} rows and {errors.count(fit.rank, 'coefficient')}: variances, neighbors, form, "
         "outlying and influential rows, normality, collinearity, digits."
+    )
+    return Findings(tuple(found), looked)
+
+
+def _general(fit: GeneralFit) -> Findings:
+    """The same of a generalized linear model: what concerns its rows in working form, and what its family says."""
+    case = Case(fit)
+    common = (_dropped, _chosen_by_norm, _digits, _left_out, _collinear)
+    own = general_check.GeneralCase(fit)
+    found = [one for rule in common for one in rule(case)]
+    found += [one for family_rule in general_check.RULES for one in family_rule(own)]
+    looked = (
+        f"Looked at {fit.nobs:,} rows and {errors.count(fit.rank, 'coefficient')}: dispersion, zeros, link, "
+        "probabilities of 0 and 1, outlying and influential rows, collinearity, events, digits."
     )
     return Findings(tuple(found), looked)
 

@@ -32,10 +32,10 @@ class Diagnosis:
     title : str
         Who proposed it, in words.
     statistic : float
-    law : {"chi-squared", "F", "t", "d", "none"}
+    law : {"chi-squared", "F", "t", "z", "d", "none"}
         The distribution of the statistic when the assumption holds.
     df : tuple of int
-        Its degrees of freedom; empty for d.
+        Its degrees of freedom; empty for z and d.
     p : float
         NaN where none is known.
     null : str

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from betahat.coordinates import Basis
+from betahat.diagnose.general_influence import GeneralInfluence, general_influence
+from betahat.general import GeneralFit
 from betahat.outcome import LinearFit
 from betahat.revisit import Seen, revisit
 from betahat.sandwich.heteroskedastic import ONE
@@ -161,8 +163,13 @@ class Influence:
         return len(self.rows)
 
 
-def influence(fit: LinearFit) -> Influence:
+def influence(fit: LinearFit) -> Influence | GeneralInfluence:
     """The influence of every row, from one pass; six numbers of each row are held in memory."""
+    return general_influence(fit) if isinstance(fit, GeneralFit) else linear_influence(fit)
+
+
+def linear_influence(fit: LinearFit) -> Influence:
+    """The same, of least squares."""
 
     def look(seen: Seen) -> tuple[Array, ...]:
         ones = np.ones(len(seen.e))

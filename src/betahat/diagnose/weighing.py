@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from betahat import errors, inference
 from betahat.diagnose.diagnosis import Diagnosis
-from betahat.diagnose.influence import Influence, influence
+from betahat.diagnose.influence import Influence, linear_influence
 from betahat.outcome import LinearFit
 
 Array = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class Case:
     @cached_property
     def influence(self) -> Influence:
         """What each row does to the fit."""
-        return influence(self.fit)
+        return linear_influence(self.fit)
 
     @cached_property
     def outlying(self) -> Array:

@@ -21,6 +21,32 @@ def columns_taken(renamed: Mapping[str, str]) -> BetahatWarning:
     return BetahatWarning(f"The table has columns of these names already, so the fit's got others: {pairs}.")
 
 
+def shares_without_trials(row: int, share: float, weight: float) -> FitError:
+    """Refuse quantile residuals of shares where nobody said of how many trials they are."""
+    return FitError(
+        f"Row {row:,} (from 0) has a share of {share:.6g} and a weight of {weight:.6g}, which is no whole number of "
+        "successes in a whole number of trials.",
+        "quantile residuals are drawn from the distribution of the successes, so the trials must be known",
+        "fit with trials=, or with cbind(successes, failures) on the left side",
+    )
+
+
+def picture_of_other(what: str, wanted: str, loss: str) -> FitError:
+    """Refuse what is asked of some families of another."""
+    return FitError(
+        f"{what!r} is for {wanted}, and this is a {loss} fit.",
+        remedy="fit.plot('qq') of quantile residuals and fit.plot('binned') are there for every family",
+    )
+
+
+def one_outcome_only(response: str) -> FitError:
+    """Refuse to tell successes from failures where there is only one kind."""
+    return FitError(
+        f"{response!r} has one outcome only, so there is nothing to tell apart.",
+        "a receiver operating characteristic compares successes with failures",
+    )
+
+
 # ── collinearity ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -67,6 +93,30 @@ class UntestableError(FitError):
 
 
 UntestableError.__module__ = "betahat.errors"
+
+
+def untestable_family(name: str, family: str, wanted: str) -> UntestableError:
+    """Refuse a test of something that the family does not have."""
+    return UntestableError(
+        f"The test {name!r} is for {wanted}, and this model's family is {family}.",
+        "what it tests is not there, or is estimated, in other families",
+    )
+
+
+def untestable_weighted(name: str) -> UntestableError:
+    """Refuse a test of the variance where weights say what it is."""
+    return UntestableError(
+        f"The test {name!r} asks whether the variance is the family's, and weights= have changed it row by row.",
+        remedy="give how often a row stands for others as freq=, and binomial trials as trials=",
+    )
+
+
+def untestable_one_trial(name: str) -> UntestableError:
+    """Refuse to test the spread of single trials."""
+    return UntestableError(
+        f"The test {name!r} needs rows of several trials: a yes or no varies as p (1 − p), whatever is wrong.",
+        remedy="see fit.calibration() and fit.plot('binned') for how well single trials are fitted",
+    )
 
 
 def unknown_test_option(test: str, option: str, known: Sequence[str]) -> OptionError:

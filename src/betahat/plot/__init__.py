@@ -15,20 +15,22 @@ import numpy as np
 import pandas as pd
 
 from betahat import errors, keeping
+from betahat.general import GeneralFit
 from betahat.inference import quantile
 from betahat.modules import ModuleFit
 from betahat.outcome import LinearFit
-from betahat.plot import epochs, furniture, line, partial, residuals, terms
+from betahat.plot import epochs, frequencies, furniture, general, line, partial, residuals, terms
 from betahat.plot.marks import naming
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = (
-    *residuals.FOUR, "influence", "coefficients", "added-variable", "partial-residual", "line", "loss", "weights",
+    *residuals.FOUR, "influence", *general.MORE, *frequencies.KINDS, "coefficients", "added-variable",
+    "partial-residual", "line", "loss", "weights",
 )  # fmt: skip
 #: pictures that are of a term
-OF_A_TERM = ("coefficients", "added-variable", "partial-residual", "line", "weights")
+OF_A_TERM = ("coefficients", "added-variable", "partial-residual", "line", "weights", "binned")
 #: pictures that need no least squares
 OF_A_MODULE = ("coefficients", "loss", "weights")
 #: a page of several panels, even when there happens to be one
@@ -58,7 +60,7 @@ def plot(
     name = naming(_own_labels(fit) if labels is None else labels)
     with furniture.none_half_drawn():
         drawn = _drawn(fit, kind, ax, term, level, name)
-    return np.array(drawn, dtype=object) if kind in _PAGES else drawn[0]
+    return np.array(drawn, dtype=object) if kind in _PAGES or len(drawn) > 1 else drawn[0]
 
 
 def _drawn(fit: LinearFit, kind: str | None, ax: Any, term: Any, level: float, name: Any) -> list[Axes]:
@@ -75,6 +77,10 @@ def _drawn(fit: LinearFit, kind: str | None, ax: Any, term: Any, level: float, n
             return epochs.loss(fit, ax)
         case "weights":
             return epochs.weights(fit, term, ax)
+    if kind in frequencies.KINDS:
+        return frequencies.draw(fit, kind, term, level, ax)
+    if isinstance(fit, GeneralFit) or kind in general.MORE:
+        return general.draw(fit, kind, ax, name)
     return residuals.draw(fit, kind, ax, name)
 
 

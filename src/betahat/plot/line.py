@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from betahat import errors
 from betahat.coordinates import Basis
+from betahat.general import GeneralFit
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
@@ -41,6 +42,9 @@ def draw(fit: LinearFit, term: Any, level: float, given: Any, name: Naming) -> l
         raise errors.term_not_estimated(moving, fit.dropped[moving])
     (axes,) = panels(given, 1, "line", (5.6, 4.2))
     scene = Scene.of(fit, moving)
+    if isinstance(fit, GeneralFit):
+        _mean(axes, fit, scene, level)
+        return [axes]
     cloud = points(scene)
     held = scene.held or scene.offset is not None
     caption(axes, "Fitted line", short(moving), short(fit.response) + (", the others held" if held else ""))
@@ -62,6 +66,27 @@ def draw(fit: LinearFit, term: Any, level: float, given: Any, name: Naming) -> l
         tell(axes, "at " + errors.listing([f"{short(k)} = {_told(v)}" for k, v in scene.held.items()], 4))
     name_rows([axes], [cloud.top], name)
     return [axes]
+
+
+def _mean(axes: Axes, fit: GeneralFit, scene: Scene, at: float) -> None:
+    """The mean of another family: a curve, on the response's scale, and its interval. Rows are not on it, nor beside.
+
+    A response of such a family cannot be moved to where the others are held: a count would be none any more.
+    """
+    held = scene.held or scene.offset is not None
+    caption(axes, "Fitted mean", short(scene.name), short(fit.explained) + (", the others held" if held else ""))
+    places = scene.places
+    mean, *ends = scene.predicted(places, "confidence", at)
+    if scene.levels is None:
+        axes.fill_between(places, *ends, color=BLUE, alpha=0.30, linewidth=0, zorder=2.2)
+        curve(axes, places, mean, "fitted")
+    else:
+        _bars(axes, scene.levels, mean, ends, None)
+    roomy(axes)
+    per = ", per unit of exposure" if fit.exposure_given is not None else ""
+    tell(axes, f"{'band' if scene.levels is None else 'bar'}: {100 * at:g} % for the mean{per}")
+    if scene.held:
+        tell(axes, "at " + errors.listing([f"{short(k)} = {_told(v)}" for k, v in scene.held.items()], 4))
 
 
 def points(scene: Scene) -> Cloud:
@@ -110,7 +135,8 @@ def _bands(axes: Axes, x: Array, mean: Array, confidence: Any, prediction: Any) 
 
 def _bars(axes: Axes, levels: Any, mean: Array, confidence: Any, prediction: Any) -> None:
     x = np.arange(len(levels))
-    axes.vlines(x, *prediction, color=GREY, linewidth=1.0, linestyle="--", zorder=2.2)
+    if prediction is not None:
+        axes.vlines(x, *prediction, color=GREY, linewidth=1.0, linestyle="--", zorder=2.2)
     axes.vlines(x, *confidence, color=BLUE, linewidth=4.0, alpha=0.6, zorder=2.4)
     axes.plot(
         x,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from betahat import errors
 from betahat.coordinates import Basis
+from betahat.general import GeneralFit
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import Cloud, Gathered, Points
@@ -52,9 +53,10 @@ def draw(fit: LinearFit, term: Any, given: Any, name: Naming) -> list[Axes]:
         raise errors.too_many_panels("partial-residual", len(parts), PAGE, [part.name for part in parts])
     axes = panels(given, len(parts), "partial-residual")
     clouds = _clouds(fit, parts)
+    what = "working residual" if isinstance(fit, GeneralFit) else "residual"
     for on, part, cloud in zip(axes, parts, clouds, strict=True):
         across = part.over.by[0] if part.over is not None else part.name
-        caption(on, "Partial residuals", short(across), short(f"part of {part.name}, plus residual"))
+        caption(on, "Partial residuals", short(across), short(f"part of {part.name}, plus {what}"))
         scatter(on, cloud)
         _shape(on, fit, part, cloud)
         roomy(on)

@@ -172,7 +172,8 @@ def positions(rank: Array, total: float) -> Array:
     return (rank - a) / (total + 1 - 2 * a)
 
 
-def _spread(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
+def spread(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
+    """√|residual| over fitted values."""
     caption(axes, "Scale–location", "Fitted values", "√|standardized residuals|")
     if _undefined(axes, fit):
         return NOTHING
@@ -183,7 +184,8 @@ def _spread(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     return cloud.top
 
 
-def _leverage(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
+def leverage(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
+    """Residuals over leverage, with contours of Cook's distance."""
     caption(axes, "Residuals vs leverage", "Leverage", "Standardized residuals")
     if _undefined(axes, fit):
         return NOTHING
@@ -222,7 +224,7 @@ def _contours(axes: Axes, fit: LinearFit) -> None:
     )
 
 
-def _bubbles(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
+def bubbles(axes: Axes, fit: LinearFit, cloud: Cloud) -> Points:
     """The area of a bubble is Cook's distance; lines stand at ±2 and at twice and three times the mean leverage."""
     caption(axes, "Influence", "Leverage", "Studentized residuals")
     if _undefined(axes, fit):
@@ -256,8 +258,8 @@ _PANELS = {
     "residuals": _Panel(lambda part: (part.fitted, part.residual, np.abs(part.residual)), _residuals),
     "qq": _Panel(lambda part: (part.standardized, np.zeros(len(part)), np.abs(part.standardized)), _quantiles, LINE),
     "scale-location": _Panel(
-        lambda part: (part.fitted, np.sqrt(np.abs(part.standardized)), np.abs(part.standardized)), _spread
+        lambda part: (part.fitted, np.sqrt(np.abs(part.standardized)), np.abs(part.standardized)), spread
     ),
-    "leverage": _Panel(lambda part: (part.leverage, part.standardized, part.cooks), _leverage),
-    "influence": _Panel(lambda part: (part.leverage, part.studentized, part.cooks), _bubbles),
+    "leverage": _Panel(lambda part: (part.leverage, part.standardized, part.cooks), leverage),
+    "influence": _Panel(lambda part: (part.leverage, part.studentized, part.cooks), bubbles),
 }

@@ -21,6 +21,7 @@ from betahat import columns as col
 from betahat import prediction
 from betahat.batch import as_column
 from betahat.coordinates import Basis, columns
+from betahat.general import GeneralFit
 from betahat.keys import Keys
 from betahat.outcome import LinearFit
 from betahat.plot.cloud import LINE, Cloud, Gathered, Points
@@ -94,6 +95,13 @@ class Scene:
     def predicted(self, values: Any, interval: str | None = None, level: float = 0.95) -> Any:
         """The fit's prediction at some values of the predictor: an array (n,), or three where there is an interval."""
         offset = np.full(len(values), self.offset) if isinstance(self.offset, float) else self.offset
+        if isinstance(self.fit, GeneralFit):
+            each = None if self.fit.exposure_given is None else np.ones(len(values))  # per unit of exposure
+            asked: Any = {"scale": "response", "interval": interval, "level": level, "offset": offset, "exposure": each}
+            mean = prediction.predict_mean(self.fit, self.table(values), **asked)
+            if interval is None:
+                return np.asarray(mean)
+            return tuple(np.asarray(mean[column]) for column in ("predicted", "lower", "upper"))
         found = prediction.predict(self.fit, self.table(values), interval=interval, level=level, offset=offset)
         if interval is None:
             return np.asarray(found)

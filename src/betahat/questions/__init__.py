@@ -14,12 +14,13 @@ from betahat.questions.asked import room
 from betahat.questions.coefficients import Coefficients
 from betahat.questions.comparisons import Comparisons
 from betahat.questions.diagnosis import Diagnosis
+from betahat.questions.rows import Rows
 from betahat.questions.tables import Tables
 
 __all__ = ["Fit", "room"]
 
 
-class Fit(Coefficients, Comparisons, Diagnosis, Tables):
+class Fit(Coefficients, Comparisons, Diagnosis, Rows, Tables):
     """The outcome of learning: a `LinearFit` of `bh.fit`, a `ModuleFit` of `bh.train` and `bh.infer`.
 
     All answer these questions; one that has no meaning for a module says so.

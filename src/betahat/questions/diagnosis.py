@@ -9,7 +9,7 @@ from betahat.questions.asked import Asked, room
 if TYPE_CHECKING:
     import pandas as pd
 
-    from betahat.diagnose import Influence
+    from betahat.diagnose.influence import Influence
     from betahat.finding import Findings
 
 
@@ -229,12 +229,14 @@ class Diagnosis(Asked):
         Parameters
         ----------
         kind : str, optional
-            Of the residuals: "residuals", "qq", "scale-location", "leverage" (together: None) and "influence". Of the
+            Of the residuals: "residuals", "qq", "scale-location", "leverage" (together: None), "influence",
+            "half-normal" and "binned". Of counts: "rootogram". Of yes and no: "calibration", "roc". Of the
             terms: "coefficients", "added-variable", "partial-residual", "line". Of a trace: "loss", "weights".
         ax : Axes, array of Axes or Figure, optional
             Where to draw; a new figure when left out.
         term : str or list of str, optional
-            Which terms, by their names or their coefficients'; for "line" the column that moves. All when left out.
+            Which terms, by their names or their coefficients'; for "line" the column that moves. All when left out; for
+            "binned" the fitted mean.
         level : float
             Of intervals and bands.
         labels : sequence (n,), optional
@@ -245,7 +247,7 @@ class Diagnosis(Asked):
         Returns
         -------
         Axes, or array of Axes
-            The latter for the four panels, "added-variable" and "partial-residual".
+            The latter for the four panels, "added-variable", "partial-residual", and "binned" by several terms.
 
         Raises
         ------
@@ -257,8 +259,9 @@ class Diagnosis(Asked):
         Notes
         -----
         Standardized residuals are e / (σ̂ √(1 − h)), e = √w (y − yhat), h the leverage; Cook's distance is their square
-        times h / ((1 − h) rank). Beyond 5,000 rows densities are drawn, and the extreme rows over them. Neither
-        rcParams nor the backend of matplotlib are changed.
+        times h / ((1 − h) rank). Of other families quantile residuals are drawn (`residuals`), over the linear
+        predictor, and Pearson's over leverage. Beyond 5,000 rows densities are drawn, and the extreme rows over them.
+        Neither rcParams nor the backend of matplotlib are changed.
 
         Examples
         --------
