@@ -105,6 +105,21 @@ def batch_norm_frozen_later():
         opt.step()
 
 
+def validated_before_the_step():
+    """The pass was in training mode; between it and the step there is a look at other rows."""
+    s = Scene()
+    net = dropout_net()
+    opt = torch.optim.Adam(net.parameters())
+    for _ in range(20):
+        net.train()
+        opt.zero_grad()
+        ((net(s.x) - s.y) ** 2).mean().backward()
+        net.eval()
+        with torch.no_grad():
+            net(s.x)
+        opt.step()
+
+
 def best_by_copy():
     best_by_reference(copy.deepcopy)
 
@@ -163,7 +178,7 @@ MISTAKES = [
 ]
 LEGAL = [
     saliency_after_training, features_of_a_model_at_rest, layers_in_a_module_list, eval_and_back,
-    batch_norm_frozen_later, best_by_copy, state_put_back_at_once, noise_as_a_parameter,
+    batch_norm_frozen_later, validated_before_the_step, best_by_copy, state_put_back_at_once, noise_as_a_parameter,
 ]  # fmt: skip
 
 

@@ -18,6 +18,17 @@ def another_models_parameters():
         opt.step()
 
 
+def the_first_models_parameters_again():
+    """Two models are compared in a loop, and the optimizer of the second is made over the first, which has learned."""
+    s, first, second = Scene(), nn.Linear(2, 1), nn.Linear(2, 1)
+    for net in (first, second):
+        opt = torch.optim.Adam(first.parameters(), lr=0.05)
+        for _ in range(10):
+            opt.zero_grad()
+            ((net(s.x) - s.y) ** 2).mean().backward()
+            opt.step()
+
+
 def layer_replaced_later():
     s = Scene(layers=2)
     opt = torch.optim.Adam(s.net[2].parameters(), lr=0.01)
@@ -181,6 +192,7 @@ MISTAKES = [
     (optimizer_in_the_loop, "optimizer-made-anew"),
     (another_models_parameters, "foreign-parameters"),
     (layer_replaced_later, "foreign-parameters"),
+    (the_first_models_parameters_again, "foreign-parameters"),
     (too_fast, "rate-over-limit"),
 ]
 LEGAL = [

@@ -43,16 +43,18 @@ def in_eval_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: i
     """A model with dropout or batch normalization that was stepped in training mode is now stepped in evaluation mode.
 
     One that was never in training mode is left alone, and so is one in which only some layers were put to rest; and one
-    whose gradients no step uses: a saliency, an attack, a feature extractor.
+    whose gradients no step uses: a saliency, an attack, a feature extractor. What counts is the mode of the pass that
+    the gradients came from: a validation may stand between it and the step.
     """
     root = ledger.root
     if root is None or root.graph is None or not any(one.fresh for one in owned):
         return None
     own = {id(p) for one in owned if (p := one.parameter()) is not None}
+    then = dict(root.modes)
     for name, module, kinds in modules.resting(root.graph.leaves):
         if not any(id(p) in own for p in module.parameters()):
             continue
-        if id(module) in ledger.in_training and not module.training:
+        if id(module) in ledger.in_training and not then.get(id(module), module.training):
             return Alarm("trained-in-eval-mode", "warning", (root.place,), {"model": name, "kinds": kinds})
         if module.training:
             ledger.in_training.add(id(module))

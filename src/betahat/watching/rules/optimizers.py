@@ -16,14 +16,14 @@ _LOOKED = 5  # steps after which what an optimizer has is compared with what get
 
 
 def foreign(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """An optimizer none of whose parameters has ever had a gradient, while others without an optimizer have.
+    """An optimizer none of whose parameters has had a gradient since it was made, while others without one have.
 
     Only when every step has been empty, so tasks that take turns are left alone, and so are parameters that another
     optimizer owns.
     """
     if known.empty < ROW or known.empty < known.seen or ledger.backwards - known.since < ROW - 1:
         return None
-    if any(one.written or one.held for one in owned):
+    if any(one.written > known.since or one.held for one in owned):
         return None
     orphans = [one for one in ledger.gradients.values() if not one.owners and one.writes >= 2]
     if not orphans:
