@@ -15,8 +15,8 @@ HOUSE = Path(betahat.__file__).parent
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
     "formula", "response", "alongside", "strips", "encoding", "answers", "keys", "design", "arrays", "keeping",
-    "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "direct", "update", "epochs", "records",
-    "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
+    "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "blocks", "direct", "update", "epochs",
+    "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
     "working", "closing", "passes", "theta", "generalizing", "penalizing", "families", "fitting", "feed", "training",
     "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction", "delta", "windows", "numerals",
