@@ -404,6 +404,85 @@ def interrupted_on_one_rank(folder):
     return found | {"handler": signal.getsignal(signal.SIGINT) is signal.default_int_handler}
 
 
+class Slope(torch.autograd.Function):
+    """Its input as it is; its tenth derivative fails on one rank."""
+
+    calls = 0
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        Slope.calls += 1
+        if RANK == 1 and Slope.calls == 10:
+            raise ZeroDivisionError("in the derivative of one rank")
+        return slope
+
+
+@case
+def a_derivative_that_fails_on_one_rank(folder):
+    class Bent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = curve()
+
+        def forward(self, X):
+            return Slope.apply(self.inner(X))
+
+    try:
+        return refused(lambda: trained(Bent(), *data(), batch_size=32))
+    except ZeroDivisionError as problem:
+        return {"letter": f"its own: {problem}"}
+
+
+def raised_interrupt():
+    raise KeyboardInterrupt
+
+
+@case
+def an_interrupt_raised_in_a_step(folder):
+    return trained(Fails(raised_interrupt), *data(), batch_size=32)
+
+
+@case
+def an_interrupt_raised_while_validating(folder):
+    class Slow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.calls = curve(), 0
+
+        def forward(self, X):
+            self.calls += not self.training and len(X) == 21
+            if RANK == 1 and self.calls == 4:
+                raise KeyboardInterrupt
+            return self.inner(X)
+
+    X, y = data()
+    return trained(Slow(), X[:80], y[:80], batch_size=16, validation=(X[80:], y[80:]), epochs=9)
+
+
+@case
+def an_interrupt_raised_while_loading(folder):
+    class Rows(Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, i):
+            if RANK == 1 and i == 50:
+                raise KeyboardInterrupt
+            return data()[0][i], data()[1][i]
+
+    return trained(curve(), DataLoader(Rows(), batch_size=4), loss=pairs)
+
+
+@case
+def after_all_that(folder):
+    """The user's own line has outlived them all."""
+    return trained(curve(), *data(), batch_size=33)
+
+
 @case
 def gone(folder):
     """The last one: a process ends in the middle of a step."""

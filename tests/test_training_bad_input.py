@@ -310,10 +310,10 @@ CASES = {
     ),
     # the rows to validate on
     "the same pair": ({"validation": (X, Y)}, OptionError, ["the training set itself"]),
-    "a view of X": ({"validation": (X[20:], Y[20:])}, OptionError, ["the training set itself"]),
-    "the same array": (
+    "a view of X": ({"validation": (X[20:], Y[20:])}, OptionError, ["(30, 3)", "(10, 3)", "overlap"]),
+    "a view of the same array": (
         {"X": X.numpy(), "y": Y.numpy(), "validation": (X.numpy()[5:], Y.numpy()[5:])}, OptionError,
-        ["training set itself"],
+        ["(30, 3)", "(25, 3)", "overlap in memory", "where the other begins"],
     ),
     "the same X beside another y": (
         {"validation": (X, numbers(N, seed=9))}, OptionError, ["the X that is trained on, beside another y", "clone()"],

@@ -431,6 +431,37 @@ def test_ctrl_c_waits_for_the_step_and_the_same_objects_go_on(tmp_path):
 
 
 @pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_after_the_last_step_is_heard_and_the_file_holds_the_end(tmp_path):
+    path, (X, y) = tmp_path / "run.checkpoint", rows()
+    aside = (X[40:], y[40:])
+
+    def run(hook):
+        seeded(1)
+        net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        net.register_forward_pre_hook(hook)
+        sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        given = {"checkpoint": path, "validation": aside, "epochs": 2}
+        return bh.train(net, X[:40], y[:40], loss=nn.L1Loss(), optimizer=sgd, **given)
+
+    validated = []
+
+    def press(module, inputs):
+        if not module.training and torch.equal(inputs[0], aside[0]):
+            validated.append(1)
+            if len(validated) == 3:  # once to look at the rows, and after each epoch
+                signal.raise_signal(signal.SIGINT)
+
+    fit = run(press)
+    assert len(validated) == 3
+    assert len(fit.trace) == len(fit.trace.log.validation) == 2
+    assert "stopped after epoch 2: interrupted after its last step" in fit.why
+    again = run(lambda module, inputs: None)
+    assert "nothing was trained now" in again.why
+    assert "interrupted" not in again.why
+    np.testing.assert_array_equal(fit.trace.after, again.trace.after)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_second_ctrl_c_does_not_wait_and_the_file_is_as_it_was(tmp_path):
     path = tmp_path / "run.checkpoint"
     _, expected = trained(own_generator, 1, tmp_path)

@@ -24,7 +24,7 @@ from betahat.feed.dealing import Deal, Hand
 from betahat.training.comparing import Comparison
 from betahat.training.sharing import reduction_of
 
-PATIENCE = 150  # seconds for all cases; without it a deadlock would last as long as the suite may
+PATIENCE = 300  # seconds for all cases; without it a deadlock would last as long as the suite may
 
 
 def written(folder: Path) -> None:
@@ -169,8 +169,11 @@ LETTERS = {  # what each rank says
     "tangents": ("optimizer='levenberg-marquardt' does not go with several processes", None),
     "a_module_that_fails_on_one_rank": (f"{TOLD}in the module of one rank", "its own: in the module of one rank"),
     "a_module_that_fails_where_few_steps_are_looked_at": (f"{TOLD}in the module", "its own: in the module of one rank"),
+    "a_derivative_that_fails_on_one_rank": (
+        f"{TOLD}in the derivative of one rank", "its own: in the derivative of one rank",
+    ),
     "a_loader_that_fails_on_one_rank": (f"{TOLD}row 50 cannot be read", "its own: row 50 cannot be read"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LETTERS)
@@ -186,6 +189,18 @@ def test_an_interrupt_of_one_process_stops_all_after_the_same_step(folder):
     assert "interrupted in epoch" in found["why"]
     assert found["handler"]  # Ctrl-C is Python's own again
     assert 9 <= len(found["losses"]) < 400
+
+
+@pytest.mark.parametrize("name", ["in_a_step", "while_validating", "while_loading"])
+def test_an_interrupt_raised_by_the_users_own_code_stops_all(folder, name):
+    found = one_mind(folder, f"an_interrupt_raised_{name}")
+    assert "interrupted in epoch" in found["why"]
+    assert np.isfinite(found["losses"]).all()
+
+
+def test_the_users_line_outlives_the_trainings(folder):
+    found = one_mind(folder, "after_all_that")
+    np.testing.assert_array_equal(found["weights"], one_mind(folder, "batches")["weights"])
 
 
 def test_a_process_that_is_gone_is_not_waited_for(folder):

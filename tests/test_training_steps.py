@@ -145,7 +145,9 @@ def test_schedulers_clipping_and_accumulation_are_those_by_hand():
 
 def test_lbfgs_asks_for_the_loss_itself():
     X, y = (v.double() for v in lecture())
-    net = nn.Linear(2, 1, bias=False).double()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # from some starts it stops by its own tolerance, 4e-4 standard errors away
+        net = nn.Linear(2, 1, bias=False).double()
     lbfgs = torch.optim.LBFGS(net.parameters(), line_search_fn="strong_wolfe")
     fit = bh.train(net, X, y, loss=mse(), optimizer=lbfgs, epochs=5)
     assert fit.distance < 1e-6
@@ -184,6 +186,49 @@ def test_divergence_puts_back_the_last_weights_of_a_loss_that_is_a_number():
     with torch.no_grad():
         assert torch.isfinite(nn.functional.mse_loss(net(X), y[:, None]))
     assert "put back" in fit.why
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("share", [1.01, 0.99])
+def test_a_rate_above_its_limit_is_named_as_the_cause(share, reduction, momentum):
+    X, y = drawn(200)
+    Z = torch.cat([torch.ones(len(X), 1, dtype=X.dtype), X], dim=1)
+    hessian = 2 * Z.T @ Z / (len(Z) if reduction == "mean" else 1)
+    most = float(torch.linalg.eigvalsh(hessian)[-1])
+    limit = 2 * (1 + momentum) / most  # where a root of v ↦ (1 + m − lr λ) v − m passes −1
+    net = nn.Linear(3, 1).double()
+    sgd = torch.optim.SGD(net.parameters(), lr=share * limit, momentum=momentum)
+    fit = bh.train(net, X, y, loss=nn.MSELoss(reduction=reduction), optimizer=sgd, epochs=50)
+    said = f"the rate {share * limit:.4g} is not below {limit:.4g}, from which on a descent diverges"
+    assert (said in fit.why) is (share > 1)
+
+
+def test_without_zero_grad_the_limit_is_another_and_none_is_told():
+    X, y = drawn(200)
+    net = nn.Linear(3, 1).double()
+    sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+    fit = bh.train(net, X, y, loss=mse(), optimizer=sgd, epochs=5, zero_grad=False)
+    assert "not below" not in fit.why
+
+
+def test_a_network_that_diverged_is_told_what_most_likely_was_the_cause():
+    X, y = drawn(200)
+    net = network(torch.float64)
+    net[1] = nn.Identity()
+    fit = bh.train(net, X[:, :2], 100 * y, loss=mse(), optimizer=torch.optim.SGD(net.parameters(), lr=50.0), epochs=500)
+    assert "put back; most likely the rate 50 is too large: optimizer='sgd', lr='auto' computes one" in fit.why
+
+
+def test_epochs_of_several_batches_are_not_counted_as_many():
+    X, y = drawn(200)
+    net = nn.Linear(3, 1).double()
+    fit = bh.train(net, X, y, loss=mse(), optimizer="sgd", lr=0.01, epochs=7, batch_size=50)
+    assert len(fit.trace) == 28
+    assert fit.trace.epochs == 7
+    assert "SGD, 7 epochs" in str(fit)
+    assert "After 7 epochs the farthest weight" in str(fit)
+    assert "or bh.fit, go the rest of the way" in str(fit).replace("\n  ", " ")
 
 
 def test_a_first_loss_that_is_no_number_is_refused():

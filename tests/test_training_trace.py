@@ -19,9 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 import betahat as bh
 from betahat import progress
 from betahat.outcome import LinearFit
-from betahat.trace import Log, Trace
 from betahat.training import recorder, showing
-from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder
 from betahat.training.showing import Showing
 from test_training import lecture, network
@@ -234,13 +232,24 @@ def test_what_is_told_of_a_long_training_counts_the_steps_that_were_let_go(monke
     assert f"over the last {90 - first + 1} epochs" in thin.why
 
 
-@pytest.mark.parametrize(("stride", "said"), [(1, "2 steps skipped"), (2, "2 steps of the 3 in the record skipped")])
-def test_steps_that_float16_skipped_are_counted_among_those_kept(stride, said):
-    norms, none = np.array([np.inf, 1.0, np.nan]), np.empty((3, 0))
-    ones = np.ones(3, dtype=np.int64)
-    log = Log(ones, ones, ones, norms, norms, norms, norms, np.empty((0, 2)), stride, 0)
-    trace = Trace((), 1, np.ones(3), none, none, none, log)
-    assert said in Precision(torch.float16, "cpu", object()).words(trace)
+def test_every_step_that_float16_skipped_is_counted_also_those_that_the_record_has_let_go(monkeypatch):
+    draw = torch.Generator().manual_seed(1)
+    X, y = torch.randn(40, 2, generator=draw), 1e2 * torch.randn(40, generator=draw)
+
+    def fit():
+        net = network(torch.float32)
+        sgd = torch.optim.SGD(net.parameters(), lr=1e-6)
+        return bh.train(net, X, y, loss=nn.MSELoss(), optimizer=sgd, precision="float16", epochs=200)
+
+    whole = fit()
+    skipped = int((~np.isfinite(whole.trace.log.gradient_norms)).sum())  # of a record that holds every step
+    assert skipped > 2
+    monkeypatch.setattr(recorder, "_STEPS", 32)
+    thin = fit()
+    assert len(thin.trace) < 65
+    assert int((~np.isfinite(thin.trace.log.gradient_norms)).sum()) < skipped
+    for one in (whole, thin):
+        assert f"matrix products in float16, {skipped} steps skipped whose gradients overflowed" in one.why
 
 
 # ── exports ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,6 +40,9 @@ class Finding:
         The rows, terms or places in the code that it is about.
     step : int, optional
         In a loop: the update before which it was seen, counted from 1.
+    heading : str
+        The first line in another language than English, and with `labels` what stands before why and what to do.
+    labels : tuple of str
     """
 
     name: str
@@ -49,6 +52,8 @@ class Finding:
     fix: str
     where: tuple[str, ...] = ()
     step: int | None = None
+    heading: str = ""
+    labels: tuple[str, str] = ("Why:  ", "Next: ")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -56,8 +61,8 @@ class Finding:
         return {**told, "where": list(self.where), **({} if self.step is None else {"step": self.step})}
 
     def __str__(self) -> str:
-        lines = [f"{self.level}: {self.name.replace('-', ' ')}"]
-        for label, text in (("", self.evidence), ("Why:  ", self.why), ("Next: ", self.fix)):
+        lines = [self.heading or f"{self.level}: {self.name.replace('-', ' ')}"]
+        for label, text in zip(("", *self.labels), (self.evidence, self.why, self.fix), strict=True):
             first, *rest = wrap(text, WIDTH - 2 - len(label))
             lines += [f"  {label}{first}", *(f"  {' ' * len(label)}{line}" for line in rest)]
         return "\n".join(lines)

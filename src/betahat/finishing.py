@@ -25,7 +25,7 @@ from betahat.problem import Problem
 from betahat.roads import Gathered
 from betahat.sums import Sums
 from betahat.trace import Trace
-from betahat.update.descent import Descent
+from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
 from betahat.update.newton import Newton
 
@@ -175,7 +175,7 @@ def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> LinearFit:
     if over:
         remarks.append(str(errors.rate_over_limit(update.lr, answer.limit or 0.0)))
     elif answer.distance > CLOSE and not stuck:
-        remarks.append(errors.stopped_early(len(trace), answer.distance))
+        remarks.append(errors.stopped_early(trace.epochs, answer.distance, ours=isinstance(update, Descent | Adam)))
     if sums.rows == solution.rank:
         remarks.append(errors.no_freedom(sums.rows))
     fit = LinearFit(

@@ -36,6 +36,7 @@ from betahat.working import Lens, derivative, seen_through
 CLOSE = 1e-8  # standard errors: a step this short ends the loop
 _FINE = 1e-12  # where passes cost nothing, steps go on until they are this short, or no shorter
 _MOST = 100  # passes
+_WORSE = 1.0 + 1e-6  # times the null deviance: no maximum of a model that has the null model in it
 _NEAR = 0.5  # standard errors of a sample: closer than that it is of no use
 _SLOW, _SURE = 1e-2, 0.5  # steps that shrink by less are slow; and standard errors within which the way is sure
 _HALVES = 60  # of one step: then it is nothing, and the loss still higher
@@ -248,6 +249,12 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
     rows = Rows(problem, tally)
     found = learned(rows, family, start)
     end, distance, level = _end(rows, family, found)
+    bare = null_deviance(rows, family, end, level)
+    if (
+        start is None and not end.deviance <= _WORSE * bare
+    ):  # it has gone where a likelihood that is not concave is flat
+        found = learned(rows, family, constant(rows, family))
+        end, distance, level = _end(rows, family, found)
     while distance > CLOSE and len(found.steps) < _MOST:  # a promise that was not kept
         found = _walked(rows, family, found.W) or found
         end, distance, level = _end(rows, family, found)
@@ -291,7 +298,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         problem=seen_through(problem, lens),
         family=family,
         deviance=end.deviance,
-        null_deviance=null_deviance(rows, family, end, level),
+        null_deviance=bare,
         log_likelihood=likelihood,
         prior=end.prior,
         explained=design.explained,

@@ -33,6 +33,8 @@ _BLOCK = 128  # rows of a block: 2¹⁸ multiplications wake BLAS's threads, and
 _CHUNK = 1 << 18  # numbers that are centered at a time: 2 MB, within the caches
 _BLOCKS = 16  # blocks of a chunk at least: fewer do not pay for the calls, of which many columns need many
 _STRIPE = 1 << 20  # numbers that a thread multiplies at a time, before it takes on others
+_PAIRS = 4  # columns, the constant among them, up to which their products are quicker taken pair by pair
+_LENGTH = 1 << 12  # numbers of such a product: 10,000 wake BLAS's threads, and long sums lose digits
 _FEW = 12  # columns up to which rows are quicker laid out column by column
 _LINE = 256  # numbers from which on a line is long enough for NumPy
 _SAMPLE = 64  # one row in so many, or more, is looked at for the guess
@@ -132,6 +134,9 @@ def _stripe(A: Any, columns: list[Any], weight: Any, count: Any, guess: Array) -
                 chunk[:m] *= np.sqrt(mass)[:, None]
             M[0, 0] += m if mass is None else float(mass.sum())
             chunk[m:used] = 0.0  # rows of zeros add nothing
+            if by_columns and q <= _PAIRS:
+                _pair(room[:, :m], M)
+                continue
             blocks = _blocks(room[:, :used]) if by_columns else room[:used].reshape(-1, _BLOCK, q)
             _multiply(blocks, M)
     if weight is not None:
@@ -178,6 +183,15 @@ def _multiply(blocks: Array, M: Array, strip: int = _LEFT) -> None:
             first = max(1, a - 1, b)
             left, right = blocks[:, :, a : a + strip], blocks[:, :, first : b + _RIGHT]
             M[a : a + strip, first : b + _RIGHT] += np.matmul(left.transpose(0, 2, 1), right).sum(0)
+
+
+def _pair(columns: Array, M: Array) -> None:
+    """The same of a few columns (q, n), two at a time."""
+    for here in _slices(columns.shape[1], _LENGTH):
+        lines = list(columns[:, here])
+        for a, left in enumerate(lines):
+            for b in range(max(1, a), len(lines)):
+                M[a, b] += np.dot(left, lines[b])
 
 
 def _lay_columns(room: Array, part: Any, columns: list[Any], guess: Array) -> None:

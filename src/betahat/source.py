@@ -21,6 +21,7 @@ from typing import Any
 import narwhals.stable.v1 as nw
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from betahat import errors, files, memory
 from betahat.batch import as_column
@@ -333,7 +334,7 @@ def _arrow(values: Any) -> Any:
 
 def is_frame(data: Any) -> bool:
     """Whether something is a table with named columns rather than an array."""
-    if isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray | Tensor):
         return False
     if nw.dependencies.is_into_series(data) or isinstance(data, pa.Array | pa.ChunkedArray):
         return False

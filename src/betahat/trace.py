@@ -181,6 +181,11 @@ class Trace(Sequence[Step]):
     def __len__(self) -> int:
         return len(self.losses)
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs were begun, as far as the record shows: as many as steps, unless there were batches."""
+        return len(self) if self.log is None or not len(self) else int(self.log.epochs[-1])
+
     def __getitem__(self, place):  # type: ignore[no-untyped-def]
         if isinstance(place, slice):
             return tuple(self[i] for i in range(*place.indices(len(self))))

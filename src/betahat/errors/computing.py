@@ -227,11 +227,12 @@ def rows_not_predicted(number: int) -> BetahatWarning:
     return BetahatWarning(f"{count(number, 'row')} with a missing value could not be predicted and came out as NaN.")
 
 
-def stopped_early(epochs: int, distance: float) -> str:
-    """Remark on a descent that has not arrived."""
+def stopped_early(epochs: int, distance: float, *, ours: bool) -> str:
+    """Remark on a descent that has not arrived, of `bh.fit` or of `bh.train`."""
+    other = "update='exact'" if ours else "bh.fit"
     return (
         f"After {count(epochs, 'epoch')} the farthest weight is still {distance:.3g} standard errors from least "
-        "squares: more epochs, or update='exact', go the rest of the way."
+        f"squares: more epochs, or {other}, go the rest of the way."
     )
 
 

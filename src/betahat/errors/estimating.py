@@ -183,6 +183,46 @@ def answers_not_identified(places: int, of: int) -> str:
     )
 
 
+def too_many_weights(number: int, most: int) -> FitError:
+    """Refuse a Hessian that is too large."""
+    return FitError(
+        f"The module has {number:,} weights, and standard errors need a {number:,} × {number:,} matrix.",
+        f"beyond {most:,} weights neither memory nor the rows of most data suffice for it",
+        "freeze all but the layers that you want to infer about: p.requires_grad_(False)",
+    )
+
+
+def loss_no_sum(whole: float, mean: float, rows: int) -> FitError:
+    """Refuse a loss that is no mean or sum over rows."""
+    return FitError(
+        f"Of {rows} rows together the loss is {whole:.6g}, and the mean of their single losses is {mean:.6g}.",
+        "standard errors rest on a loss that is a sum over independent rows; this one looks at rows together",
+        "give a loss that is the mean or the sum of one number for each row",
+    )
+
+
+def no_minimum(directions: int) -> str:
+    """Remark that the weights are no minimum of the loss."""
+    return (
+        f"The loss falls away from these weights in {count(directions, 'direction')} (its Hessian is not positive "
+        "definite): they are no minimum, and the standard errors leave those directions out. Train on."
+    )
+
+
+def not_at_minimum(term: str, distance: float) -> str:
+    """Remark that training stopped short of the minimum."""
+    return (
+        f"These weights are not at the minimum of the loss: one Newton step would move {term} by {distance:.3g} "
+        "standard errors. Train on before reading the standard errors."
+    )
+
+
+def few_rows_for(rows: int, weights: int) -> str:
+    """Remark that the covariance rests on few rows."""
+    what = f"{count(rows, 'row')} for {count(weights, 'weight')}"
+    return f"{what}: these standard errors hold for many rows, and are too small here."
+
+
 def not_identified(directions: int, terms: list[str]) -> str:
     """Remark that the data say nothing of some directions."""
     return (

@@ -57,7 +57,7 @@ class Summary:
         if fit.offset_given is not None:
             lines.append(("Offset", fit.offset_given or "an array"))
         lines.append(
-            ("Update", fit.update if fit.learning_rate is None else f"{fit.update}, {len(fit.trace):,} epochs")
+            ("Update", fit.update if fit.learning_rate is None else f"{fit.update}, {fit.trace.epochs:,} epochs")
         )
         if fit.learning_rate is not None:
             limited = fit.update in ("descent", "momentum")

@@ -90,7 +90,7 @@ def begun(summary: Summary) -> dict[str, Any]:
         "loss": fit.loss,
         "update": fit.update,
         "why": fit.why,
-        "epochs": len(fit.trace),
+        "epochs": fit.trace.epochs,
         "learning_rate": fit.learning_rate,
         "distance": _finite(fit.distance),
         "weights": "precisions" if fit.weighted else None,

@@ -45,7 +45,8 @@ class ModuleSummary(Summary):
     def right(self) -> list[tuple[str, str]]:
         """How good it is: label and value."""
         fit: ModuleFit = self.fit
-        lines = [("Loss", fit.loss), ("Mean loss", number(fit.value))]
+        value = "Last step's loss" if len(fit.trace) else "Mean loss"
+        lines = [("Loss", fit.loss), (value, number(fit.value))]
         if len(fit.trace) and fit.trace.log is not None:
             lines.append(("Gradient norm", number(float(fit.trace.log.gradient_norms[-1]), 3)))
         return lines

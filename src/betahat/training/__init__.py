@@ -33,12 +33,12 @@ from betahat.training.asking import numbers, pair, truths
 from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
 from betahat.training.comparing import Comparison
 from betahat.training.devices import moved, placed
-from betahat.training.ending import words
+from betahat.training.ending import cause, words
 from betahat.training.fast import WORTH, leap, slow
 from betahat.training.loop import Ended, Plan, run
 from betahat.training.precision import Precision
 from betahat.training.ranks import here, together
-from betahat.training.rates import made
+from betahat.training.rates import limit, made
 from betahat.training.recorder import Recorder
 from betahat.training.resuming import followed, is_there, kept_in, resumed
 from betahat.training.sharing import Spread, same_call, same_data, shared
@@ -267,7 +267,7 @@ def train(
     ended = _walked(plan, recorder)
     name, trace, told = type(optimizer).__name__, recorder.trace(), getattr(loss, "__name__", type(loss).__name__)
     rows = feed.rows or feed.tally.used or recorder.epoch_rows or trace.rows
-    why = _told(name, trace, recorder.steps_of(trace), ended, chosen, bits, feed.tally.missing)
+    why = _told(name, trace, recorder.steps_of(trace), ended, chosen, bits, cause(optimizer, ended), feed.tally.missing)
     return ModuleFit(
         module, recorder.terms, flat(module), rows, told, recorder.last_loss(), name, why, trace, feed.label, "torch",
         feed.response,
@@ -322,13 +322,17 @@ def _line(
     W = torch.cat([*bias, layer.weight.detach().cpu().double()[0]])
     rate = optimizer.param_groups[0].get("lr")
     update = Optimizer(type(optimizer).__name__, rate)
-    how = How(Squared(), update, _told("", trace, steps, ended, chosen, plan.precision), plan.epochs, None, "drop")
+    most = limit(plan, gathered.sums, intercept=layer.bias is not None, reduction=reduction)
+    why = _told("", trace, steps, ended, chosen, plan.precision, cause(optimizer, ended, most))
+    how = How(Squared(), update, why, plan.epochs, None, "drop")
     return finished_at(W, trace, problem, gathered, tally, how, road)
 
 
-def _told(name: str, trace: Trace, steps: int, ended: Ended, chosen: str, bits: Precision, missing: int = 0) -> str:
+def _told(
+    name: str, trace: Trace, steps: int, ended: Ended, chosen: str, bits: Precision, because: str, missing: int = 0
+) -> str:
     """How it went, in words."""
     gaps = f"{errors.count(missing, 'row')} with a missing value left out" if missing else ""
     epochs = f"{errors.count(steps, 'step')} in {errors.count(ended.epochs, 'epoch')}"
-    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, bits.words(trace), words(trace, ended)]
+    parts = [f"{name}: {epochs}" if name else epochs, gaps, chosen, bits.words(), words(trace, ended), because]
     return "; ".join(part for part in parts if part)

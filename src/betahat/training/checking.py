@@ -109,6 +109,8 @@ def apart(X: Any, y: Any, aside: tuple[Any, Any]) -> None:
         if any(_shared(a, b) for a in ours for b in theirs):
             raise errors.validates_on_itself()
     elif other is X or _shared(X, other):
+        if np.shape(other) != np.shape(X):
+            raise errors.validates_on_slice(tuple(np.shape(X)), tuple(np.shape(other)))
         raise errors.validates_on_itself() if _same(y, aside[1]) else errors.validates_on_inputs()
 
 

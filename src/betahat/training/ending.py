@@ -1,12 +1,15 @@
 """Ending: how a training ended, in words: arrived, still falling, at a standstill, swinging, diverged.
 
-words(trace, ended, lr, limit)
+words(trace, ended)                      # and why, where it diverged: cause(optimizer, ended, limit)
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from betahat.trace import Trace
 from betahat.training.loop import Ended
@@ -38,6 +41,24 @@ def words(trace: Trace, ended: Ended) -> str:
         return f"the loss had settled: it changed by less than {100 * _SETTLED:g} % over {last}"
     how = "falling" if fall > 0 else "rising"
     return f"the loss was still {how} at the end, by {100 * abs(fall):.2g} % over {last}"
+
+
+def cause(optimizer: torch.optim.Optimizer, ended: Ended, limit: float = math.nan) -> str:
+    """A rate that is too large, in words; "" where there is no sign of it.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    ended : Ended
+    limit : float
+        The rate from which on a descent diverges; NaN where nobody knows.
+    """
+    rate = float(optimizer.param_groups[0].get("lr", math.nan))
+    if rate >= limit:
+        return f"the rate {rate:.4g} is not below {limit:.4g}, from which on a descent diverges"
+    if ended.reason != "diverged" or math.isnan(rate):
+        return ""
+    return f"most likely the rate {rate:.4g} is too large: optimizer='sgd', lr='auto' computes one"
 
 
 def by_epoch(trace: Trace) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

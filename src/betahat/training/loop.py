@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -123,10 +124,11 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 
     In the last case, and when the user interrupts, the weights are those before the update that was lost.
     """
-    epoch = plan.begin.epoch - 1
+    epoch, derived = plan.begin.epoch - 1, _chain(plan, recorder)
     try:
         for epoch in range(plan.begin.epoch, plan.epochs + 1):
-            if not _epoch(plan, recorder, epoch, plan.begin.batches if epoch == plan.begin.epoch else 0):
+            done = plan.begin.batches if epoch == plan.begin.epoch else 0
+            if not _epoch(plan, recorder, derived, epoch, done):
                 recorder.restore()
                 return Ended(epoch, "diverged")
             reasons = [reason for looker in plan.onlookers if (reason := looker.epoch_ended(epoch))]
@@ -143,54 +145,67 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     return Ended(plan.epochs)
 
 
-def _epoch(plan: Plan, recorder: Recorder, epoch: int, done: int) -> bool:
+def _chain(plan: Plan, recorder: Recorder) -> Callable[[Any, Any], Tensor]:
+    """Steps 1 to 3, from a batch to its loss; the first batch is looked at on the way."""
+    module, loss, precision, accumulate = plan.module, plan.loss, plan.precision, plan.accumulate
+
+    def derived(X: Any, y: Any) -> Tensor:
+        if plan.derive is not None:
+            return plan.derive(X, y, accumulate)
+        if recorder.seen == 0:
+            return checking.derived(module, loss, X, y, plan.feed.terms, accumulate, precision)
+        yhat = None
+        try:
+            with precision.cast():
+                yhat = module(X)  # step 1
+                value = loss(yhat, y)  # step 2
+        except SPOKEN as problem:  # a batch that is unlike the first
+            retold(problem, module, X, y, yhat)
+        precision.back(value if accumulate == 1 else value / accumulate)  # step 3
+        return value
+
+    return derived
+
+
+def _epoch(plan: Plan, recorder: Recorder, derived: Callable[[Any, Any], Tensor], epoch: int, done: int) -> bool:
     """One pass over the batches, or over those that are left of it; whether every loss was a number."""
-    module, optimizer = plan.module, plan.optimizer
+    optimizer = plan.optimizer
     closing = isinstance(optimizer, torch.optim.LBFGS)
     waiting, place, rows = 0, done, 0
     value: Any = None
+    told: Any = None  # the same as a number, where nobody need wait for it
     for place, (X, y) in enumerate(plan.feed.batches(), done + 1):
-
-        def derived(X: Any = X, y: Any = y) -> Tensor:
-            if plan.derive is not None:
-                return plan.derive(X, y, plan.accumulate)
-            if recorder.seen == 0:
-                return checking.derived(module, plan.loss, X, y, plan.feed.terms, plan.accumulate, plan.precision)
-            yhat = None
-            try:
-                with plan.precision.cast():
-                    yhat = module(X)  # step 1
-                    value = plan.loss(yhat, y)  # step 2
-            except SPOKEN as problem:  # a batch that is unlike the first
-                retold(problem, module, X, y, yhat)
-            plan.precision.back(value if plan.accumulate == 1 else value / plan.accumulate)
-            return value  # step 3 was the line above
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            return derived()
-
         waiting, rows = waiting + 1, rows + rows_of(y)
         # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
-        value = optimizer.step(closure) if closing else derived()  # type: ignore[arg-type]
+        value = optimizer.step(partial(_anew, optimizer, derived, X, y)) if closing else derived(X, y)  # type: ignore[arg-type]
         at_once = value.device.type in AT_ONCE
-        if at_once or recorder.seen % GLANCE == 0:
-            if not math.isfinite(value.item()):
+        told = value.item() if at_once or recorder.seen % GLANCE == 0 else value
+        if told is not value:
+            if not math.isfinite(told):
                 return False
             if not at_once:
                 recorder.glanced()
+                told = value
         if waiting < plan.accumulate:
             continue
-        _update(plan, recorder, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value, told)
         waiting = rows = 0
     if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
-        _update(plan, recorder, closing, epoch, place, rows, value)
+        _update(plan, recorder, closing, epoch, place, rows, value, told)
     if place == 0:
         raise errors.nothing_fed(plan.feed.label)
     return True
 
 
-def _update(plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: int, rows: int, value: Any) -> None:
+def _anew(optimizer: torch.optim.Optimizer, derived: Callable[[Any, Any], Tensor], X: Any, y: Any) -> Tensor:
+    """The closure that some optimizers want: gradients cleared, and steps 1 to 3."""
+    optimizer.zero_grad()
+    return derived(X, y)
+
+
+def _update(
+    plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: int, rows: int, value: Tensor, told: Any
+) -> None:
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
     optimizer = plan.optimizer
     if not closing:
@@ -199,7 +214,7 @@ def _update(plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: in
             _clip(plan)
         recorder.derived()
         plan.precision.step(optimizer)  # step 4
-    recorder.updated(epoch, place, rows, value, float(optimizer.param_groups[0].get("lr", math.nan)))
+    recorder.updated(epoch, place, rows, told, float(optimizer.param_groups[0].get("lr", math.nan)))
     if plan.zero_grad and not closing:
         optimizer.zero_grad()
     if plan.scheduler is not None and plan.every == "batch":
@@ -227,6 +242,8 @@ def _scheduled(scheduler: Any, loss: Any) -> None:
 
 def rows_of(y: Any) -> int:
     """How many rows a response has; one of several parts has as many as each."""
+    if isinstance(y, Tensor) and y.ndim:
+        return y.shape[0]  # which is quicker than len(y)
     while not isinstance(y, Tensor) and isinstance(y, dict | tuple | list) and y:
         y = next(iter(y.values() if isinstance(y, dict) else y))
     return len(y)

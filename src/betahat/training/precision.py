@@ -16,18 +16,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from betahat import errors
 from betahat.modules import learned
-from betahat.trace import Trace
 
+_NOTHING = nullcontext()
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Precision:
     """In how many bits a step is taken; as the module is, when nothing was asked for.
 
@@ -38,11 +37,14 @@ class Precision:
         The kind of device.
     scaler : GradScaler or None
         For float16; its state is the training's.
+    skipped : int
+        Steps so far that were not taken, because their gradients had overflowed.
     """
 
     dtype: torch.dtype | None = None
     device: str = "cpu"
     scaler: Any = None
+    skipped: int = 0
 
     @classmethod
     def of(cls, name: Any, module: nn.Module) -> Precision:
@@ -80,7 +82,7 @@ class Precision:
 
     def cast(self) -> AbstractContextManager[Any]:
         """What steps 1 and 2 stand in."""
-        return nullcontext() if self.dtype is None else torch.autocast(self.device, self.dtype)
+        return _NOTHING if self.dtype is None else torch.autocast(self.device, self.dtype)
 
     def back(self, value: Tensor) -> None:
         """Derive the loss, scaled where that is needed."""
@@ -101,16 +103,15 @@ class Precision:
         if self.scaler is None:
             optimizer.step()
             return
+        before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()
+        self.skipped += self.scaler.get_scale() < before  # it is halved then, and never else
 
-    def words(self, trace: Trace) -> str:
+    def words(self) -> str:
         """In how many bits, and how many steps were skipped, for a report."""
         if self.dtype is None:
             return ""
         name = str(self.dtype).removeprefix("torch.")
-        skipped = 0 if trace.log is None else int((~np.isfinite(trace.log.gradient_norms)).sum())
-        thinned = trace.log is not None and trace.log.stride > 1  # nobody knows of the steps that were let go
-        among = f" of the {len(trace):,} in the record" if thinned else ""
-        lost = f", {errors.count(skipped, 'step')}{among} skipped whose gradients overflowed" if skipped else ""
-        return f"matrix products in {name}{lost if self.scaler is not None else ''}"
+        lost = f", {errors.count(self.skipped, 'step')} skipped whose gradients overflowed" if self.skipped else ""
+        return f"matrix products in {name}{lost}"

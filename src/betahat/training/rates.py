@@ -10,6 +10,7 @@ limit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +23,12 @@ from betahat.epochs import Bowl
 from betahat.feed import Feed
 from betahat.modules import evaluating, learned
 from betahat.roads import gather
+from betahat.sums import Sums
 from betahat.training import checking
 from betahat.training.affine import affine_layer, squares
+from betahat.training.loop import Plan
 from betahat.training.marquardt import NAMES as TANGENTS
+from betahat.update.descent import Descent
 
 NAMES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -78,6 +82,18 @@ def best(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -> t
         rate,
         f"the rate {rate:.4g} is half the limit 2/λ at the start, λ = {top:.4g} the Hessian's largest eigenvalue",
     )
+
+
+def limit(plan: Plan, sums: Sums, *, intercept: bool, reduction: str) -> float:
+    """The rate from which on a descent of all rows diverges under a squared loss; NaN for what is no plain descent."""
+    group = plan.optimizer.param_groups[0]
+    odd = len(plan.optimizer.param_groups) > 1 or group.get("maximize") or not plan.zero_grad
+    if type(plan.optimizer) is not torch.optim.SGD or odd or plan.clip_norm or plan.clip_value:
+        return math.nan
+    most = Bowl.of(sums, intercept=intercept).extremes()[1] * (sums.weight if reduction == "sum" else 1.0)
+    most += float(group["weight_decay"])
+    names = ("momentum", "dampening", "nesterov")
+    return Descent(**{name: group[name] for name in names}).rate_limit(most) if most > 0 else math.nan
 
 
 def largest(module: nn.Module, feed: Feed, loss: Callable[[Any, Any], Tensor]) -> float:

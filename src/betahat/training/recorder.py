@@ -56,7 +56,7 @@ class Recorder:
         self.stride, self.seen = 1, 0
         self.epoch, self.epoch_rows = 0, 0  # the last one, and the rows of all its steps so far
         self.numbers, self.losses = array("d"), array("d")  # a row of _COLUMNS, and a loss, for each step kept
-        self.waiting: list[Any] = []  # losses that nobody has looked at yet
+        self.waiting: list[tuple[Any, ...]] = []  # the same of the last steps, a loss and its row, as they came
         self.gradients: list[Tensor] = []  # blocks (t, w) of steps kept: all weights, or a norm and a sample
         self.befores: list[Tensor] = []  # as blocks, from when on they are not the weights after the last step kept
         self.weights: list[Tensor] = []
@@ -68,7 +68,7 @@ class Recorder:
         for row in (-1, -2):  # as if there had been steps before the first, which changed nothing
             self._afters.write(row, [p.detach() for p in self.parameters])
         self._last = self._afters.block[-1].clone()  # (p,): the weights before this lap
-        self.first = self._row(self._afters.block[-1:], self._last[None]).cpu().clone()  # (1, w)
+        self.first = self._row(self._afters.block[-1:], self._last[None]).cpu()  # (1, w)
         self._derived = False
         self._sure: list[Tensor] | None = None  # weights that were good when somebody last looked
         self._restored = False
@@ -83,17 +83,17 @@ class Recorder:
 
     def glanced(self) -> None:
         """The loss at the weights after the last update is a number; where not every loss is looked at, keep them."""
-        self._sure = [part.clone() for part in self._afters.parts[self.seen % self.lap - 1]]
+        self._sure = [part.clone() for part in self._afters.parts(self.seen % self.lap - 1)]
 
     def restore(self) -> None:
         """Put back the last weights of which the loss is known to be a number; steps whose loss was none are let go."""
-        good = self._afters.parts[self.seen % self.lap - 2] if self._sure is None else self._sure
+        good = self._afters.parts(self.seen % self.lap - 2) if self._sure is None else self._sure
         with torch.no_grad():
             torch._foreach_copy_(self.parameters, good)
         self._restored = True
 
-    def updated(self, epoch: int, batch: int, rows: int, loss: Tensor, lr: float) -> None:
-        """Step 4 is done."""
+    def updated(self, epoch: int, batch: int, rows: int, loss: Tensor | float, lr: float) -> None:
+        """Step 4 is done; a loss that nobody has looked at yet stays the tensor that it is."""
         kept, row = self.seen % self.stride == 0, self.seen % self.lap
         if kept and not self._derived:  # an optimizer that asks for gradients by itself
             self.derived()
@@ -102,8 +102,9 @@ class Recorder:
         self.seen += 1
         self.epoch, self.epoch_rows = epoch, rows + (self.epoch_rows if epoch == self.epoch else 0)
         if kept:
-            self.waiting.append(loss.item() if loss.is_cpu else loss.detach())
-            self.numbers.extend((epoch, batch, rows, lr, time.perf_counter() - self.begun))
+            if not isinstance(loss, float):
+                loss = loss.item() if loss.is_cpu else loss.detach()
+            self.waiting.append((loss, epoch, batch, rows, lr, time.perf_counter() - self.begun))
         if row == self.lap - 1:
             self._gather()
 
@@ -149,11 +150,13 @@ class Recorder:
             losses = self.trace().losses
             return float(losses[-1]) if len(losses) else math.nan
         if self.waiting:
-            return float(self.waiting[-1])
+            return float(self.waiting[-1][0])
         return self.losses[-1] if self.losses else math.nan
 
     def last_rate(self) -> float:
         """The learning rate of the last step kept."""
+        if self.waiting:
+            return float(self.waiting[-1][-2])
         return self.numbers[-2] if self.numbers else math.nan
 
     def steps_of(self, trace: Trace) -> int:
@@ -197,26 +200,28 @@ class Recorder:
 
     def _taken(self, begun: int) -> tuple[Tensor, Tensor, Tensor]:
         """The same of the steps of a lap that began after so many steps."""
-        rows = [step - begun for step in range(begun, self.seen) if step % self.stride == 0]
-        slopes, befores, afters = (
-            self._slopes.block[rows], self._afters.block[[r - 1 for r in rows]], self._afters.block[rows],
-        )  # fmt: skip
-        if rows[:1] == [0]:
-            befores[0] = self._last
+        n = self.seen - begun
+        slopes, afters = self._slopes.block[:n], self._afters.block[:n]
+        befores = torch.cat([self._last[None], afters])[:n]
+        if self.stride > 1:
+            rows = [row for row in range(n) if (begun + row) % self.stride == 0]
+            slopes, befores, afters = slopes[rows], befores[rows], afters[rows]
         moved = afters if self.apart == 1 else afters - befores
         return self._row(slopes, slopes).cpu(), self._row(befores, befores).cpu(), self._row(afters, moved).cpu()
 
     def _row(self, values: Tensor, measured: Tensor) -> Tensor:
         """All numbers (t, p) of a small model; of a large one the norms of what is measured, and a sample of them."""
         if self.apart == 1:
-            return values
+            return values.clone()
         return torch.cat([torch.linalg.vector_norm(measured, dim=1, keepdim=True), values[:, :: self.apart]], dim=1)
 
     def _look(self) -> None:
-        """Look at the losses that wait; on another device this waits for them, for all of them at once."""
+        """Write down what waits; losses on another device are waited for, all of them at once."""
         if self.waiting:
-            on_cpu = isinstance(self.waiting[0], float)
-            self.losses.extend(self.waiting if on_cpu else torch.stack(self.waiting).reshape(-1).tolist())
+            losses, *columns = zip(*self.waiting, strict=True)
+            on_cpu = isinstance(losses[0], float)
+            self.losses.extend(losses if on_cpu else torch.stack(losses).reshape(-1).tolist())
+            self.numbers.frombytes(np.array(columns, dtype=np.float64).T.tobytes())
             self.waiting = []
 
     def _gather(self) -> None:

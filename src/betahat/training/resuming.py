@@ -273,4 +273,6 @@ def followed(plan: Plan, recorder: Recorder, walk: Callable[[Plan, Recorder], En
         ended = walk(plan, recorder)
     if ended.reason != "interrupted":
         keeper.keep(Place(ended.epochs + 1), ended)
+    if keeper.heard and not ended.reason:
+        return Ended(ended.epochs, "interrupted after its last step, when there was nothing left to stop")
     return ended

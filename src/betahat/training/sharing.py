@@ -74,13 +74,15 @@ def shared(feed: Feed, ranks: Ranks) -> Feed:
     def passed() -> Iterator[tuple[Any, Any]]:
         batches, ahead = iter(feed.batches()), 1
         while True:
-            drawn = list(islice(batches, ahead))
+            drawn: list[tuple[Any, Any]] = []
+            with ranks.noting():
+                drawn = list(islice(batches, ahead))
             said = [] if once else ranks.agree(([rows_of(y) for _, y in drawn], _ahead(drawn)))
             told = once or [counts for counts, _ in said]
             steps = max(map(len, told))
             for k in range(steps):
                 rows = [counts[k] if k < len(counts) else 0 for counts in told]
-                own = rows[ranks.deal.rank]
+                own = rows[ranks.deal.rank] if k < len(drawn) else 0
                 if sum(rows):
                     X, y = drawn[k] if own else (None, None)
                     yield X, Dealt(y, own, sum(rows))
@@ -183,7 +185,7 @@ class _Steps(nn.Module):
     def _value(self, X: Any, dealt: Dealt) -> Any:
         if self.problem is None and dealt.own:
             try:
-                with self.precision.cast():
+                with self.ranks.noting(), self.precision.cast():
                     return self.measured(self.module(X), dealt.y).reshape(())
             except Exception as problem:  # the user's own module: the others are waiting, and must be told
                 self.problem = problem
@@ -211,6 +213,7 @@ class Spread:
         self._steps: _Steps | None = None
         self._parallel: Any = None
         self._told: Tensor | None = None
+        ranks.holders.append(self._let_go)
 
     def __call__(self, X: Any, dealt: Dealt, accumulate: int) -> Tensor:
         """The loss of all ranks' rows; the gradients are its own, over `accumulate`."""
@@ -220,8 +223,15 @@ class Spread:
         assert steps is not None
         steps.told.grad = None
         value = self._parallel(X, dealt, 1.0 if self.summed else dealt.own / dealt.rows, accumulate)
-        with self.ranks.talking():
-            self.precision.back(value)
+        try:
+            with self.ranks.talking():
+                self.precision.back(value)
+        except errors.BetahatError:
+            raise
+        except BaseException as problem:  # the user's own derivative: the others wait for it in the midst of theirs
+            self.ranks.hang_up(problem)
+            self.ranks.leave()
+            raise
         told = self.precision.unscaled(cast(Tensor, steps.told.grad))
         self.calls += 1
         if told.device.type in loop.AT_ONCE or self.calls % GLANCE == 1:
@@ -234,7 +244,14 @@ class Spread:
         if self._told is not None:
             with suppress(KeyboardInterrupt):  # the training is over anyway
                 self._heard(self._told)
-        self._steps = self._parallel = None  # its threads end with the process group, not with the process
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let the wrapped module go, and all by which it holds the line: then the line ends with the training."""
+        for name in ("reducer", "logger", "process_group"):
+            if hasattr(self._parallel, name):
+                setattr(self._parallel, name, None)
+        self._steps = self._parallel = self._told = None
 
     def _heard(self, told: Tensor) -> None:
         assert self._steps is not None
@@ -247,20 +264,22 @@ class Spread:
         found = {id(p): p for part in parts if isinstance(part, nn.Module) for p in learned(part).values()}
         parameters = list(found.values())
         reduction, used = None, None
-        if dealt.own:
-            with evaluating(self.module), torch.enable_grad():
-                with self.precision.cast():
-                    _, value = scored(self.module, self.loss, X, dealt.y, self.terms)
-                slopes = torch.autograd.grad(value, parameters, allow_unused=True)
-            used = [slope is not None for slope in slopes]
-            reduction = reduction_of(self.module, self.loss, X, dealt.y)
+        with self.ranks.noting():
+            if dealt.own:
+                with evaluating(self.module), torch.enable_grad():
+                    with self.precision.cast():
+                        _, value = scored(self.module, self.loss, X, dealt.y, self.terms)
+                    slopes = torch.autograd.grad(value, parameters, allow_unused=True)
+                used = [slope is not None for slope in slopes]
+                reduction = reduction_of(self.module, self.loss, X, dealt.y)
         told = self.ranks.agree((reduction, used))
         self.summed = "sum" in [reduction for reduction, _ in told]
         uses = [used for _, used in told if used is not None]
         anchors = [p for p, by in zip(parameters, zip(*uses, strict=True), strict=True) if any(by)]
         self._steps = _Steps(self.module, self.loss, self.precision, self.ranks, anchors)
         whole = all(all(used) for used in uses)
-        self._parallel = DistributedDataParallel(self._steps, find_unused_parameters=not whole)
+        line = self.ranks.line
+        self._parallel = DistributedDataParallel(self._steps, process_group=line, find_unused_parameters=not whole)
 
 
 def reduction_of(module: nn.Module, loss: Comparison, X: Any, y: Any) -> str | None:

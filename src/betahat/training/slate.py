@@ -42,19 +42,26 @@ class Slate:
 
     def __init__(self, like: Sequence[Tensor], rows: int) -> None:
         dtype = reduce(torch.promote_types, (v.dtype for v in like), torch.float32)
-        sizes = [v.numel() for v in like]
-        self.block = torch.zeros(rows, sum(sizes), dtype=dtype, device=like[0].device)
-        self.parts = [
-            [part.view(v.shape) for part, v in zip(torch.split(row, sizes), like, strict=True)] for row in self.block
-        ]
-        ends = np.cumsum(sizes).tolist()
-        self._places = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        self._shapes = [v.shape for v in like]
+        ends = np.cumsum([v.numel() for v in like]).tolist()
+        self.block = torch.zeros(rows, ends[-1], dtype=dtype, device=like[0].device)
+        self._places = [slice(end - shape.numel(), end) for shape, end in zip(self._shapes, ends, strict=True)]
+        self._parts: list[list[Tensor] | None] = [None] * rows  # made when first asked for: a short loop needs few
         self._table = self.block.numpy() if self.block.is_cpu else None
         self._found: list[tuple[int, Any]] = [(-1, None) for _ in like]  # address, and the numbers at it
 
+    def parts(self, row: int) -> list[Tensor]:
+        """The numbers of a row as tensors of the shapes that were given, over the same memory."""
+        found = self._parts[row]
+        if found is None:
+            line = self.block[row]
+            found = [line[place].view(shape) for place, shape in zip(self._places, self._shapes, strict=True)]
+            self._parts[row] = found
+        return found
+
     def write(self, row: int, tensors: list[Tensor]) -> None:
         """Write the tensors' numbers into a row."""
-        torch._foreach_copy_(self.parts[row], tensors)
+        torch._foreach_copy_(self._parts[row] or self.parts(row), tensors)
 
     def write_resting(self, row: int, tensors: Sequence[Tensor]) -> None:
         """The same for tensors whose numbers change and whose place does not, unless somebody puts them elsewhere."""
@@ -67,7 +74,7 @@ class Slate:
                 self._found[i] = v.data_ptr(), self._readable(v)
             numbers = self._found[i][1]
             if numbers is None:
-                self.parts[row][i].copy_(v.detach())
+                self.parts(row)[i].copy_(v.detach())
             else:
                 line[self._places[i]] = numbers
 

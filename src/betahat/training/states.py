@@ -118,6 +118,7 @@ def taken(plan: Plan) -> dict[str, Any]:
         "optimizer": plan.optimizer.state_dict(),
         "scheduler": None if plan.scheduler is None else plan.scheduler.state_dict(),
         "scaler": None if plan.precision.scaler is None else plan.precision.scaler.state_dict(),
+        "skipped": plan.precision.skipped,
     }
 
 
@@ -139,6 +140,7 @@ def put(state: dict[str, Any], plan: Plan) -> None:
     _optimizer(plan.optimizer, state["optimizer"])
     if plan.precision.scaler is not None:
         plan.precision.scaler.load_state_dict(state["scaler"])
+        plan.precision.skipped = state.get("skipped", 0)  # older files have none
 
 
 def _optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

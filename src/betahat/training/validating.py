@@ -68,6 +68,15 @@ class Validation:
 
     def epoch_ended(self, epoch: int) -> str:
         """Compute the loss; the reason to stop, if there is one."""
+        mean = math.nan
+        with self.ranks.noting():
+            mean = self._mean()
+        mean = self.ranks.agree(mean)[0]
+        self.recorder.validated(epoch, mean)
+        return "" if self.patience is None else self._waited(epoch, mean, self.patience)
+
+    def _mean(self) -> float:
+        """The loss on this rank's rows."""
         total = rows = 0.0
         summed = getattr(getattr(self.loss, "loss", self.loss), "reduction", "mean") == "sum"
         with evaluating(self.module), torch.no_grad():
@@ -81,10 +90,10 @@ class Validation:
                     retold(problem, self.module, X, y, yhat)
                 total += float(value) * (1 if summed else rows_of(y))
                 rows += rows_of(y)
-        mean = self.ranks.agree(total if summed else total / max(1.0, rows))[0]
-        self.recorder.validated(epoch, mean)
-        if self.patience is None:
-            return ""
+        return total if summed else total / max(1.0, rows)
+
+    def _waited(self, epoch: int, mean: float, patience: int) -> str:
+        """Keep the best weights; the reason to stop where they have been the best for long."""
         if not self._weights or mean < self.best or (math.isnan(self.best) and not math.isnan(mean)):
             self.best, self.best_epoch = mean, epoch
             self._weights = {
@@ -92,10 +101,10 @@ class Validation:
                 for name, v in self.module.state_dict().items()
             }
             return ""
-        if epoch - self.best_epoch < self.patience:
+        if epoch - self.best_epoch < patience:
             return ""
         self.module.load_state_dict(self._weights)
         return (
-            f"the validation loss had not fallen for {self.patience:,} epochs, "
+            f"the validation loss had not fallen for {patience:,} epochs, "
             f"so the weights of epoch {self.best_epoch:,} were put back"
         )

@@ -11,6 +11,7 @@ the gradients themselves (`ledger`), judged by rules (`rules`), and told as a le
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import weakref
@@ -23,14 +24,37 @@ import torch
 
 from betahat import errors
 from betahat.finding import LEVELS, Finding, Findings
-from betahat.watching import listening, rules, words
+from betahat.watching import events, listening, rules, words
+from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
+from betahat.watching.gradient import OPENING
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules import Alarm
 
+
+def _safely(method: Any) -> Any:
+    """A method that is heard from within the loop: should it fail by itself, the loop goes on, and nobody listens."""
+
+    @functools.wraps(method)
+    def heard(self: watch, *given: Any) -> Any:
+        if self._deaf:
+            return False
+        try:
+            return method(self, *given)
+        except errors.LoopError:
+            raise
+        except Exception as problem:
+            self._deaf = True
+            self._burst.end()
+            self._told_of(words.broken(method.__name__, problem, self._language))
+            return False
+
+    return heard
+
+
 LANGUAGES = ("en", "ko")
-_FIRST = 60  # backward passes that are followed one by one
+_FIRST = 110  # backward passes that are followed one by one
 _SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
 
 
@@ -81,6 +105,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._ledger, self._curvature = Ledger(), Curvature()
         self._broken: set[str] = set()
         self._heard, self._asleep, self._wake = 0, False, 0
+        self._burst, self._rests, self._deaf = Burst(), 0, False
         self._states: dict[int, tuple[Any, int]] = {}
         self.thread = 0
 
@@ -89,22 +114,28 @@ class watch:  # noqa: N801  a context manager, used like a function
     def __enter__(self) -> Self:
         self.thread = get_ident()
         listening.begin(self)
+        self._burst.begin()
+        self._ledger.flow = self._burst.flow
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._burst.end()
         listening.end(self)
         ledger, self._ledger, self._curvature = self._ledger, Ledger(), Curvature()
         self._looked = ledger.backwards, ledger.updates
         if kind is None:
-            self._judge("never_stepped", rules.never_stepped, ledger)
+            for rule in rules.AT_END:
+                self._judge(rule.__name__, rule, ledger)
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def backward_begins(self, root: torch.Tensor) -> bool:
+    @_safely
+    def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
         self._heard += 1
+        self._burst.paused = self._burst.over
         if self._asleep and self._heard < self._wake:
             self._ledger.backwards += 1
             return False
@@ -116,23 +147,42 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._asleep, self._wake = True, self._heard + _SLEEP
             self._ledger.backwards += 1
             return False
-        self._ledger.backward_begins(root, here())
+        self._ledger.backward_begins(root, here(), weight)
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
+        if self._ledger.opening:
+            for rule in rules.AT_FIRST_BACKWARDS:
+                self._judge(rule.__name__, rule, self._ledger)
+        if self._heard >= OPENING:
+            self._burst.end()
         return True
 
+    @_safely
     def backward_ended(self) -> None:
         """It is over."""
         root = self._ledger.root
+        if self._ledger.flow is not None:
+            self._ledger.flow.after_backward()
+        if self._ledger.closing:
+            self._burst.paused = True  # until the closure is called again: what comes is the optimizer's
         mixed = self._ledger.backward_ended(None if root is None else root.place)
+        if self._ledger.opening and not self._ledger.steps and root is not None:
+            own = [
+                p for one in self._ledger.gradients.values() if (p := one.parameter()) is not None and not one.owners
+            ]
+            self._curvature.look_by_hand(own, list(self._ledger.losses)[-8:], root.place)
+            self._judge("too_fast", rules.too_fast, self._ledger, self._curvature)
+            self._judge("uphill", rules.uphill, self._ledger, self._curvature)
         if mixed:
             self._judge("uncleared_by_hand", rules.uncleared_by_hand, self._ledger, mixed)
 
+    @_safely
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """An optimizer is about to step."""
         if self._asleep:
             self._ledger.passed(optimizer)
             return
+        self._burst.paused = True
         ledger, place = self._ledger, here()
         owned = ledger.step_begins(optimizer, closure, place)
         if closure:
@@ -140,14 +190,15 @@ class watch:  # noqa: N801  a context manager, used like a function
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
         healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
         looked = ledger.root is not None and ledger.root.graph is not None
-        if healthy and not looked and known.steps > 1 and known.steps != rules.FLAT:
+        if healthy and not looked and known.steps > 1 and not ledger.opening:
             return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
-        for rule in rules.AT_STEP:
+        for rule in rules.AT_STEP + rules.AT_FIRST_STEPS if ledger.opening else rules.AT_STEP:
             self._judge(rule.__name__, rule, ledger, known, owned, key, optimizer=optimizer)
         if type(optimizer) is torch.optim.SGD:
             self._curvature.look(optimizer, list(ledger.losses)[-8:], place)
             self._judge("too_fast", rules.too_fast, ledger, self._curvature, optimizer=optimizer)
 
+    @_safely
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped."""
         if self._asleep:
@@ -156,17 +207,47 @@ class watch:  # noqa: N801  a context manager, used like a function
         known = ledger.optimizers.get(id(optimizer))
         if known is not None and ledger.uncleared_closure:
             self._judge("closure", rules.closure, ledger, known, [], id(optimizer), optimizer=optimizer)
+        if known is not None and ledger.closing:
+            owned = [ledger.known(p) for group in optimizer.param_groups for p in group["params"]]
+            self._judge("closures", rules.closures, ledger, known, owned, id(optimizer), optimizer=optimizer)
         ledger.step_ended(optimizer)
+        ledger.closing = 0
+        self._burst.paused = self._burst.over
 
+    @_safely
     def closure_called(self) -> None:
         """The closure of a step is called."""
+        self._burst.paused = self._burst.over
         self._ledger.closure_called()
 
+    @_safely
+    def told(self, event: str, *given: Any) -> None:
+        """Something else has happened: a batch was fetched, a scheduler stepped, gradients were clipped."""
+        if self._asleep and event in ("clipped", "unscaled"):
+            return
+        self._judge(event, self._happened, event, *given)
+        for rule in rules.AT_EVENT.get(event, ()):
+            self._judge(rule.__name__, rule, self._ledger)
+
+    def _happened(self, event: str, *given: Any) -> Alarm | None:
+        if event == "put_to_rest" and self._heard >= OPENING and self._rests < 3:
+            self._rests += 1
+            self._burst.begin()
+        if event == "compiling":
+            self._burst.end()
+        events.happened(event, self._ledger, *given)
+        if event == "saved":
+            state, then = self._states.get(id(given[0]), (None, self._ledger.updates))
+            return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
+        return None
+
+    @_safely
     def stated(self, state: Any) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
         key = id(state)
         self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
 
+    @_safely
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
         _, then = self._states.get(id(state), (None, 0))
@@ -183,12 +264,15 @@ class watch:  # noqa: N801  a context manager, used like a function
             return
         try:
             alarm: Alarm | None = rule(*asked)
-            if alarm is None or alarm.name in self._said:
+            if alarm is None or alarm.name in self._said or rules.FOLLOWS.get(alarm.name, set()) & self._said:
                 return
             finding = words.letter(alarm, self._language, optimizer, self._ledger.steps or None)
         except Exception as problem:
             self._broken.add(name)
             finding = words.broken(name, problem, self._language)
+        self._told_of(finding)
+
+    def _told_of(self, finding: Finding) -> None:
         self._said.add(finding.name)
         self._found.append(finding)
         if not self._quiet:

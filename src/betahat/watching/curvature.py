@@ -64,11 +64,35 @@ class Curvature:
                 self._largest = max(self._largest, float(turned @ moved) / length)
         self._last = (W, grad)
 
+    def look_by_hand(self, parameters: list[Tensor], losses: list[float], place: Place | None) -> None:
+        """After a backward: the same of weights without an optimizer, whose rate is read off their steps."""
+        if not grown(losses, _GROWING):
+            self.__init__()  # type: ignore[misc]
+            return
+        there = [p for p in parameters if p.grad is not None and p.device.type == "cpu" and p.layout == torch.strided]
+        if not there or sum(p.numel() for p in there) > _LARGE:
+            return
+        W = torch.cat([p.detach().reshape(-1) for p in there]).double()
+        grad = torch.cat([p.grad.detach().reshape(-1) for p in there if p.grad is not None]).double()
+        if self._last is not None and self._last[0].shape == W.shape:
+            moved, turned = W - self._last[0], grad - self._last[1]
+            length, before = float(moved @ moved), float(self._last[1] @ self._last[1])
+            if 0 < length < math.inf and 0 < before < math.inf:
+                self._largest = max(self._largest, float(turned @ moved) / length)
+                self._rates.append(float(f"{-float(moved @ self._last[1]) / before:.4g}"))
+        self._place, self._last = place, (W, grad)
+
+    def uphill(self, losses: list[float]) -> bool:
+        """Whether the weights have moved along their gradients, and the loss has grown with them."""
+        return len(self._rates) >= 3 and max(self._rates) < 0 and grown(losses, _SURE)
+
     def verdict(self, losses: list[float]) -> Verdict | None:
         """Whether the rate is over its limit: it must be the same in all these steps, and the loss must have grown."""
         if len(self._rates) < 3 or len(set(self._rates)) > 1 or self._largest <= 0 or not grown(losses, _SURE):
             return None
         first, last = losses[-_SURE - 1], losses[-1]
+        if self._rates[0] <= 0:
+            return None
         limit = 2 * (1 + self._momentum) / self._largest
         if self._rates[0] <= limit or last < _FACTOR * abs(first):
             return None

@@ -3,9 +3,7 @@
     ledger.backward_begins(root); ...; ledger.backward_ended()
     ledger.step_begins(optimizer); ...; ledger.step_ended(optimizer)
 
-A gradient is known by its tensor and the tensor's version, which grows with every change in place. Between two events
-whatever has happened to it is found by looking: it is gone, or all zeros: cleared, by whatever call; another tensor:
-given by hand; the same, unchanged: still what it was. A weight that changed without an optimizer was updated by hand.
+A weight that changed without an optimizer was updated by hand.
 """
 
 from __future__ import annotations
@@ -19,130 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from betahat.watching import closely
+from betahat.watching.around import Around
+from betahat.watching.flow import Flow
+from betahat.watching.gradient import HAND, LARGE, OPENING, Gradient, empty, fingerprint
 from betahat.watching.graphs import Graph
+from betahat.watching.known import Made, Optimizer, Root, Start
 from betahat.watching.places import Place
 
-HAND = 0  # who updates weights without an optimizer
 _LOSSES = 64
-_LARGE = 1 << 20  # numbers of a tensor that are copied or summed
-
-
-class Gradient:
-    """What is known of the gradient of one parameter."""
-
-    __slots__ = ("altered", "before", "fresh", "heaped", "held", "mixed", "owners", "parameter", "place", "sum", "used",
-                 "version", "wiped", "writes", "written")  # fmt: skip
-
-    def __init__(self, parameter: Tensor) -> None:
-        self.parameter = weakref.ref(parameter)
-        self.owners: set[int] = set()
-        self.held: Any = None  # a weak reference to .grad, None when there is none
-        self.version = -1
-        self.fresh = False  # something in it has not been used by any update
-        self.before = False  # it held something when the last backward began
-        self.used: dict[int, int] = {}  # who has used what is in it → in which step
-        self.altered = False  # changed by hand after its use, and not cleared: whoever does that has a reason
-        self.mixed = 0  # the step that has used a part of what is in it, before more was added
-        self.heaped = 0  # how often in a row that has happened
-        self.writes = 0  # how often a backward wrote here
-        self.written, self.wiped = 0, 0  # the backward that wrote it last; how often in a row it was cleared unused
-        self.place: Place | None = None
-        self.sum: float | None = None  # of the weights when the last backward ended: an update by hand changes it
-        if parameter.grad is not None:
-            self._take(parameter.grad)
-            self.fresh = not empty(parameter.grad)
-
-    def _take(self, grad: Tensor) -> None:
-        self.held, self.version = weakref.ref(grad), grad._version
-
-    def look(self) -> Tensor | None:
-        """Find out what has happened to it since the last event; the parameter, if it still lives."""
-        parameter: Tensor | None = self.parameter()
-        if parameter is None:
-            return None
-        grad = parameter.grad
-        if grad is None:
-            if self.held is not None:
-                self._cleared()
-                self.held = None
-        elif self.held is None or self.held() is not grad:
-            self._cleared()
-            self._take(grad)
-            self.fresh = not empty(grad)
-        elif grad._version != self.version:
-            self.version = grad._version
-            if empty(grad):
-                self._cleared()
-            elif not self.fresh:
-                self.altered = True
-        return parameter
-
-    def _cleared(self) -> None:
-        if self.fresh and not self.used:
-            self.wiped += 1
-        self.fresh, self.mixed, self.altered = False, 0, False
-        self.used.clear()
-
-    def wrote(self, backward: int, place: Place | None) -> bool:
-        """A backward has ended: whether it wrote here."""
-        parameter = self.parameter()
-        grad = None if parameter is None else parameter.grad
-        if grad is None:
-            return False
-        same = self.held is not None and self.held() is grad
-        if same and grad._version == self.version:
-            return False
-        if self.before and self.used and not self.altered:
-            self.mixed = max(self.used.values())
-            self.heaped += 1
-        else:
-            self.heaped = 0
-        self._take(grad)
-        self.fresh, self.written, self.place = True, backward, place
-        self.writes += 1
-        return True
-
-    def taken(self, who: int, step: int) -> None:
-        """An update has used it."""
-        parameter = self.parameter()
-        grad = None if parameter is None else parameter.grad
-        if grad is not None and (self.fresh or self.used):
-            self._take(grad)
-            self.used[who] = step
-            self.fresh, self.mixed, self.wiped, self.altered = False, 0, 0, False
-
-
-def empty(grad: Tensor) -> bool:
-    """Whether a gradient is all zeros."""
-    if grad.layout != torch.strided or grad.numel() == 0:
-        return False
-    return not bool(grad.detach().any())
-
-
-@dataclass(eq=False)
-class Optimizer:
-    """What is known of one optimizer."""
-
-    itself: weakref.ref[torch.optim.Optimizer]
-    steps: int = 0
-    seen: int = 0  # of these, since we have been looking
-    empty: int = 0  # steps in a row that found no gradient
-    since: int = 0  # the backward after which it was first seen
-    makes: int = 0  # of its kind, over the same parameters, so far
-    rates: deque[float] = field(default_factory=lambda: deque(maxlen=5))
-    place: Place | None = None
-
-
-@dataclass(eq=False)
-class Root:
-    """The loss that a backward began from."""
-
-    value: float | None  # None where asking would wait for another device
-    leaf: bool
-    again: int | None  # the backward that has been through the very same graph
-    updated: bool  # whether weights have changed since
-    place: Place | None
-    graph: Graph | None  # looked at now and then
+_WALKED = 1500  # operations of a graph up to which it is walked each time in the first passes
+_LOW = 1e-3  # of the largest rate so far: next to nothing
 
 
 @dataclass(eq=False)
@@ -163,6 +48,24 @@ class Ledger:
     new: list[torch.nn.Parameter] = field(default_factory=list)  # these
     in_training: set[int] = field(default_factory=set)  # modules that were seen in training mode
     anew: bool = False  # whether the next graph is looked at in any case
+    around: Around = field(default_factory=Around)  # loaders, schedulers, clips, scales
+    flow: Flow | None = None  # what functions have done, in the first passes
+    made: dict[int, Made] = field(default_factory=dict)  # parameters that were made within a forward pass
+    made_rows: int = 0  # backward passes in a row that reached one which was not there before
+    made_last: Made | None = None
+    self_copies: int = 0  # parameters into which their own numbers were copied
+    loading: bool = False  # whether a module is taking over a state
+    spoiled: tuple[Gradient, Any] | None = None  # the first gradient that is no number, while its loss is one
+    consumed: set[int] = field(default_factory=set)  # backward passes of which a step has used something
+    vain_bounds: int = 0  # passes in a row before which gradients were bounded by hand that no step would use
+    twice_by_hand: tuple[Gradient, int] | None = None
+    closed_on: int = 0  # backward passes when the closure of this step was called first
+    bare: int = 0  # steps in a row whose closure has made no backward pass
+    outside: bool = False  # whether a closure has added to a gradient that was waiting before its step
+    hand: Start | None = None  # of weights without an optimizer
+    unstepped: dict[int, tuple[Any, frozenset[int]]] = field(default_factory=dict)  # optimizers that never have
+    dead: dict[str, int] = field(default_factory=dict)  # looks in a row at which an operation gave nothing but zeros
+    _size: int = 0  # operations of the last graph that was walked
     _versions: dict[int, int] = field(default_factory=dict)  # of an optimizer's first parameter, after its last step
     _makes: dict[Any, int] = field(default_factory=dict)
 
@@ -171,6 +74,7 @@ class Ledger:
         self.gradients.clear()
         self.losses.clear()
         self.root, self.called, self.closing, self.anew, self.new_each_time = None, False, 0, True, 0
+        self.dead.clear()
         for known in self.optimizers.values():
             known.empty, known.seen = 0, 0
 
@@ -193,14 +97,20 @@ class Ledger:
 
     # ── backward ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def backward_begins(self, root: Tensor, place: Place | None) -> None:
+    def backward_begins(self, root: Tensor, place: Place | None, weight: Any = None) -> None:
         """A backward pass is about to begin at this tensor."""
+        weighted = isinstance(weight, Tensor) and (
+            weight is root or (weight.shape == root.shape and closely.proportional(weight, root))
+        )
+        if self.flow is not None and self.flow.read:
+            self.consumed.add(self.backwards)  # somebody has looked at the gradients of the last pass
         for gradient in self.gradients.values():
             parameter = gradient.look()
             gradient.before = (
                 parameter is not None and parameter.grad is not None and bool(gradient.used or gradient.fresh)
             )
         self.updates += self._by_hand()
+        closely.bounded(self)
         self.backwards += 1
         again, updated = None, False
         if (node := root.grad_fn) is not None:
@@ -210,17 +120,45 @@ class Ledger:
                 again, updated = mark[0], mark[1] != self.updates
             marks["betahat"] = (self.backwards, self.updates)
         value = float(root.detach()) if root.numel() == 1 and root.device.type == "cpu" else None
-        graph = Graph.of(root) if (self.anew or scanned(self.backwards)) and node is not None else None
+        close = self.opening and self._size < _WALKED
+        graph = None
+        if node is not None and (self.anew or close or scanned(self.backwards)):
+            graph = Graph.of(root, self.backwards, self.opening)
+            self._size = graph.nodes
         self.anew = False
         leaf = node is None and root.requires_grad
-        self.root = Root(value, leaf, again, updated, place, graph)
+        extra: Any = {} if node is None else node.metadata
+        scaled = "betahat-scale" in extra
+        trail = None if self.flow is None else self.flow.at(root)
+        self.root = Root(value, leaf, again, updated, place, graph, trail, scaled)
+        self.root.weighted = weighted
         if value is not None:
             self.losses.append(value)
         if graph is not None:
-            fresh = [p for p in graph.leaves if isinstance(p, torch.nn.Parameter) and not self._is_known(p)]
+            fresh = [p for p in graph.leaves if isinstance(p, torch.nn.Parameter) and not self.is_known(p)]
             self.new_each_time, self.new = self.new_each_time + 1 if fresh and self.gradients else 0, fresh
             for parameter in graph.leaves:
-                self._known(parameter)
+                self.known(parameter)
+            if self.opening:
+                if any(
+                    not isinstance(p, torch.nn.Parameter) and not self.gradients[id(p)].owners for p in graph.leaves
+                ):
+                    self.consumed.add(self.backwards)  # it asks for slopes with respect to something else
+                closely.modes(self, graph)
+                closely.made_in_between(self, graph)
+                if trail is not None:
+                    closely.lost(self, graph, trail)
+
+    @property
+    def opening(self) -> bool:
+        """Whether these are the first passes, in which everything is looked at."""
+        return self.backwards <= OPENING
+
+    @property
+    def resting(self) -> bool:
+        """Whether the last loss went through a model in evaluation mode that was in training mode before."""
+        root = self.root
+        return root is not None and any(not mode and one in self.in_training for one, mode in root.modes)
 
     def _by_hand(self) -> bool:
         """Whether weights that belong to no optimizer have changed: then their gradients have been used."""
@@ -230,16 +168,26 @@ class Ledger:
                 continue
             parameter = gradient.parameter()
             if parameter is not None and fingerprint(parameter) != gradient.sum:
+                if parameter.grad is not None and gradient.held is not None and empty(parameter.grad):
+                    gradient.look()
+                    gradient.emptied()
                 gradient.taken(HAND, self.backwards)
+                gradient.taken_by_hand = self.backwards
                 changed = True
         return changed
 
     def backward_ended(self, place: Place | None) -> list[Gradient]:
         """It is over: the gradients that it has added to what an update had used already."""
-        mixed = []
+        unused_before = False
+        mixed, resting, scaled = [], self.resting, self.root is not None and self.root.scaled
         for key, gradient in list(self.gradients.items()):
             unused = gradient.fresh and gradient.before
+            unused_before = unused_before or unused
             if gradient.wrote(self.backwards, place):
+                if self.spoiled is None and self.opening and not closely.finite(self, gradient):
+                    self.spoiled = gradient, None if self.flow is None else self.flow.risky
+                gradient.resting = gradient.resting or resting
+                gradient.scaled = gradient.scaled or scaled
                 if gradient.mixed:
                     mixed.append(gradient)
                 if self.called and unused and self.closing > 1:
@@ -247,56 +195,109 @@ class Ledger:
             parameter = gradient.parameter()
             if parameter is None:
                 del self.gradients[key]
-            elif not gradient.owners and parameter.numel() <= _LARGE and parameter.device.type == "cpu":
+            elif not gradient.owners and parameter.numel() <= LARGE and parameter.device.type == "cpu":
                 gradient.sum = fingerprint(parameter)
+        if self.called and self.closing == 1 and unused_before:
+            self.outside = True
         self.called = False
+        if self.flow is not None and self.opening:
+            closely.watched(self)
         return mixed
 
     def closure_called(self) -> None:
         """The closure of a step is called."""
         self.closing, self.called = self.closing + 1, True
+        if self.closing == 1:
+            self.closed_on = self.backwards
 
     # ── step ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool, place: Place | None) -> list[Gradient]:
         """An optimizer is about to step: the gradients of all that it owns."""
+        closely.moves_by_hand(self)
         known = self.optimizers.get(id(optimizer))
         if known is None or known.itself() is not optimizer:
             known = Optimizer(weakref.ref(optimizer), since=self.backwards, makes=self._made(optimizer))
             self.optimizers[id(optimizer)] = known
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
-        known.rates.append(float(optimizer.param_groups[0].get("lr", math.nan)))
+        rate = max(_rate(group) for group in optimizer.param_groups)
+        known.rates.append(rate)
+        known.largest = max(known.largest, rate)
+        known.low = known.low + 1 if rate < _LOW * known.largest else 0
+        known.zero = known.zero + 1 if rate == 0 else 0
         if closure:
             self.closing, self.called, self.uncleared_closure = 0, False, False
+            self.closed_on, self.outside = self.backwards, False
         owned = []
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                gradient = self._known(parameter)
+                gradient = self.known(parameter)
                 gradient.owners.add(id(optimizer))
                 gradient.look()
                 owned.append(gradient)
         if not closure:
             nothing = not any(one.fresh or one.used for one in owned)
             known.empty = known.empty + 1 if nothing else 0
+            if not self.opening and known.start is not None:
+                known.start.held = []
+            elif self.opening and not nothing:
+                closely.measured(self, known, owned)
         return owned
 
     def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
         """It has stepped: what it owns has been used."""
         self.updates += 1
-        first = optimizer.param_groups[0]["params"][0]
-        self._versions[id(first)] = first._version
+        known = self.optimizers.get(id(optimizer))
+        if known is not None and self.root is not None and self.root.modes:
+            known.rested, known.trained = known.rested + self.resting, known.trained + (not self.resting)
+        first = _first(optimizer)
+        if first is not None:
+            self._versions[id(first)] = first._version
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 gradient = self.gradients.get(id(parameter))
                 if gradient is not None and gradient.parameter() is parameter:
+                    if gradient.fresh:
+                        self.consumed.update(gradient.passes)
                     gradient.taken(id(optimizer), self.steps)
 
-    def _known(self, parameter: Tensor) -> Gradient:
-        if not self._is_known(parameter):
+    @property
+    def waiting(self) -> frozenset[int]:
+        """Parameters of optimizers that were made and have never stepped."""
+        found: set[int] = set()
+        for key, (_, owned) in self.unstepped.items():
+            if key not in self.optimizers:
+                found |= owned
+        return frozenset(found)
+
+    @property
+    def in_turn(self) -> frozenset[int]:
+        """The same, of those that are still there."""
+        found: set[int] = set()
+        for key, (itself, owned) in self.unstepped.items():
+            if key not in self.optimizers and itself() is not None:
+                found |= owned
+        return frozenset(found)
+
+    def lasting(self, leaf: Tensor) -> bool:
+        """Whether this very tensor has had a gradient in several passes."""
+        return self.is_known(leaf) and self.gradients[id(leaf)].writes >= 2
+
+    def shared(self, parameters: frozenset[int], besides: int) -> int:
+        """How many steps other optimizers have made on some of these parameters."""
+        return sum(
+            one.steps for key, one in self.optimizers.items()
+            if key != besides and any(key in self.gradients[i].owners for i in parameters if i in self.gradients)
+        )  # fmt: skip
+
+    def known(self, parameter: Tensor) -> Gradient:
+        """What is known of its gradient."""
+        if not self.is_known(parameter):
             self.gradients[id(parameter)] = Gradient(parameter)
         return self.gradients[id(parameter)]
 
-    def _is_known(self, parameter: Tensor) -> bool:
+    def is_known(self, parameter: Tensor) -> bool:
+        """Whether anything is."""
         found = self.gradients.get(id(parameter))
         return found is not None and found.parameter() is parameter
 
@@ -304,7 +305,9 @@ class Ledger:
         """How many optimizers of this kind, with a memory, have been made over just these parameters."""
         if type(optimizer) is torch.optim.SGD and not any(group.get("momentum") for group in optimizer.param_groups):
             return 0
-        first, rate = optimizer.param_groups[0]["params"][0], optimizer.param_groups[0].get("lr")
+        first, rate = _first(optimizer), optimizer.param_groups[0].get("lr")
+        if first is None:
+            return 0
         rate = None if isinstance(rate, Tensor) else rate
         key = (type(optimizer), rate, frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
         untouched = self._versions.get(id(first)) == first._version  # by anything but a step
@@ -312,12 +315,16 @@ class Ledger:
         return self._makes[key]
 
 
+def _first(optimizer: torch.optim.Optimizer) -> Tensor | None:
+    return next((p for group in optimizer.param_groups for p in group["params"]), None)
+
+
+def _rate(group: dict[str, Any]) -> float:
+    """The rate of a group; unknown where asking would wait for another device."""
+    rate = group.get("lr", math.nan)
+    return math.nan if isinstance(rate, Tensor) and rate.device.type != "cpu" else float(rate)
+
+
 def scanned(backward: int) -> bool:
     """Whether the graph of this backward is looked at: of the first ones all, later ever fewer."""
     return backward <= 5 or (backward < 100 and backward % 10 == 0) or backward % 200 == 0
-
-
-def fingerprint(parameter: Tensor) -> float:
-    """A number that changes with the weights, whichever way they are changed."""
-    flat = parameter.detach().reshape(-1)
-    return float(flat[:: max(1, flat.numel() // 1024)].double().sum())

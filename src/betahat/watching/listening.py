@@ -16,13 +16,15 @@ from typing import Any, Protocol
 import torch
 from torch.optim import optimizer as optim
 
+from betahat.watching import doors
+
 
 class Listener(Protocol):
     """Who is told."""
 
     thread: int
 
-    def backward_begins(self, root: torch.Tensor) -> bool:
+    def backward_begins(self, root: torch.Tensor, weight: Any) -> bool:
         """Whether it wants to hear of the end as well."""
         ...
 
@@ -44,6 +46,9 @@ class Listener(Protocol):
     def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
         ...
 
+    def told(self, event: str, *given: Any) -> None:  # noqa: D102
+        ...
+
 
 _listeners: list[Listener] = []
 _door = Lock()
@@ -60,6 +65,7 @@ def begin(listener: Listener) -> None:
             _own.extend([torch.nn.Module.load_state_dict, torch.nn.Module.state_dict])
             torch.autograd.backward, torch.nn.Module.load_state_dict = _backward, _load  # type: ignore[method-assign]
             torch.nn.Module.state_dict = _state  # type: ignore[method-assign]
+            doors.opened(_tell)
             _handles.extend(
                 [optim.register_optimizer_step_pre_hook(_before), optim.register_optimizer_step_post_hook(_after)]
             )
@@ -76,9 +82,16 @@ def end(listener: Listener) -> None:
                 torch.nn.Module.load_state_dict = _own[1]  # type: ignore[method-assign]
             if torch.nn.Module.state_dict is _state:
                 torch.nn.Module.state_dict = _own[2]  # type: ignore[method-assign]
+            doors.closed()
             for handle in _handles:
                 handle.remove()
             _handles.clear()
+
+
+def _tell(event: str, *given: Any) -> None:
+    listener = _here()
+    if listener is not None:
+        listener.told(event, *given)
 
 
 def _here() -> Listener | None:
@@ -96,7 +109,8 @@ def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
     if listener is None:
         return own(tensors, *args, **options)
     root = tensors if isinstance(tensors, torch.Tensor) else next(iter(tensors), None)
-    if root is None or not listener.backward_begins(root):
+    weight = args[0] if args else options.get("grad_tensors")
+    if root is None or not listener.backward_begins(root, weight):
         return own(tensors, *args, **options)
     try:
         return own(tensors, *args, **options)
@@ -107,9 +121,14 @@ def _backward(tensors: Any, *args: Any, **options: Any) -> Any:
 def _load(self: torch.nn.Module, state_dict: Any, *args: Any, **options: Any) -> Any:
     """`Module.load_state_dict`, heard."""
     listener = _here()
-    if listener is not None:
-        listener.loaded(self, state_dict)
-    return _own[1](self, state_dict, *args, **options)
+    if listener is None:
+        return _own[1](self, state_dict, *args, **options)
+    listener.loaded(self, state_dict)
+    listener.told("loading", True)
+    try:
+        return _own[1](self, state_dict, *args, **options)
+    finally:
+        listener.told("loading", False)
 
 
 def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:

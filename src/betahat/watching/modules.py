@@ -13,17 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from betahat.watching.ledger import Gradient
-from betahat.watching.places import frame_here, variables
-
-
-def held() -> list[tuple[str, nn.Module]]:
-    """The modules that the user's code can name where it stands."""
-    found: dict[int, tuple[str, nn.Module]] = {}
-    for name, value in variables(frame_here()):
-        if isinstance(value, nn.Module):
-            found.setdefault(id(value), (name, value))
-    return list(found.values())
+from betahat.watching.closely import held
+from betahat.watching.gradient import Gradient
 
 
 def hidden(orphans: Sequence[Gradient]) -> tuple[str, str, str, int] | None:
@@ -74,3 +65,24 @@ def resting(leaves: Sequence[Tensor]) -> Iterator[tuple[str, nn.Module, str]]:
             continue
         if any(id(p) in reached for p in module.parameters()):
             yield name, module, ", ".join(sorted({type(one).__name__ for one in layers}))
+
+
+def beside(orphan: Gradient, mine: set[int]) -> bool:
+    """Whether it is a bias whose module has a weight among these."""
+    parameter = orphan.parameter()
+    for _, module in held():
+        for part in module.modules():
+            own = dict(part.named_parameters(recurse=False))
+            if own.get("bias") is parameter and parameter is not None and id(own.get("weight")) in mine:
+                return True
+    return False
+
+
+def together(orphan: Gradient, mine: set[int]) -> bool:
+    """Whether one model that the user's code can name has this parameter and some of these."""
+    parameter = orphan.parameter()
+    for _, module in held():
+        own = {id(p) for p in module.parameters()}
+        if id(parameter) in own and own & mine:
+            return True
+    return False

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+import weakref
 from dataclasses import dataclass
 from inspect import CO_OPTIMIZED
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ _OURS = str(Path(__file__).parent)
 _FOREIGN = (str(Path(torch.__file__).parent), _OURS, "<frozen ")
 _DEEP = 60  # frames that are looked at
 _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+_WIDE = 64  # attributes of an object that are looked at
+_kinds: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 _own: dict[CodeType, int] = {}  # how much code is the user's: 2 quite, 1 that of a library, 0 torch's or ours
 
 
@@ -81,6 +84,25 @@ def variables(frame: FrameType | None) -> list[tuple[str, Any]]:
     found = list(frame.f_locals.items())
     if sys.version_info < (3, 13) and frame.f_code.co_flags & CO_OPTIMIZED:
         frame.f_locals.clear()  # a copy, which Python keeps with the frame: it would hold what the loop lets go
-    own = dict(found).get("self")
-    found += [(f"self.{name}", held) for name, held in list(getattr(own, "__dict__", {}).items())]
+    for owner, one in list(found):
+        kind = type(one)
+        if owner == "self" or (kind.__module__ == "__main__" or _is_users(kind)):
+            found += [(f"{owner}.{name}", held) for name, held in list(getattr(one, "__dict__", {}).items())[:_WIDE]]
     return [(name, held) for name, held in [*found, *list(frame.f_globals.items())] if not name.startswith("_")]
+
+
+def _is_users(kind: type) -> bool:
+    """Whether a class is of the user's own making: its file is neither torch's, ours, nor installed."""
+    known = _kinds.get(kind)
+    if known is None:
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+        known = _kinds[kind] = bool(file) and not file.startswith((*_FOREIGN, *_INSTALLED))
+    return known
+
+
+def ended() -> str | None:
+    """A variable that holds a generator which has given all its elements, where the user's code stands."""
+    for name, held in variables(frame_here()):
+        if isinstance(held, GeneratorType) and held.gi_frame is None:
+            return name
+    return None

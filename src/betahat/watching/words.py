@@ -5,6 +5,7 @@ letter(alarm, "en", optimizer, step)        # a Finding
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from betahat.finding import Finding
-from betahat.watching import words_en, words_ko
-from betahat.watching.ledger import Gradient
+from betahat.watching import titles_ko, words_en, words_ko
+from betahat.watching.gradient import Gradient
 from betahat.watching.places import Place, frame_here, name_of, variables
 from betahat.watching.rules import Alarm
 
@@ -32,7 +33,11 @@ def letter(alarm: Alarm, language: str, optimizer: torch.optim.Optimizer | None,
     values |= {f"place{i}": words for i, words in enumerate(places)}
     evidence, why, fix = (text.format(**values) for text in book.LETTERS[alarm.form or alarm.name])
     where = tuple(f"{place.file}:{place.line}" for place in alarm.places if isinstance(place, Place))
-    return Finding(alarm.name, alarm.level, evidence, why, fix, where, step)
+    finding = Finding(alarm.name, alarm.level, evidence, why, fix, where, step)
+    if language == "en":
+        return finding
+    heading = f"{titles_ko.LEVELS[alarm.level]}: {titles_ko.TITLES[alarm.name]} ({alarm.name})"
+    return replace(finding, heading=heading, labels=titles_ko.LABELS)
 
 
 def broken(rule: str, problem: Exception, language: str) -> Finding:

@@ -1,5 +1,7 @@
 """The letters of `watch` in English: for each finding what was seen, why it matters, and the line that mends it."""
 
+from betahat.watching import words_en_first
+
 SOMEWHERE = "a place that is not in your code"
 AND_MORE = "{names} and {rest} more"
 LOOKED = "Watched {backwards} backward passes and {updates} updates."
@@ -147,4 +149,4 @@ LETTERS = {
         "state_dict() returns references, not copies: the best weights are lost, and the last ones are put back",
         "best = copy.deepcopy(model.state_dict())",
     ),
-}
+} | words_en_first.LETTERS

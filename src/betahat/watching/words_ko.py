@@ -1,5 +1,7 @@
 """`watch`의 편지, 한국어: 무엇을 보았는지, 왜 문제인지, 어느 줄로 고치는지."""
 
+from betahat.watching import words_ko_first
+
 SOMEWHERE = "사용자 코드 밖"
 AND_MORE = "{names} 외 {rest}개"
 LOOKED = "backward {backwards}번과 갱신 {updates}번을 지켜보았습니다."
@@ -150,4 +152,4 @@ LETTERS = {
         "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 가장 좋았던 가중치는 사라지고 마지막 것이 다시 들어갑니다",
         "best = copy.deepcopy(model.state_dict())",
     ),
-}
+} | words_ko_first.LETTERS

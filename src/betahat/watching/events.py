@@ -1,0 +1,194 @@
+"""Events: what is told besides backward and step, taken down in the ledger; rules judge by it afterwards.
+
+happened("clipped", ledger, parameters, 1.0)
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from betahat.watching.around import Clip
+from betahat.watching.known import Made
+from betahat.watching.ledger import Ledger
+from betahat.watching.places import here
+
+
+def fetching(ledger: Ledger, loader: Any, iterator: Any) -> None:
+    """A loader is asked for a new iterator."""
+    around = ledger.around
+    feed, updates = around.feed(loader), ledger.updates
+    if feed.starts:
+        alone = feed.given == 1 and feed.length > 1
+        feed.alone = feed.alone + 1 if alone else 0
+        feed.fed = feed.fed + 1 if alone and updates == feed.updates + 1 and around.last_feed == id(loader) else 0
+    feed.starts, feed.given, feed.updates, feed.place = feed.starts + 1, 0, updates, here()
+    feed.dry = 0
+    around.iterators[iterator] = feed
+
+
+def fetched(ledger: Ledger, iterator: Any) -> None:
+    """An iterator has given a batch."""
+    feed = ledger.around.iterators.get(iterator)
+    if feed is not None:
+        feed.given, feed.dry = feed.given + 1, 0
+        ledger.around.last_feed = id(feed.itself())
+
+
+def ran_dry(ledger: Ledger, iterator: Any) -> None:
+    """An iterator has nothing more to give."""
+    feed = ledger.around.iterators.get(iterator)
+    if feed is None:
+        return
+    if iterator in ledger.around.ended:
+        feed.dry, feed.place = feed.dry + 1, here()
+    else:
+        ledger.around.ended.add(iterator)
+        feed.passes += 1
+
+
+def scheduler_made(ledger: Ledger, scheduler: Any) -> None:
+    """A scheduler was made."""
+    ledger.around.made(scheduler, ledger.steps, here())
+
+
+def scheduled(ledger: Ledger, scheduler: Any) -> None:
+    """A scheduler steps."""
+    around = ledger.around
+    known = around.schedules.get(id(scheduler))
+    if known is None or known.itself() is not scheduler:
+        around.made(scheduler, ledger.steps, None)
+        known = around.schedules.get(id(scheduler))
+        if known is None:
+            return
+        for one in getattr(scheduler, "_schedulers", ()):
+            if id(one) in around.schedules:
+                around.schedules[id(one)].part = True
+    for one in getattr(scheduler, "_schedulers", ()):
+        part = around.schedules.get(id(one))
+        if part is not None:
+            part.part = True
+    own = ledger.optimizers.get(known.optimizer)
+    steps = 0 if own is None else own.steps
+    known.steps, known.place = known.steps + 1, here()
+    if not steps:
+        known.early += 1
+        waiting = [ledger.gradients[i] for i in known.parameters if i in ledger.gradients]
+        if any(one.look() is not None and (one.fresh or one.wiped) for one in waiting):
+            known.waste += 1
+    others = ledger.shared(known.parameters, known.optimizer)
+    if steps == known.seen and others > known.others:
+        known.idle += 1
+    elif steps > known.seen:
+        known.idle = 0
+    known.seen, known.others = steps, others
+
+
+def clipped(ledger: Ledger, parameters: Sequence[Tensor], bound: Any) -> None:
+    """Gradients are about to be clipped."""
+    around = ledger.around
+    waiting = used = scaled = 0
+    for parameter in parameters:
+        known = ledger.known(parameter)
+        if known.look() is None:
+            continue
+        waiting += known.fresh
+        used += bool(known.used) and not known.fresh
+        scaled += known.fresh and known.scaled
+        if known.fresh:
+            known.clipped = True
+    around.clips.append(
+        Clip(here(), float(bound), len(parameters), waiting, used, scaled, ledger.steps, ledger.backwards)
+    )
+    finite = float(bound) < 1e6
+    around.vain = around.vain + 1 if finite and not waiting else 0
+
+
+def scaled(ledger: Ledger) -> None:
+    """A loss was multiplied by a scale."""
+    ledger.around.scales = True
+
+
+def unscaled(ledger: Ledger, optimizer: torch.optim.Optimizer) -> None:
+    """The gradients of an optimizer were divided by the scale."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            known = ledger.known(parameter)
+            known.look()
+            known.scaled = False
+
+
+def scaler_steps(ledger: Ledger, optimizer: Any) -> None:
+    """A GradScaler makes an optimizer step, or has done so."""
+    ledger.around.scaling = None if optimizer is None else id(optimizer)
+    ledger.around.scales = True
+
+
+def put_to_rest(ledger: Ledger) -> None:
+    """A module is put into evaluation mode."""
+
+
+def registered(ledger: Ledger, module: nn.Module, name: str, parameter: Any) -> None:
+    """A parameter was given to a module: noted when that happens within a forward pass."""
+    outer = _calling(sys._getframe(1))
+    if outer is not None:
+        made = Made(weakref.ref(parameter), outer, f"{type(module).__name__}.{name}", here(), ledger.steps)
+        ledger.made[id(parameter)] = made
+
+
+def _calling(frame: FrameType | None) -> str | None:
+    """The class of the module whose forward pass is on the way, if there is one."""
+    for _ in range(80):
+        if frame is None:
+            return None
+        if frame.f_code.co_name == "_call_impl":
+            inner = dict(frame.f_locals).get("self")
+            if sys.version_info < (3, 13):
+                frame.f_locals.clear()
+            if isinstance(inner, nn.Module):
+                return type(inner).__name__
+        frame = frame.f_back
+    return None
+
+
+def copied(ledger: Ledger, tensor: Tensor, source: Tensor) -> None:
+    """Numbers are copied into a parameter: whether they are its own."""
+    ledger.self_copies += int(not ledger.loading and tensor.data_ptr() == source.data_ptr() and tensor.numel() > 0)
+
+
+def loading(ledger: Ledger, begins: bool) -> None:
+    """A module takes over a state: what is copied meanwhile is judged as a whole."""
+    ledger.loading = begins
+
+
+def saved(ledger: Ledger, thing: Any) -> None:
+    """Something is written to a file."""
+
+
+def compiling(ledger: Ledger) -> None:
+    """Something is going to be compiled."""
+
+
+def optimizer_made(ledger: Ledger, optimizer: torch.optim.Optimizer) -> None:
+    """An optimizer was made: nobody has stepped it yet."""
+    owned = [p for group in optimizer.param_groups for p in group["params"]]
+    ledger.unstepped[id(optimizer)] = weakref.ref(optimizer), frozenset(id(p) for p in owned)
+
+
+EVENTS: dict[str, Callable[..., None]] = {
+    one.__name__: one for one in (
+        fetching, fetched, ran_dry, scheduler_made, scheduled, clipped, scaled, unscaled, scaler_steps, put_to_rest,
+        registered, copied, loading, saved, optimizer_made, compiling,
+    )
+}  # fmt: skip
+
+
+def happened(event: str, ledger: Ledger, *given: Any) -> None:
+    """Take it down."""
+    EVENTS[event](ledger, *given)

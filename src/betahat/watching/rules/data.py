@@ -1,0 +1,44 @@
+"""Data: which batches come, and what was lost of their numbers."""
+
+from __future__ import annotations
+
+from betahat.watching.ledger import Ledger
+from betahat.watching.rules.alarm import ROW, Alarm, of_root
+
+
+def one_batch(ledger: Ledger) -> Alarm | None:
+    """A loader in order is begun anew for each step, gives its first batch, and is left.
+
+    A warning when each of these batches was followed by one step, and no other loader gave one: it is what the
+    training lives on. Otherwise a note: a glance at the same rows after each epoch may be meant.
+    """
+    feed = ledger.around.feeds.get(ledger.around.last_feed)
+    if feed is None or feed.alone < ROW or feed.length < 2:
+        return None
+    values = {"times": feed.alone + 1, "length": feed.length}
+    if feed.orderly and feed.fed >= ROW:
+        return Alarm("one-batch-only", "warning", (feed.place,), values)
+    form = "one-batch-only, looked at" if feed.orderly else "one-batch-only, shuffled"
+    return Alarm("one-batch-only", "note", (feed.place,), values, form=form)
+
+
+def dry(ledger: Ledger) -> Alarm | None:
+    """An iterator over a loader that has ended is asked again: a loop over it has nothing to do."""
+    for feed in ledger.around.feeds.values():
+        if feed.dry:
+            return Alarm("iterator-exhausted", "warning", (feed.place,), {"given": feed.given, "length": feed.length})
+    return None
+
+
+def truncated(ledger: Ledger) -> Alarm | None:
+    """Numbers whose fractions were cut off by a cast meet predictions in a loss.
+
+    Labels and positions are cast as well, but they do not meet predictions number by number. A note where the cast was
+    made once: whole numbers are drawn like that.
+    """
+    trail = None if ledger.root is None else ledger.root.trail
+    if trail is None or trail.lossy is None:
+        return None
+    event = trail.lossy
+    level = "warning" if event.often else "note"
+    return Alarm("values-truncated", level, (event.place, of_root(ledger)), {"to": event.name, "how": event.detail})

@@ -1,0 +1,170 @@
+"""Modules: layers that they do not know of, the mode they are in, and states that are put aside."""
+
+from __future__ import annotations
+
+from betahat.watching import modules
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
+from betahat.watching.places import here
+from betahat.watching.rules.alarm import FLAT, ROW, Alarm
+
+
+def hidden(ledger: Ledger) -> Alarm | None:
+    """Layers that are called, get gradients, and stand in a plain list or dict of a module, which does not know them.
+
+    A model of which only the head is trained knows its trunk: its parameters are registered.
+    """
+    root = ledger.root
+    if root is None or root.graph is None or not ledger.optimizers:
+        return None
+    orphans = [one for one in ledger.gradients.values() if not one.owners and one.writes >= ROW]
+    if not orphans:
+        return None
+    found = modules.hidden(orphans)
+    if found is None:
+        return None
+    owner, attribute, kind, count = found
+    values = {"owner": owner, "attribute": attribute, "kind": kind, "count": count}
+    return Alarm("layers-hidden", "error", (root.place,), values)
+
+
+def made_in_forward(ledger: Ledger) -> Alarm | None:
+    """Each backward reaches an nn.Parameter that was not there before, of a module whose others an optimizer has."""
+    root = ledger.root
+    if root is None or root.graph is None or ledger.new_each_time < ROW + 1 or not ledger.optimizers:
+        return None
+    if not modules.registered(ledger.new):
+        return None  # noise, an attack: it enters beside the data
+    return Alarm("parameter-made-anew", "error", (root.place,), {"times": ledger.new_each_time})
+
+
+def in_eval_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A model with dropout or batch normalization that was stepped in training mode is now stepped in evaluation mode.
+
+    One that was never in training mode is left alone, and so is one in which only some layers were put to rest; and one
+    whose gradients no step uses: a saliency, an attack, a feature extractor.
+    """
+    root = ledger.root
+    if root is None or root.graph is None or not any(one.fresh for one in owned):
+        return None
+    own = {id(p) for one in owned if (p := one.parameter()) is not None}
+    for name, module, kinds in modules.resting(root.graph.leaves):
+        if not any(id(p) in own for p in module.parameters()):
+            continue
+        if id(module) in ledger.in_training and not module.training:
+            return Alarm("trained-in-eval-mode", "warning", (root.place,), {"model": name, "kinds": kinds})
+        if module.training:
+            ledger.in_training.add(id(module))
+    return None
+
+
+def reference(ledger: Ledger, shared: int) -> Alarm | None:
+    """Weights that were put aside, to be put back, are the model's own tensors: they have changed with it."""
+    return Alarm("state-is-a-reference", "error", (here(),), {"count": shared}) if shared else None
+
+
+def made_while_called(ledger: Ledger) -> Alarm | None:
+    """In three passes in a row the loss reaches a parameter that was made within the forward pass just before."""
+    if ledger.made_rows < ROW or ledger.made_last is None:
+        return None
+    one = ledger.made_last
+    values = {"times": ledger.made_rows, "layer": one.name, "outer": one.outer}
+    return Alarm("parameter-made-anew", "error", (one.place,), values, form="parameter-made-anew, in forward")
+
+
+def made_late(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A layer was made once within a forward pass; it gets gradients, and no optimizer has it.
+
+    A layer that waits for its first batch is made before the optimizer is.
+    """
+    if known.seen < ROW + 1 or not ledger.made:
+        return None
+    for one in ledger.made.values():
+        parameter = one.parameter()
+        gradient = None if parameter is None else ledger.gradients.get(id(parameter))
+        if gradient is not None and not gradient.owners and gradient.writes >= ROW and not gradient.taken_by_hand:
+            values = {"layer": one.name, "outer": one.outer}
+            return Alarm("layer-made-late", "warning", (one.place, known.place), values, (gradient,))
+    return None
+
+
+def validation_trains(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A step takes gradients of which a part was made while the model was in evaluation mode, and not the rest."""
+    found = [one for one in owned if one.resting and one.fresh and one.pending > 1]
+    if not found or ledger.resting or not known.trained:
+        return None
+    return Alarm("validation-trains", "warning", (found[0].first, known.place), {}, tuple(found))
+
+
+def validation_steps(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """Steps were made in evaluation mode, on batches of another loader, and then the training goes on."""
+    root = ledger.root
+    feed = ledger.around.last_feed
+    if root is None or not root.modes or not any(one.fresh for one in owned):
+        return None
+    if ledger.resting:
+        known.resting_feeds.add(feed)
+        return None
+    known.training_feeds.add(feed)
+    if not known.rested or not known.resting_feeds or 0 in known.resting_feeds:
+        return None
+    if known.resting_feeds & known.training_feeds:
+        return None
+    values = {"times": known.rested}
+    return Alarm("validation-trains", "warning", (root.place, known.place), values, form="validation-trains, steps")
+
+
+def never_in_training_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A model is trained in evaluation mode from the beginning: a note, since a pretrained one may be meant to rest."""
+    root = ledger.root
+    if root is None or root.graph is None or known.steps != FLAT or ledger.in_training:
+        return None
+    for name, module, kinds in modules.resting(root.graph.leaves):
+        if module.training:
+            continue
+        values = {"model": name, "kinds": kinds}
+        return Alarm("trained-in-eval-mode", "note", (root.place,), values, form="trained-in-eval-mode, always")
+    return None
+
+
+def dropped(ledger: Ledger) -> Alarm | None:
+    """A dropout was active within a model in evaluation mode, and no batch went through it twice.
+
+    Who asks for the spread of a prediction sends the same rows through several times.
+    """
+    flow = ledger.flow
+    if flow is None or not flow.dropped:
+        return None
+    found, counts = list(flow.dropped.values()), [count for count, _ in flow.dropped.values()]
+    flow.dropped.clear()
+    if max(counts) > ROW:
+        return None
+    event = found[0][1]
+    return Alarm("dropout-in-evaluation", "warning", (event.place,), {"model": event.name})
+
+
+def loose(ledger: Ledger) -> Alarm | None:
+    """A prediction without gradients by a model in training mode, with dropout: a note, since it may be meant."""
+    flow = ledger.flow
+    if flow is None or not flow.loose:
+        return None
+    found, most = list(flow.loose.values()), max(count for count, _ in flow.loose.values())
+    flow.loose.clear()
+    event = found[0][1]
+    return None if most > ROW else Alarm("evaluated-in-training-mode", "note", (event.place,), {"model": event.name})
+
+
+def self_copied(ledger: Ledger) -> Alarm | None:
+    """Weights are copied into themselves: what was put aside was never a copy."""
+    if not ledger.self_copies:
+        return None
+    return Alarm("state-is-a-reference", "error", (here(),), {"count": ledger.self_copies},
+                 form="state-is-a-reference, copied")  # fmt: skip
+
+
+def saved_late(ledger: Ledger, stale: bool) -> Alarm | None:
+    """A state that was put aside is written to a file after the model has changed, and the state with it."""
+    if not stale:
+        return None
+    return Alarm("state-is-a-reference", "warning", (here(),), {}, form="state-is-a-reference, saved")

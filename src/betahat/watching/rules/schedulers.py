@@ -1,0 +1,195 @@
+"""Schedulers and rates: who sets the rate of whom, how often, and what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from betahat.watching.around import Schedule
+from betahat.watching.gradient import Gradient
+from betahat.watching.known import Optimizer
+from betahat.watching.ledger import Ledger
+from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
+
+_SHORT = 10  # steps of an optimizer from which a scheduler is missed
+_TINY, _SMALL = 1e-6, 1e-4  # of the length of the weights: what all of the first steps together have moved
+_MEASURED = 30  # steps, for that
+_HALF = 0.5  # of those in short numbers
+_ROUNDED = 0.8  # of the numbers that have a gradient: so many are left as they were
+
+
+def instead(ledger: Ledger) -> Alarm | None:
+    """A scheduler steps again and again, gradients wait, and its optimizer has never stepped.
+
+    A schedule that is only drawn has no gradients; an optimizer whose turn comes later has none waiting.
+    """
+    for one in _schedules(ledger):
+        own = ledger.optimizers.get(one.optimizer)
+        if one.waste >= ROW and (own is None or not own.steps) and not one.part:
+            values = {"kind": one.kind, "times": one.steps, "backwards": ledger.backwards}
+            return Alarm("scheduler-instead-of-optimizer", "error", (one.place,), values)
+    return None
+
+
+def idle(ledger: Ledger) -> Alarm | None:
+    """A scheduler steps while its optimizer does not, and another one steps on the same parameters.
+
+    Two optimizers that take turns both step between two steps of a scheduler.
+    """
+    for one in _schedules(ledger):
+        if one.idle >= 2 and not one.part:
+            values = {"kind": one.kind, "times": one.idle}
+            return Alarm("scheduler-of-another-optimizer", "warning", (one.place, one.made), values)
+    return None
+
+
+def early(ledger: Ledger) -> Alarm | None:
+    """A scheduler has stepped once before its optimizer ever did, and both have gone on.
+
+    Several steps at once bring a schedule to where a training is taken up again; a GradScaler may have left out the
+    first step of the optimizer.
+    """
+    if ledger.around.scales:
+        return None
+    for one in _schedules(ledger):
+        if one.early == 1 and one.steps >= 2 and one.seen and not one.part and one.kind != "ReduceLROnPlateau":
+            return Alarm("scheduler-before-optimizer", "warning", (one.place,), {"kind": one.kind})
+    return None
+
+
+def unused(ledger: Ledger) -> Alarm | None:
+    """At the end: a scheduler that has never stepped, although its optimizer has, often.
+
+    A note where another one has stepped over the same optimizer: this one's time may not have come.
+    """
+    for one in _schedules(ledger):
+        own = ledger.optimizers.get(one.optimizer)
+        if one.steps or one.part or own is None or own.steps < _SHORT:
+            continue
+        values = {"kind": one.kind, "times": own.steps, "rate": own.rates[-1]}
+        instead = any(other.steps for other in _schedules(ledger) if other.optimizer == one.optimizer)
+        return Alarm("scheduler-never-stepped", "note" if instead else "warning", (one.made, own.place), values)
+    return None
+
+
+def unused_at_the_end(ledger: Ledger) -> Alarm | None:
+    """At the end: a scheduler that says for how many steps it was made, and got a small part of them."""
+    for one in _schedules(ledger):
+        own = ledger.optimizers.get(one.optimizer)
+        if own is None or not one.total or one.steps < 2 or own.steps < 2 * one.steps:
+            continue
+        if one.total > 2 * one.steps and abs(own.steps - one.total) <= 0.1 * one.total:
+            values = {"kind": one.kind, "times": one.steps, "total": one.total, "steps": own.steps}
+            return Alarm("scheduler-out-of-step", "warning", (one.place,), values)
+    return None
+
+
+def _schedules(ledger: Ledger) -> Iterator[Schedule]:
+    yield from ledger.around.schedules.values()
+
+
+def zero(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """Ten steps in a row at a rate of exactly zero, with gradients.
+
+    A warm-up that begins at zero leaves it after one step, or after the first pass: then its scheduler has not stepped.
+    """
+    if known.zero < FLAT or not any(one.fresh for one in owned):
+        return None
+    schedules = [one for one in _schedules(ledger) if one.optimizer == key]
+    if any(one.steps < 2 for one in schedules):
+        return None
+    values = {"times": known.zero, "largest": known.largest, "kind": schedules[0].kind if schedules else ""}
+    form = "rate-zero, scheduled" if schedules else ""
+    return Alarm("rate-zero", "warning", (known.place, schedules[0].place if schedules else None), values, form=form)
+
+
+def collapsed(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """The rate has fallen to less than a thousandth of its largest, and the training goes on.
+
+    A schedule may end near zero, but then not for a tenth of all steps; nor while gradients are as strong as a tenth of
+    the first ones, and never within the first hundred steps by one step for each batch.
+    """
+    if known.low < FLAT or known.low < 0.1 * known.steps or known.steps > 400:
+        return None
+    first, lately = known.strength
+    schedules = [one for one in _schedules(ledger) if one.optimizer == key and one.steps]
+    if schedules and schedules[0].steps < 0.3 * (known.steps - 1):
+        return None
+    if first and lately < 0.1 * first:
+        return None
+    values = {
+        "largest": known.largest, "rate": known.rates[-1], "times": known.low, "steps": known.steps,
+        "kind": schedules[0].kind if schedules else "", "often": schedules[0].steps if schedules else 0,
+    }  # fmt: skip
+    form = "" if schedules else "rate-collapsed, by hand"
+    place = schedules[0].place if schedules else None
+    return Alarm("rate-collapsed", "warning", (place, known.place), values, form=form)
+
+
+def tiny(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """After thirty steps the weights are where they were: all steps together are a millionth of their length.
+
+    Weights at their best do not move either, but then the gradients have been strong before; a rate that is still
+    growing is a warm-up.
+    """
+    start = known.start
+    if start is None or start.steps != _MEASURED or not start.norm or known.zero:
+        return None
+    rates = list(known.rates)
+    if rates[-1] > 1.01 * rates[0] or known.strength[1] < 0.3 * known.strength[0]:
+        return None
+    now, then = (ledger.losses[-1] if ledger.losses else None), start.loss
+    if now is None or not then or not _slope(known, start.norm, then):
+        return None
+    share, gain = start.moved / start.norm, start.gain / abs(then)
+    if share >= _SMALL or gain >= _SMALL or start.still == start.steps:
+        return None
+    level = "warning" if share < _TINY and gain < _TINY else "note"
+    values = {"rate": rates[-1], "share": share, "steps": start.steps, "then": then, "now": now}
+    return Alarm("rate-too-small", level, (known.place,), values)
+
+
+def tiny_by_hand(ledger: Ledger) -> Alarm | None:
+    """The same, of weights that are updated by hand: by what their steps should have gained."""
+    start = ledger.hand
+    if start is None or start.steps != _MEASURED or start.still > 2 or not start.loss or not ledger.losses:
+        return None
+    gain, scale = start.gain / abs(start.loss), max(start.norm, 1e-3)
+    if not gain < _TINY or not start.moved / scale < 1e-3:
+        return None
+    values = {"gain": gain, "steps": start.steps, "then": start.loss, "now": ledger.losses[-1]}
+    return Alarm("rate-too-small", "warning", (of_root(ledger),), values, form="rate-too-small, by hand")
+
+
+def _slope(known: Optimizer, norm: float, loss: float) -> bool:
+    """Whether the loss would change by a thousandth at least if the weights moved by their own length."""
+    return known.strength[1] * max(norm, 1e-3) > 1e-3 * abs(loss)
+
+
+def rounded(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """Most numbers that have a gradient are, after each of the first steps, the same to the last bit.
+
+    At machine precision that is the end of every training; here it is the beginning, or the numbers are short ones.
+    """
+    start = known.start
+    if (
+        start is None
+        or start.steps < 2 * FLAT + 9 * (start.kept < start.asked)
+        or start.asked < 1
+        or known.zero
+        or start.steps % 5
+    ):
+        return None
+    there = [p for one in owned if (p := one.parameter()) is not None]
+    short = any(p.dtype.is_floating_point and p.dtype.itemsize == 2 for p in there)
+    share = start.kept / start.asked
+    if share < (_HALF if short else _ROUNDED) or (not short and start.steps > 3 * FLAT):
+        return None
+    if known.strength[1] < 1e-3 * known.strength[0]:
+        return None
+    rates = list(known.rates)
+    if rates[-1] > 1.01 * rates[0]:
+        return None
+    kind = str(there[0].dtype).removeprefix("torch.")
+    values = {"share": 100 * share, "steps": start.steps, "dtype": kind, "rate": known.rates[-1]}
+    form = "update-lost-to-rounding, short" if short else ""
+    return Alarm("update-lost-to-rounding", "warning", (known.place,), values, tuple(owned), form=form)

@@ -1,0 +1,201 @@
+"""Watching optimizers: every mistake is named, its mended twin is silent, and so are legal loops that look like it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from watching_scenes import Scene, left_in_peace, named
+
+
+def another_models_parameters():
+    s = Scene()
+    opt = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+    for _ in range(10):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def layer_replaced_later():
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net[2].parameters(), lr=0.01)
+    s.net[2] = nn.Linear(8, 1)
+    for _ in range(10):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def too_fast():
+    s = Scene(lr=1.3)
+    for _ in range(30):
+        s.opt.zero_grad()
+        s.loss().backward()
+        s.opt.step()
+
+
+def optimizer_in_the_loop(kind=torch.optim.Adam):
+    s = Scene()
+    for _ in range(10):
+        opt = kind(s.net.parameters(), lr=0.01)
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def head_replaced_later():
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    s.net[2] = nn.Linear(8, 1)
+    for _ in range(10):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def lost_by_hand():
+    s = Scene()
+    W = torch.zeros(2, 1, requires_grad=True)
+    for _ in range(400):
+        ((s.x @ W - s.y) ** 2).mean().backward()
+        with torch.no_grad():
+            W -= 3 * W.grad
+            W.grad = None
+
+
+def head_only():
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net[2].parameters(), lr=0.1)
+    for _ in range(10):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def tasks_in_turn():
+    torch.manual_seed(1)
+    trunk, heads = nn.Linear(2, 4), [nn.Linear(4, 1), nn.Linear(4, 1)]
+    opt = torch.optim.SGD([p for m in (trunk, *heads) for p in m.parameters()], lr=0.01)
+    for i in range(12):
+        opt.zero_grad()
+        heads[i % 2](trunk(torch.randn(8, 2))).square().mean().backward()
+        opt.step()
+
+
+def range_test():
+    s = Scene(lr=1e-3)
+    for _ in range(60):
+        s.opt.zero_grad()
+        s.loss().backward()
+        s.opt.step()
+        s.opt.param_groups[0]["lr"] *= 1.3
+
+
+def momentum_near_one():
+    s = Scene(lr=0.05, momentum=0.99)
+    for _ in range(200):
+        s.opt.zero_grad()
+        s.loss().backward()
+        s.opt.step()
+
+
+def noisy_batches():
+    s = Scene(lr=0.3)
+    for _ in range(300):
+        s.opt.zero_grad()
+        here = torch.randint(100, (2,))
+        ((s.net(s.x[here]) - s.y[here]) ** 2).mean().backward()
+        s.opt.step()
+
+
+def plain_descent_made_anew():
+    optimizer_in_the_loop(torch.optim.SGD)
+
+
+def one_optimizer_after_the_other():
+    s = Scene()
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    for _ in range(10):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+    opt = torch.optim.LBFGS(s.net.parameters(), max_iter=3)
+
+    def closure():
+        opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        opt.step(closure)
+
+
+def a_fresh_model_for_each_fold():
+    for seed in range(5):
+        s = Scene(seed=seed)
+        opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+        for _ in range(10):
+            opt.zero_grad()
+            s.loss().backward()
+            opt.step()
+
+
+def learned_inputs():
+    s = Scene()
+    for _ in range(10):
+        x = nn.Parameter(s.x.clone())
+        opt = torch.optim.SGD([x], lr=0.1)
+        for _ in range(3):
+            opt.zero_grad()
+            ((s.net(x) - s.y) ** 2).mean().backward()
+            opt.step()
+
+
+def folds_with_weights_drawn_anew():
+    s = Scene()
+    for _ in range(5):
+        s.net.reset_parameters()
+        opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+        for _ in range(5):
+            opt.zero_grad()
+            s.loss().backward()
+            opt.step()
+
+
+def stages_with_falling_rates():
+    s = Scene()
+    for lr in (1e-2, 1e-3, 1e-4):
+        opt = torch.optim.Adam(s.net.parameters(), lr=lr)
+        for _ in range(5):
+            opt.zero_grad()
+            s.loss().backward()
+            opt.step()
+
+
+MISTAKES = [
+    (head_replaced_later, "layer-replaced"),
+    (lost_by_hand, "rate-over-limit"),
+    (optimizer_in_the_loop, "optimizer-made-anew"),
+    (another_models_parameters, "foreign-parameters"),
+    (layer_replaced_later, "foreign-parameters"),
+    (too_fast, "rate-over-limit"),
+]
+LEGAL = [
+    head_only, tasks_in_turn, range_test, momentum_near_one, noisy_batches, plain_descent_made_anew,
+    one_optimizer_after_the_other, a_fresh_model_for_each_fold, learned_inputs, folds_with_weights_drawn_anew,
+    stages_with_falling_rates,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: getattr(one, "__name__", None))
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
+    named(loop, name, language, capsys, __file__)
+
+
+@pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
+def test_a_legal_loop_is_left_in_peace(loop, capsys):
+    left_in_peace(loop, capsys)

@@ -1,0 +1,132 @@
+"""Watching rates: schedulers that do nothing, too much, or something to others, and steps that come to nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as schedules
+
+from watching_scenes import Scene, left_in_peace, named
+
+
+def epochs(schedule, order="optimizer first", each="epoch", count=10, batches=8, lr=0.05, net=2):
+    """A training in epochs, with a scheduler stepped as said."""
+    s = Scene(layers=net)
+    opt = torch.optim.SGD(s.net.parameters(), lr=lr)
+    scheduler = schedule(opt)
+    for _ in range(count):
+        if order == "scheduler first":
+            scheduler.step()
+        for part in range(batches):
+            rows = slice(12 * part, 12 * part + 12)
+            opt.zero_grad()
+            ((s.net(s.x[rows]) - s.y[rows]) ** 2).mean().backward()
+            if order != "instead":
+                opt.step()
+            if each == "batch" or order == "instead":
+                scheduler.step()
+        if order == "optimizer first" and each == "epoch":
+            scheduler.step()
+
+
+def over_another(anew):
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    scheduler = schedules.StepLR(opt, 5)
+    if anew:
+        opt = torch.optim.SGD(s.net.parameters(), lr=0.02)
+    for _ in range(12):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+        scheduler.step()
+
+
+def two_in_turn():
+    s = Scene(layers=2)
+    opts = [torch.optim.SGD(part.parameters(), lr=0.01) for part in (s.net[0], s.net[2])]
+    schedulers = [schedules.ExponentialLR(opt, 0.9) for opt in opts]
+    for i in range(16):
+        s.net.zero_grad()
+        s.loss().backward()
+        opts[i % 2].step()
+        schedulers[i % 2].step()
+
+
+def descent(lr=0.1, kind=torch.optim.SGD, dtype=torch.float32, steps=60, falling=1.0):
+    s = Scene(layers=2)
+    net, x, y = s.net.to(dtype), s.x.to(dtype), s.y.to(dtype)
+    opt = kind(net.parameters(), lr=lr)
+    for _ in range(steps):
+        opt.zero_grad()
+        ((net(x) - y) ** 2).mean().backward()
+        opt.step()
+        opt.param_groups[0]["lr"] *= falling
+
+
+def by_hand(lr):
+    s = Scene()
+    W = torch.zeros(2, 1, requires_grad=True)
+    for _ in range(40):
+        ((s.x @ W - s.y) ** 2).mean().backward()
+        with torch.no_grad():
+            W -= lr * W.grad
+            W.grad = None
+
+
+def warmed_up(opt):
+    rising = schedules.LinearLR(opt, 1e-4, 1.0, 10)
+    return schedules.SequentialLR(opt, [rising, schedules.CosineAnnealingLR(opt, 70)], [10])
+
+
+def zero_at_first(opt):
+    return schedules.LambdaLR(opt, lambda step: min(1.0, step / 5))
+
+
+MISTAKES = {
+    "never stepped": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never"), "scheduler-never-stepped"),
+    "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
+    "before": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="scheduler first"), "scheduler-before-optimizer"),
+    "over another": (lambda: over_another(True), "scheduler-of-another-optimizer"),
+    "each batch": (lambda: epochs(lambda o: schedules.StepLR(o, 3, 0.1), each="batch"), "rate-collapsed"),
+    "by hand": (lambda: descent(falling=0.5, lr=0.01), "rate-collapsed"),
+    "one cycle for epochs": (
+        lambda: epochs(lambda o: schedules.OneCycleLR(o, 0.1, total_steps=80)), "scheduler-out-of-step",
+    ),
+    "always zero": (lambda: epochs(lambda o: schedules.LambdaLR(o, lambda e: e // 100)), "rate-zero"),
+    "tiny": (lambda: descent(lr=1e-8), "rate-too-small"),
+    "tiny by hand": (lambda: by_hand(1e-10), "rate-too-small"),
+    "rounded away": (lambda: descent(lr=1e-12, kind=torch.optim.Adam), "update-lost-to-rounding"),
+    "short numbers": (lambda: descent(lr=1e-4, dtype=torch.bfloat16), "update-lost-to-rounding"),
+}  # fmt: skip
+LEGAL = {
+    "each epoch": lambda: epochs(lambda o: schedules.StepLR(o, 3)),
+    "plateau": lambda: epochs(lambda o: schedules.ConstantLR(o)),
+    "one cycle": lambda: epochs(lambda o: schedules.OneCycleLR(o, 0.1, total_steps=80), each="batch"),
+    "cosine to zero": lambda: epochs(lambda o: schedules.CosineAnnealingLR(o, 80), each="batch"),
+    "warmed up": lambda: epochs(warmed_up, each="batch"),
+    "zero at first": lambda: epochs(zero_at_first, each="batch"),
+    "over its own": lambda: over_another(False),
+    "two in turn": two_in_turn,
+    "short training": lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never", count=1, batches=4),
+    "fine-tuning": lambda: descent(lr=1e-5, kind=torch.optim.Adam),
+    "short numbers": lambda: descent(lr=0.05, dtype=torch.bfloat16),
+    "growing": lambda: descent(lr=1e-9, falling=1.5),
+    "full-batch steps": lambda: epochs(
+        lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1
+    ),
+    "by hand": lambda: by_hand(0.1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", MISTAKES)
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.filterwarnings("ignore:Detected call of")
+def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
+    named(*MISTAKES[which], language, capsys, __file__)
+
+
+@pytest.mark.parametrize("which", LEGAL)
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+def test_a_legal_loop_is_left_in_peace(which, capsys):
+    left_in_peace(LEGAL[which], capsys)

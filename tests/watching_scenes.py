@@ -1,0 +1,54 @@
+"""Scenes for the tests of watching: data and a model, and the two things that are asked of each loop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import betahat as bh
+from betahat.finding import LEVELS
+from betahat.watching.rules import KINDS
+
+
+class Scene:
+    """Data and a model, fresh for each loop; `seed` draws them."""
+
+    def __init__(self, seed=43052, n=100, lr=0.1, layers=1, **options):
+        torch.manual_seed(seed)
+        self.x = torch.randn(n, 2)
+        self.y = self.x @ torch.tensor([[2.0], [-1.0]]) + 1 + 0.3 * torch.randn(n, 1)
+        self.net = nn.Linear(2, 1) if layers == 1 else nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.opt = torch.optim.SGD(self.net.parameters(), lr=lr, **options)
+
+    def loss(self):
+        return ((self.net(self.x) - self.y) ** 2).mean()
+
+
+def dropout_net():
+    return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+def named(loop, name, language, capsys, file):
+    """A mistake is named, in the user's own line, and nothing else."""
+    torch._dynamo.reset()
+    with bh.watch(language=language) as findings:
+        loop()
+    assert [one.name for one in findings] == [name], findings
+    told = capsys.readouterr().err
+    assert (name if language == "ko" else name.replace("-", " ")) in told
+    assert "{" not in told.replace("{{", "").replace("add_param_group({", "")
+    assert f"{Path(file).name}:" in findings[name].evidence
+    assert LEVELS.index(findings[name].level) >= LEVELS.index(KINDS[name])
+    json.loads(findings.to_json())
+
+
+def left_in_peace(loop, capsys):
+    """Nothing is said of a legal loop."""
+    with bh.watch() as findings:
+        loop()
+    assert list(findings) == []
+    assert capsys.readouterr().err == ""
+    assert "Nothing to report." in str(findings)
