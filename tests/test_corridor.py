@@ -16,11 +16,12 @@ ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
     "formula", "response", "alongside", "strips", "encoding", "answers", "keys", "design", "arrays", "keeping",
     "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "blocks", "direct", "update", "epochs",
-    "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
+    "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress",
+    "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
-    "working", "closing", "passes", "theta", "generalizing", "penalizing", "families", "fitting", "feed", "training",
-    "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction", "delta", "windows", "numerals",
-    "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report",
+    "working", "closing", "passes", "journal", "theta", "generalizing", "penalizing", "families", "fitting", "feed",
+    "training", "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction", "delta", "windows",
+    "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report",
     "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same

@@ -2,9 +2,9 @@
 
     found = swept(lens, X, y, weight, offset, count, trials)    # a Derivative; None where the plain way must serve
 
-The plain way (`working`) looks at all rows, then gathers their sums: each number is fetched twice, and what lies between
-is written and read again. Here a block of rows is laid as [1, X − guess, e], and its predictor, loss, root weights and
-products follow at once. Both give the same numbers to rounding, and a test says so.
+The plain way (`working`) looks at all rows, then gathers their sums: each number is fetched twice, and what lies
+between is written and read again. Here a block of rows is laid as [1, X − guess, e], and its predictor, loss, root
+weights and products follow at once. Both give the same numbers to rounding, and a test says so.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def swept(lens: Any, X: Any, y: Any, weight: Any, offset: Any, count: Any, trial
     """What some rows leave behind at W, in one sweep; None where they are too wide, or their means badly guessed."""
     n, k = X.shape
     q = k + 2
-    if lens.W is None or not 0 < k or q > _MOST or n < _ROWS:
+    if lens.W is None or not k > 0 or q > _MOST or n < _ROWS:
         return None
     guess = roughly(X)
     slopes = lens.W[lens.intercept :]
@@ -132,7 +132,7 @@ def _product(columns: Any, here: slice) -> Array | None:
 
 
 def _predicted(columns: Array, slopes: Array, level: float, out: Array) -> None:
-    """slopes · columns + level into out (m,), for columns (k, m), in parts for which BLAS wakes no threads."""
+    """Put slopes · columns + level into out (m,), for columns (k, m), in parts for which BLAS wakes no threads."""
     k, m = columns.shape
     length = max(1, _GEMV // (k * _PART)) * _PART
     whole = m // length * length

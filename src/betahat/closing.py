@@ -5,8 +5,8 @@
 
 The gradient at the weights that are handed out is in it: the certificate that they are the solution.
 
-Where many rows are expected to be the last pass of Newton's method, its derivative and the terms of y alone are gathered
-together (`ending`), and what the family says follows from them: a deviance is twice the loss less the loss at a perfect
+Where a pass over many rows is expected to be the last, its derivative and the terms of y alone are gathered together
+(`ending`), and what the family says follows from them: a deviance is twice the loss less the loss at a perfect
 fit, a likelihood that of a perfect fit less half a deviance. Where that difference would cost digits, the rows are
 asked one by one, as `closing` does; a test says that both agree.
 """
@@ -224,13 +224,14 @@ def _kinds(y: Array, mass: Array) -> tuple[Array, Array] | None:
         return None
     total = np.bincount(whole, weights=mass)
     there = np.flatnonzero(total)
-    return there.astype(np.float64), total[there]
+    return np.array(there, np.float64), np.array(total[there], np.float64)
 
 
 def _at_best(family: Any, best: Tensor, y: Tensor, weight: Tensor, dispersion: float, trials: Tensor | None) -> Tensor:
     """The log-likelihood of each row at a perfect fit."""
     if type(family).log_likelihood is Family.log_likelihood:
-        return weight * family.saturated(y, dispersion)
+        constant: Tensor = family.saturated(y, dispersion)
+        return weight * constant
     told: Tensor = family.log_likelihood(best, y, weight, dispersion, trials)
     return told
 

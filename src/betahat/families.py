@@ -17,10 +17,11 @@ from betahat.batch import Tally
 from betahat.finishing import How, begun_at
 from betahat.general import GeneralFit
 from betahat.generalizing import READS, generalized
+from betahat.journal import begun
 from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments
 from betahat.penalizing import PENALTIES, firth
-from betahat.problem import of_arrays, of_formula
+from betahat.problem import Problem, of_arrays, of_formula
 from betahat.response import NUMBER
 from betahat.theta import alternated
 
@@ -37,7 +38,7 @@ def general(
     """The generalized linear model of rows that are read now; see `bh.fit`."""
     family: Any = how.loss
     for name, given in unused.items():
-        if given is not None:
+        if given is not None and name != "checkpoint":
             raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
     if penalty is not None and penalty not in PENALTIES:
         raise errors.unknown_option("penalty", penalty, PENALTIES)
@@ -47,6 +48,11 @@ def general(
         raise errors.option_not_for("exposure=", f"the {family.link.name} link", "it belongs to a log link")
     if data is None and isinstance(formula, str):
         raise errors.no_table(formula)
+    checkpoint = unused.get("checkpoint")
+    if checkpoint is not None:
+        if not isinstance(formula, str):
+            raise errors.option_not_for("checkpoint=", "arrays", "pass a formula and files")
+        return _kept(formula, data, checkpoint, options, missing, how, penalty)
     options |= {"response": READS.get(family.name, NUMBER)}
     made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
     problem = of_arrays(formula, data, **options) if made is None else made
@@ -61,8 +67,46 @@ def general(
         fit = alternated(learn, problem, family, tally, start=start)
     else:
         fit = learn(problem, family, tally, start=start)
+    return _said(fit, family, how)
+
+
+def _said(fit: GeneralFit, family: Any, how: How) -> GeneralFit:
+    """The fit with what has to be said of it."""
     if isinstance(family, Own):
         fit = replace(fit.with_vcov("HC1"), remarks=(*fit.remarks, errors.own_loss_by_sandwich()))
     if fit.dropped and how.collinear == "raise":
         raise errors.collinear_terms(fit.dropped)
     return fit
+
+
+def _kept(
+    formula: str, data: Any, checkpoint: Any, options: dict[str, Any], missing: str, how: How, penalty: str | None
+) -> GeneralFit:
+    """The same from files whose passes are kept in `checkpoint`."""
+    family: Any = how.loss
+    unknown = isinstance(family, NegativeBinomial) and family.theta is None
+    if penalty is not None or isinstance(family, Own) or unknown:
+        what = "penalty=" if penalty else "a function of one's own" if isinstance(family, Own) else "theta estimated"
+        raise errors.option_not_for("checkpoint=", what, "leave it out")
+    columns = {name: given for name, given in options.items() if name != "intercept"}
+    for name, given in columns.items():
+        if given is not None and not isinstance(given, str):
+            raise errors.checkpoint_of_columns(name)
+    start = None if how.start is None else [float(v) for v in how.start]
+    journal = begun(
+        checkpoint, data, {"formula": formula, **columns, "missing": missing, "loss": repr(family), "start": start}
+    )
+    options |= {"response": READS.get(family.name, NUMBER)}
+
+    def opened(files: Any) -> Problem:
+        return of_formula(formula, files, **options, missing=missing, known=journal.design)
+
+    problem = opened(data)
+    if journal.design is None:
+        journal.design = problem.design
+        journal.keep()
+    tally = Tally()
+    rows = journal.rows(problem, tally, lambda path: opened([path]))
+    begin = None if how.start is None else begun_at(problem, how.start)
+    fit = generalized(problem, family, tally, start=begin, why=f"newton: {how.reason}", rows=rows)
+    return _said(fit, family, how)

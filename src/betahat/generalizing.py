@@ -136,6 +136,7 @@ def _walked(
         else:
             total = rows.gather(partial(derivative, lens, factor=careful))
         sums = total.sums
+        assert sums is not None, "Newton's method needs them"
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
             in_range(rows, family)
@@ -244,9 +245,11 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
     return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.9 * last.distance)
 
 
-def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "") -> GeneralFit:
-    """Learn a generalized linear model."""
-    rows = Rows(problem, tally)
+def generalized(
+    problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "", rows: Rows | None = None
+) -> GeneralFit:
+    """Learn a generalized linear model; `rows` where their passes are kept."""
+    rows = Rows(problem, tally) if rows is None else rows
     found = learned(rows, family, start)
     end, distance, level = _end(rows, family, found)
     bare = null_deviance(rows, family, end, level)
