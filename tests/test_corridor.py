@@ -21,8 +21,8 @@ ORDER = [
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
     "working", "closing", "passes", "journal", "theta", "generalizing", "penalizing", "families", "fitting", "feed",
     "training", "estimating", "coordinates", "revisit", "sandwich", "inference", "prediction", "delta", "windows",
-    "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report",
-    "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
+    "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison",
+    "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),
