@@ -32,6 +32,7 @@ check: $(READY)
 bench: $(PEERS)
 	$(BIN)/python benchmarks/digits.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed_general.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/watching.py
 

@@ -39,6 +39,8 @@ class Derivative:
         What least squares needs instead of all that.
     extent, response : float
         The largest |yhat|, and Σ w y, where somebody looked.
+    size : float
+        Σ |w value|: on what scale the value was rounded.
     """
 
     value: Tensor
@@ -48,6 +50,7 @@ class Derivative:
     sums: Sums | None = None
     extent: float = 0.0
     response: float = 0.0
+    size: float = 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -63,6 +66,7 @@ class Derivative:
             None if self.sums is None or other.sums is None else self.sums + other.sums,
             max(self.extent, other.extent),
             self.response + other.response,
+            self.size + other.size,
         )
 
     def mean(self) -> Derivative:

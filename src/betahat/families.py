@@ -18,6 +18,7 @@ from betahat.finishing import How, begun_at
 from betahat.formula import responses
 from betahat.general import GeneralFit
 from betahat.generalizing import READS, generalized
+from betahat.journal import begun
 from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments
 from betahat.penalizing import PENALTIES, firth
@@ -26,9 +27,6 @@ from betahat.response import NUMBER
 from betahat.theta import alternated
 
 #: option → what to do without it
-_INSTEAD = {
-    "checkpoint": "leave it out: it keeps moments, which only a squared loss has; each pass here reads the files anew",
-}
 
 
 def general(
@@ -41,7 +39,12 @@ def general(
     unused: dict[str, Any],
 ) -> Any:
     """The generalized linear model of rows that are read now; see `bh.fit`."""
+    checkpoint = unused.pop("checkpoint", None)
     options = asked_of(formula, data, options, how, penalty, unused)
+    if checkpoint is not None:
+        if not isinstance(formula, str):
+            raise errors.option_not_for("checkpoint=", "arrays", "pass a formula and files")
+        return _kept(formula, data, checkpoint, options, missing, how, penalty)
     made = of_formula(formula, data, **options, missing=missing) if isinstance(formula, str) else None
     problem = of_arrays(formula, data, **options) if made is None else made
     return learn_from(problem, how, penalty, Tally())
@@ -54,7 +57,7 @@ def asked_of(
     family: Any = how.loss
     for name, given in unused.items():
         if given is not None:
-            raise errors.option_not_for(f"{name}=", f"a {family.name} model", _INSTEAD.get(name, "leave it out"))
+            raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
     if penalty is not None and penalty not in PENALTIES:
         raise errors.unknown_option("penalty", penalty, PENALTIES)
     if isinstance(formula, Moments):
@@ -82,8 +85,46 @@ def learn_from(problem: Problem, how: How, penalty: str | None, tally: Tally) ->
         fit = alternated(learn, problem, family, tally, start=start)
     else:
         fit = learn(problem, family, tally, start=start)
+    return _said(fit, family, how)
+
+
+def _said(fit: GeneralFit, family: Any, how: How) -> GeneralFit:
+    """The fit with what has to be said of it."""
     if isinstance(family, Own):
         fit = replace(fit.with_vcov("HC1"), remarks=(*fit.remarks, errors.own_loss_by_sandwich()))
     if fit.dropped and how.collinear == "raise":
         raise errors.collinear_terms(fit.dropped)
     return fit
+
+
+def _kept(
+    formula: str, data: Any, checkpoint: Any, options: dict[str, Any], missing: str, how: How, penalty: str | None
+) -> GeneralFit:
+    """The same from files whose passes are kept in `checkpoint`."""
+    family: Any = how.loss
+    unknown = isinstance(family, NegativeBinomial) and family.theta is None
+    if penalty is not None or isinstance(family, Own) or unknown:
+        what = "penalty=" if penalty else "a function of one's own" if isinstance(family, Own) else "theta estimated"
+        raise errors.option_not_for("checkpoint=", what, "leave it out")
+    columns = {name: given for name, given in options.items() if name != "intercept"}
+    for name, given in columns.items():
+        if name != "response" and given is not None and not isinstance(given, str):
+            raise errors.checkpoint_of_columns(name)
+    start = None if how.start is None else [float(v) for v in how.start]
+    del columns["response"]
+    journal = begun(
+        checkpoint, data, {"formula": formula, **columns, "missing": missing, "loss": repr(family), "start": start}
+    )
+
+    def opened(files: Any) -> Problem:
+        return of_formula(formula, files, **options, missing=missing, known=journal.design)
+
+    problem = opened(data)
+    if journal.design is None:
+        journal.design = problem.design
+        journal.keep()
+    tally = Tally()
+    rows = journal.rows(problem, tally, lambda path: opened([path]))
+    begin = None if how.start is None else begun_at(problem, how.start)
+    fit = generalized(problem, family, tally, start=begin, why=f"newton: {how.reason}", rows=rows)
+    return _said(fit, family, how)

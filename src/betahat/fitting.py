@@ -102,8 +102,9 @@ def fit(
         For formulas: a fit for each group of rows that share the value of this column (or these). Least squares takes
         one pass; other losses hold all encoded rows in memory meanwhile.
     checkpoint : path, optional
-        For files: a file in which the moments are kept after each of them. The same call goes on from there after it
-        was interrupted, and does not read finished files again.
+        For files: a file in which the moments are kept after each of them; for a generalized linear model, what each
+        pass over them has left. The same call goes on from there after it was interrupted, and does not read finished
+        files again.
     memory : str or int, optional
         A ceiling for what betahat takes beyond its libraries and your own data: "500MB", "2GB", "1.5GiB", or a number
         of bytes. It bounds what is read ahead and kept; without it, that has the size that is quickest.

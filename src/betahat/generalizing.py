@@ -21,7 +21,7 @@ from torch import Tensor
 
 from betahat import errors
 from betahat.batch import Tally
-from betahat.closing import Closing, closing
+from betahat.closing import Closing, closing, constants, ending, summable
 from betahat.derive import Derivative
 from betahat.general import GeneralFit
 from betahat.passes import Rows
@@ -40,6 +40,8 @@ _WORSE = 1.0 + 1e-6  # times the null deviance: no maximum of a model that has t
 _NEAR = 0.5  # standard errors of a sample: closer than that it is of no use
 _SLOW, _SURE = 1e-2, 0.5  # steps that shrink by less are slow; and standard errors within which the way is sure
 _HALVES = 60  # of one step: then it is nothing, and the loss still higher
+_STILL = 1e-9  # standard errors: a step that promises to be shorter is looked at together with all else
+_WITHIN = 4.0  # standard errors within which the way of many rows is sure
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
 _ENOUGH = 10.0  # digits that cross-products must keep
 _HELD = 15.6  # digits of a float64
@@ -65,6 +67,8 @@ class Arrived:
     steps : list of Step
     careful : bool
         Whether the rows were factorized.
+    end : Closing or None
+        What the family says of the rows, where the last pass asked it.
     """
 
     W: Tensor
@@ -73,6 +77,7 @@ class Arrived:
     total: Derivative
     steps: list[Step]
     careful: bool
+    end: Closing | None = None
 
 
 def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
@@ -116,10 +121,22 @@ def _walked(
     update = Newton(names, intercept, family.dispersed)
     steps: list[Step] = []
     memory, careful, observed, at_start, asked = update.prepare(W), False, False, 0.0, rough
+    earlier, quick, broken = memory, False, False
+    total: Derivative | None = None
     while True:
-        lens = Lens(family, None if W is None else W.numpy(), intercept, observed, strict=rows.passes == 0)
-        total = rows.gather(partial(derivative, lens, factor=careful))
+        promised = not rough and not quick and _promises(memory, earlier, (observed or family.settled) and not broken)
+        promised = promised and summable(family)
+        here, end = None if W is None else W.numpy(), None
+        lens = Lens(family, here, intercept, observed and not promised, strict=rows.passes == 0)
+        if promised and total is not None:
+            dispersion = None if family.dispersed else 1.0
+            both = partial(ending, lens, null=null_level(rows.problem, family, total), dispersion=dispersion)
+            end = rows.gather(partial(both, factor=careful))
+            total = end.total
+        else:
+            total = rows.gather(partial(derivative, lens, factor=careful))
         sums = total.sums
+        assert sums is not None, "Newton's method needs them"
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
             in_range(rows, family)
@@ -140,6 +157,10 @@ def _walked(
         if before is not None:
             mean = total.mean()
             steps.append(Step(len(steps) + 1, sums.rows, float(mean.value), mean.grad, before, W))
+            if end is not None and memory.halved == 0 and memory.distance < _STILL:
+                told = end.closing(null=intercept, likely=family.likelihood and not family.dispersed)
+                assert found is not None, "a step was taken"
+                return Arrived(W, memory.distance, found, total, steps, careful, told)
             if memory.halved == 0 and (memory.distance < _NEAR if rough else _arrived(memory, last, quick)):
                 if observed:
                     lens = Lens(family, W.numpy(), intercept)
@@ -147,8 +168,10 @@ def _walked(
                     found = update.step(W, total, memory._replace(move=None))[1].solution
                 assert found is not None, "a step was taken"
                 return Arrived(W, memory.distance, found, total, steps, careful)
+            earlier, broken = last, broken or end is not None
             slow = memory.halved == 0 and _SLOW * last.distance < memory.distance < _SURE
-            observed = observed or (slow and not family.settled)
+            sure = memory.halved == 0 and not quick and not rough and memory.distance < _WITHIN
+            observed = observed or ((slow or sure) and not family.settled)
         if len(steps) >= _MOST or memory.halved > _HALVES:
             if fallible:
                 return None
@@ -203,6 +226,14 @@ def _doubtful(solution: Solution) -> bool:
     return bool(solution.dropped) or digits(solution.condition, False) < _ENOUGH
 
 
+def _promises(memory: Memory, last: Memory, quadratic: bool) -> bool:
+    """Whether the next step will be next to nothing: steps shrink as this one has, or as fast again in proportion."""
+    if memory.halved or not math.isfinite(last.distance) or not 0 < memory.distance < _NEAR:
+        return False
+    rate = memory.distance / last.distance
+    return 0 < memory.distance * (rate * rate if quadratic else rate) < _STILL / 2
+
+
 def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
     """Whether the weights after this step need no other.
 
@@ -214,9 +245,11 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
     return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.9 * last.distance)
 
 
-def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "") -> GeneralFit:
-    """Learn a generalized linear model."""
-    rows = Rows(problem, tally)
+def generalized(
+    problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "", rows: Rows | None = None
+) -> GeneralFit:
+    """Learn a generalized linear model; `rows` where their passes are kept."""
+    rows = Rows(problem, tally) if rows is None else rows
     found = learned(rows, family, start)
     end, distance, level = _end(rows, family, found)
     bare = null_deviance(rows, family, end, level)
@@ -230,8 +263,12 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         end, distance, level = _end(rows, family, found)
     likelihood = end.log_likelihood if family.likelihood else math.nan
     if family.likelihood and family.dispersed:
-        work = partial(closing, _lens(family, found.W, problem), dispersion=end.deviance / end.prior)
-        likelihood = rows.gather(work).log_likelihood
+        dispersion = end.deviance / end.prior
+        fixed = rows.gather(partial(constants, family, dispersion=dispersion, valued=False)).log_likelihood
+        likelihood = fixed - end.deviance / (2 * dispersion)
+        if not math.isfinite(likelihood):  # no mean fits some response perfectly
+            work = partial(closing, _lens(family, found.W, problem), dispersion=dispersion)
+            likelihood = rows.gather(work).log_likelihood
     solution, sums, design = found.solution, found.total.sums, problem.design
     assert sums is not None, "Newton's method needs them"
     lens = _lens(family, found.W, problem)
@@ -281,6 +318,8 @@ def _lens(family: Any, W: Tensor, problem: Problem) -> Lens:
 def _end(rows: Rows, family: Any, found: Arrived) -> tuple[Closing, float, float | None]:
     """What the family says at the end, how far it is from the solution in standard errors, and the null's predictor."""
     level = null_level(rows.problem, family, found.total)
+    if found.end is not None:
+        return found.end, found.distance, level
     end = rows.gather(partial(closing, _lens(family, found.W, rows.problem), null=level))
     solution, sums = found.solution, found.total.sums
     assert sums is not None, "Newton's method needs them"

@@ -3,7 +3,8 @@
     rows = Rows(problem, tally)
     total = rows.gather(work)            # what `work` makes of all rows, merged; the first time, rows are counted
 
-Rows that had to be encoded are kept from pass to pass if they are few. Of many, `some` gives a sample to begin from.
+Rows that had to be encoded, or can be read once, are kept from pass to pass if they are few. Of many, `some` gives a
+sample to begin from.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from betahat import errors, memory
@@ -59,6 +61,8 @@ class Rows:
         total = None
         for part in parts:
             total = part if total is None else total + part
+        if not self.problem.long:
+            pa.default_memory_pool().release_unused()  # what decoding a file has left, lest passes pile it up
         if total is None:
             if self.tally.weightless:
                 raise errors.weights_all_zero(self.tally.weightless)
@@ -66,10 +70,12 @@ class Rows:
         return total
 
     def _first(self, work: Callable[..., Any]) -> Iterator[Any]:
-        """The first pass: the rows are counted, and kept as long as they are few, if they had to be encoded."""
+        """The first pass: the rows are counted, and kept while they are few, if they had to be encoded or come once."""
         problem, tally = self.problem, self.tally
         most = memory.most(8 * _KEPT, share=1 / 4) // 8
-        batches: list[Batch] | None = [] if problem.direct is None and problem.pieces is None else None
+        once = not problem.rereadable
+        encoded = problem.direct is None and problem.pieces is None
+        batches: list[Batch] | None = [] if encoded or once else None
         size = 0
 
         def through(items: Iterator[Any]) -> Iterator[Any]:
@@ -81,9 +87,9 @@ class Rows:
                     batches = batches if size <= most else None
                 yield item
 
-        yield from problem.gathered(tally, work, through=through)
+        yield from problem.gathered(tally, work, through=through, as_batches=once)
         self.kept = batches
-        if batches is None and not problem.rereadable:
+        if batches is None and once:
             raise errors.rows_read_once(problem.label)
 
     def some(self) -> Rows | None:

@@ -77,8 +77,8 @@ def about_the_mean(
     the result does not depend on them either. Where the mean of the further columns is known to be near a `level`, that
     is taken instead of a guess, which a single wild value could lead astray.
     """
-    further = [_guess(v[:, None]) if level is None else np.array([level]) for v in columns]
-    guess = np.concatenate([_guess(A), *further])  # (q,)
+    further = [roughly(v[:, None]) if level is None else np.array([level]) for v in columns]
+    guess = np.concatenate([roughly(A), *further])  # (q,)
     M, rows, log_weight = _gathered(A, columns, weight, count, guess, threads)
     guessed = len(guess) if level is None else len(guess) - len(columns)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -158,6 +158,18 @@ def gram(columns: Array) -> Array:
     return np.triu(M) + np.triu(M, 1).T
 
 
+def add_blocks(columns: Array, M: Array) -> None:
+    """Add the products of columns (q, m) to the upper triangle of M (q, q)."""
+    m = columns.shape[1]
+    whole, corner = m // _BLOCK * _BLOCK, M[0, 0] + np.einsum("i,i->", columns[0], columns[0])
+    if whole:
+        _multiply(_blocks(columns[:, :whole]), M)
+    if whole < m:
+        rest = columns[:, whole:]
+        M += np.matmul(rest, rest.T.copy())  # a copy, lest it be taken for a symmetric product
+    M[0, 0] = corner
+
+
 def _multiply(blocks: Array, M: Array, strip: int = _LEFT) -> None:
     """Add the products of blocks of rows (b, ·, q) to the upper triangle of M (q, q), all but the first number.
 
@@ -218,7 +230,7 @@ def _slices(n: int, step: int) -> Iterator[slice]:
     return (slice(start, min(n, start + step)) for start in range(0, n, step))
 
 
-def _guess(A: Any) -> Array:
+def roughly(A: Any) -> Array:
     """Roughly the means of rows (n, k), from a sample of them; exactly the value of a column that is constant."""
     if isinstance(A, Strips):
         return A.guess()
@@ -263,7 +275,7 @@ def factored(
     def squared(Z: Array) -> Array:
         return np.asarray(np.square(Z if root is None else Z * root[:, None]).sum(0))
 
-    guess = _guess(raw)
+    guess = roughly(raw)
     if level is not None:
         guess[raw.shape[1] - len(columns) :] = level
     Z = raw - guess  # (n, q), float64

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from betahat import errors
 from betahat.doubled import two_sum
-from betahat.products import about_the_mean, factored, faint, triangular
+from betahat.products import Products, about_the_mean, factored, faint, triangular
 from betahat.strips import Strips
 from betahat.threads import in_order
 
@@ -120,9 +120,9 @@ class Sums:
             total = part if total is None else total.merge(part)
         assert total is not None
         k = A.shape[1]
-        return total._with_zeros([k + i for i, v in enumerate(rest) if v is None])
+        return total.with_zeros([k + i for i, v in enumerate(rest) if v is None])
 
-    def _with_zeros(self, places: list[int]) -> Sums:
+    def with_zeros(self, places: list[int]) -> Sums:
         """The same with columns of zeros at these places."""
         if not places:
             return self
@@ -143,24 +143,26 @@ class Sums:
         cls, A: Any, columns: list[Any], weight: Any, count: Any, factor: bool, threads: int, level: float | None
     ) -> Sums:
         found = _of_factor(A, columns, weight, count, level) if factor else None
-        triangle = None
         if found is None:
-            products = about_the_mean(A, columns, weight, count, threads, level)
-            guess, apart = products.guess, products.apart
-            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
+            return cls.of_products(about_the_mean(A, columns, weight, count, threads, level), A, columns)
+        triangle, squares, guess, apart, rows, total, log_weight = found
+        products = Products(rows, total, log_weight, guess, apart, np.diag(squares))
+        return cls.of_products(products, A, columns, triangle)
+
+    @classmethod
+    def of_products(cls, products: Products, A: Any, columns: list[Any], triangle: Array | None = None) -> Sums:
+        """The sums of rows [A, columns] from their products; of a factor, the products' diagonal is enough."""
+        guess, apart, squares = products.guess, products.apart, products.square.diagonal()
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
+            if triangle is None:
                 cross = products.square - products.weight * np.outer(apart, apart)
-            squares, rows = products.square.diagonal(), products.rows
-            total, log_weight = products.weight, products.log_weight
-        else:
-            triangle, squares, guess, apart, rows, total, log_weight = found
-            cross = triangle.T @ triangle
-        noise = 4 * _EPS * squares
-        with np.errstate(over="ignore", invalid="ignore"):
+            else:
+                cross = triangle.T @ triangle
             mean, tail = (torch.from_numpy(v) for v in two_sum(guess, apart))
             cross.flat[:: len(cross) + 1] += faint(A, columns, cross.diagonal())
         return cls(
-            rows, total, log_weight, mean, tail, torch.from_numpy(cross), torch.from_numpy(noise),
-            None if triangle is None else torch.from_numpy(triangle),
+            products.rows, products.weight, products.log_weight, mean, tail, torch.from_numpy(cross),
+            torch.from_numpy(4 * _EPS * squares), None if triangle is None else torch.from_numpy(triangle),
         )  # fmt: skip
 
     def merge(self, other: Sums) -> Sums:

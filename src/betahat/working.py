@@ -23,6 +23,7 @@ import torch
 
 from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
+from betahat.blocks import Block, slope, swept
 from betahat.derive import Derivative
 from betahat.problem import Problem
 from betahat.strips import Strips
@@ -31,10 +32,10 @@ from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 1 << 11  # rows that a loss is asked for at a time: from twice as many on, torch wakes threads for a logarithm
+BLOCK = 1 << 11  # rows that a loss is asked for at a time: from 4096 on, torch wakes threads for a logarithm
 _STRIPE = 1 << 16  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
-_PART = 0.25  # of its expectation: what the observed curvature of a row is at least, as a step needs it
+_PART = 1e-3  # of its expectation: what the observed curvature of a row is at least, as a step needs it
 _FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
 
 
@@ -92,40 +93,48 @@ class Lens:
         for start in range(0, n, BLOCK):
             here = slice(start, min(n, start + BLOCK))
             m = None if mass is None else np.array(mass[here], np.float64)
-            response = torch.from_numpy(np.array(y[here], np.float64))
+            given = np.array(y[here], np.float64)
+            block = Block.of(yhat[here], given, e[here], omega[here], value[here])
             if self.W is None:
-                at = self.loss.start(response, torch.ones_like(response) if m is None else torch.from_numpy(m))
-                yhat[here] = at.numpy()
+                one = torch.ones_like(block.response) if m is None else torch.from_numpy(m)
+                block.yhat[:] = self.loss.start(block.response, one).numpy()
             else:
-                linear(X[here], self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, yhat[here])
+                linear(X[here], self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, block.yhat)
                 if offset is not None:
-                    yhat[here] += offset[here]
-            at = torch.from_numpy(yhat[here])
-            found = self.loss(at, response)
-            bent = found.curvature
-            if found.expected is not None:
-                bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
-            least = self.loss.least * float(bent.max()) if self.loss.least else 0.0
-            flat = np.maximum(bent.numpy(), max(least, _FLAT))  # (m,)
+                    np.add(block.yhat, offset[here], out=block.yhat)
             with np.errstate(invalid="ignore", over="ignore"):
-                np.divide(found.slope.numpy(), flat, out=e[here])
-            if m is None:
-                omega[here], value[here] = flat, found.value.numpy()
-            else:
-                np.multiply(flat, m, out=omega[here])
-                np.multiply(found.value.numpy(), m, out=value[here])
-            self._outside(at, response, e[here], omega[here], value[here])
-        np.negative(e, out=e)
+                self.look(block, m)
         return Rows(yhat, e, omega, value)
 
-    def _outside(self, yhat: torch.Tensor, y: torch.Tensor, e: Array, omega: Array, value: Array) -> None:
-        """Rows whose predictor gives no mean, or too large a one, have an infinite loss; impossible responses none."""
-        for wrong, told in (
-            (~(self.loss.valid(yhat).numpy() & np.isfinite(e)), np.inf),
-            (~self.loss.possible(y).numpy() if self.strict else None, np.nan),
-        ):
-            if wrong is not None and wrong.any():
-                e[wrong], omega[wrong], value[wrong] = 0.0, 1.0, told
+    def look(self, block: Block, mass: Array | None, *, sure: bool = False) -> None:
+        """Look at a block, mass (m,) being weight · trials: from yhat and y to e, omega and value.
+
+        `sure` leaves it to the caller to see by the sums that all is finite, where that is enough.
+        """
+        loss, e, omega, value = self.loss, block.e, block.omega, block.value
+        found = loss(block.at, block.response)
+        bent = found.curvature
+        if found.expected is not None:
+            bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
+        least = loss.least * float(bent.max()) if loss.least else 0.0
+        np.maximum(bent.numpy(), max(least, _FLAT), out=omega)
+        np.divide(found.slope.numpy(), omega, out=e)
+        np.negative(e, out=e)
+        if mass is None:
+            value[:] = found.value.numpy()
+        else:
+            omega *= mass
+            np.multiply(found.value.numpy(), mass, out=value)
+        if not (sure and loss.everywhere):  # where every finite predictor has a mean, sums tell whether all rows do
+            self._answer(~(loss.valid(block.at).numpy() & np.isfinite(e)), np.inf, block)
+        if self.strict:
+            self._answer(~loss.possible(block.response).numpy(), np.nan, block)
+
+    @staticmethod
+    def _answer(wrong: npt.NDArray[np.bool_], told: float, block: Block) -> None:
+        """Rows without a mean, or with one that is too large, have an infinite loss; impossible responses none."""
+        if wrong.any():
+            block.e[wrong], block.omega[wrong], block.value[wrong] = 0.0, 1.0, told
 
 
 def linear(X: Any, slopes: Array, level: float, out: Array) -> None:
@@ -194,6 +203,12 @@ def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool
 
 def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> Derivative:
     """What one thread's share of the rows leaves behind."""
+    found = None if factor else swept(lens, X, y, weight, offset, count, trials)
+    return _plainly(lens, factor, X, y, weight, offset, count, trials) if found is None else found
+
+
+def _plainly(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> Derivative:
+    """The same for any rows, read twice: first they are looked at, then their sums are gathered."""
     rows = lens.rows(X, y, weight, offset, trials)
     target = rows.e
     if lens.W is None:
@@ -203,8 +218,9 @@ def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, 
     value = float(rows.value.sum() if count is None else count @ rows.value)
     extent = float(max(rows.yhat.max(), -rows.yhat.min()))
     mass, response = masses(y, weight, count, trials)
-    total, grad = torch.tensor(value, dtype=torch.float64), _gradient(sums, lens.intercept)
-    return Derivative(total, grad, mass, None, sums, extent, response)
+    total, grad = torch.tensor(value, dtype=torch.float64), slope(sums, lens.intercept)
+    size = float(np.abs(rows.value).sum() if count is None else count @ np.abs(rows.value))
+    return Derivative(total, grad, mass, None, sums, extent, response, size)
 
 
 def masses(y: Any, weight: Any, count: Any, trials: Any) -> tuple[float, float]:
@@ -216,14 +232,6 @@ def masses(y: Any, weight: Any, count: Any, trials: Any) -> tuple[float, float]:
     for v in given[1:]:
         m *= v
     return float(m.sum()), float(m @ y)
-
-
-def _gradient(sums: Sums, intercept: bool) -> torch.Tensor:
-    """Σ w slope · x, (p,): the products of the columns and e, with the sign changed."""
-    k = len(sums.mean) - 2
-    level = sums.weight * sums.center[-1]
-    slopes = -(sums.cross[:k, -1] + level * sums.center[:k])
-    return torch.cat([-level[None], slopes]) if intercept else slopes
 
 
 # ── the same rows, for whoever looks at them again ───────────────────────────────────────────────────────────────

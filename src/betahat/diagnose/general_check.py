@@ -22,6 +22,7 @@ from betahat.diagnose import general_tests
 from betahat.diagnose.diagnosis import Diagnosis
 from betahat.diagnose.general_influence import GeneralInfluence, general_influence
 from betahat.diagnose.general_tests import COUNTS, SHARES
+from betahat.diagnose.rows import alone, row_names, told
 from betahat.diagnose.weighing import MOVES, NOTE, WARNING, level
 from betahat.finding import Finding
 from betahat.general import GeneralFit
@@ -29,7 +30,6 @@ from betahat.numerals import number, p_value
 from betahat.penalizing import FirthFit
 from betahat.regard import Regarded, regarded
 from betahat.residuals import distributed, of_kind
-from betahat.sandwich.heteroskedastic import ONE
 
 Array = npt.NDArray[np.float64]
 
@@ -229,18 +229,6 @@ def few(case: GeneralCase) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def alone(case: GeneralCase) -> Iterator[Finding]:
-    """Rows of leverage 1."""
-    found = case.influence
-    rows = found.rows[found.leverage > 1 - ONE]
-    if len(rows) and case.fit.df_resid > 0:
-        yield Finding(
-            "leverage-one", "warning", f"{_rows(rows)} {'have' if len(rows) > 1 else 'has'} leverage 1.",
-            "a coefficient rests on that row alone: its residual is zero whatever its error was, and HC2 and HC3 fail",
-            "leave out the row, or merge the level that only it has with another", _named(rows),
-        )  # fmt: skip
-
-
 def influential(case: GeneralCase) -> Iterator[Finding]:
     """Rows that the coefficients hang on."""
     found, fit = case.influence, case.fit
@@ -257,11 +245,11 @@ def influential(case: GeneralCase) -> Iterator[Finding]:
     sizes = ", ".join(f"{cooks[i]:.2g}" for i in there[:5])
     yield Finding(
         "influential-rows", "warning" if cooks[worst] > MOVES[1] else "note",
-        f"{_rows(found.rows[there])}: Cook's distance {sizes}. Without row {found.rows[worst]:,} the coefficient of "
+        f"{told(found.rows[there])}: Cook's distance {sizes}. Without row {found.rows[worst]:,} the coefficient of "
         f"{fit.terms[most]} would move by some {number(abs(float(moved[most])), 2)} standard errors.",
         "the answer is that of a few rows more than that of all",
         "look at these rows; say what you find with them and without them; fit.influence() has the measures of all",
-        _named(found.rows[there]),
+        row_names(found.rows[there]),
     )  # fmt: skip
 
 
@@ -288,21 +276,12 @@ def outlying(case: GeneralCase) -> Iterator[Finding]:
     sizes = ", ".join(f"{r[i]:.1f}" for i in there[:5])
     yield Finding(
         "outlying-rows", "warning" if p[first] < WARNING else "note",
-        f"{_rows(places[there])}: quantile residual {sizes} (p {p_value(float(p[first]))} among {fit.nobs:,}). The "
+        f"{told(places[there])}: quantile residual {sizes} (p {p_value(float(p[first]))} among {fit.nobs:,}). The "
         f"response of row {places[first]:,} is {number(float(y[first]))}.",
         "the model thinks this next to impossible: the value is wrong, or the model is",
         "look whether the value was recorded rightly; fit.plot('qq') shows whether it stands alone",
-        _named(places[there]),
+        row_names(places[there]),
     )  # fmt: skip
-
-
-def _rows(rows: npt.NDArray[np.int64]) -> str:
-    shown = errors.listing((f"{row:,}" for row in rows), 5)
-    return f"Row{'s' if len(rows) > 1 else ''} {shown} (from 0)"
-
-
-def _named(rows: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(f"row {row}" for row in rows[:20])
 
 
 RULES = (few, certain, alone, influential, dispersion, zeros, link, outlying)

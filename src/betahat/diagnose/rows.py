@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,15 @@ from betahat.numerals import number, p_value
 from betahat.sandwich.heteroskedastic import ONE
 
 
-def alone(case: Case) -> Iterator[Finding]:
-    """Rows of leverage 1."""
+def alone(case: Any) -> Iterator[Finding]:
+    """Rows of leverage 1, of any linear model: `case` has its fit and its influence."""
     found = case.influence
     rows = found.rows[found.leverage > 1 - ONE]
     if len(rows) and case.fit.df_resid > 0:
         yield Finding(
-            "leverage-one", "warning", f"{_rows(rows)} {'have' if len(rows) > 1 else 'has'} leverage 1.",
+            "leverage-one", "warning", f"{told(rows)} {'have' if len(rows) > 1 else 'has'} leverage 1.",
             "a coefficient rests on that row alone: its residual is zero whatever its error was, and HC2 and HC3 fail",
-            "leave out the row, or merge the level that only it has with another", _named(rows),
+            "leave out the row, or merge the level that only it has with another", row_names(rows),
         )  # fmt: skip
 
 
@@ -45,11 +46,11 @@ def influential(case: Case) -> Iterator[Finding]:
     sizes = ", ".join(f"{cooks[i]:.2g}" for i in there[:5])
     yield Finding(
         "influential-rows", "warning" if strong else "note",
-        f"{_rows(found.rows[there])}: Cook's distance {sizes}. Without row {found.rows[worst]:,} the coefficient of "
+        f"{told(found.rows[there])}: Cook's distance {sizes}. Without row {found.rows[worst]:,} the coefficient of "
         f"{fit.terms[most]} would move by {number(abs(float(moved[most])), 2)} standard errors.",
         "the answer is that of a few rows more than that of all",
         "look at these rows; say what you find with them and without them; fit.influence() has the measures of all",
-        _named(found.rows[there]),
+        row_names(found.rows[there]),
     )  # fmt: skip
 
 
@@ -69,13 +70,13 @@ def outlying(case: Case) -> Iterator[Finding]:
     drop = found.sigma[first] / fit.sigma
     yield Finding(
         "outlying-rows", "warning" if case.outlying[first] < WARNING and drop < 0.85 else "note",
-        f"{_rows(found.rows[there])}: studentized residual "
+        f"{told(found.rows[there])}: studentized residual "
         + ", ".join(f"{found.studentized[i]:.1f}" for i in there[:5])
         + f" (p {p_value(float(case.outlying[first]))} among {fit.nobs:,}). Without row {found.rows[first]:,} the "
         f"residual standard error would be {drop:.2f} of what it is.",
         "one wrong or foreign value widens every interval",
         "look whether the value was recorded rightly; leave it out only for a reason that you would print",
-        _named(found.rows[there]),
+        row_names(found.rows[there]),
     )  # fmt: skip
 
 
@@ -93,10 +94,12 @@ def normal(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _rows(rows: npt.NDArray[np.int64]) -> str:
+def told(rows: npt.NDArray[np.int64]) -> str:
+    """Rows for a sentence: the first few."""
     shown = errors.listing((f"{row:,}" for row in rows), 5)
     return f"Row{'s' if len(rows) > 1 else ''} {shown} (from 0)"
 
 
-def _named(rows: npt.NDArray[np.int64]) -> tuple[str, ...]:
+def row_names(rows: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """Rows as places that a finding is about."""
     return tuple(f"row {row}" for row in rows[:20])

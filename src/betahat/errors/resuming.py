@@ -1,8 +1,8 @@
-"""Resuming: what can be wrong with the checkpoint of a training."""
+"""Resuming: what can be wrong with the checkpoint of a training, or of the passes over many files."""
 
 from __future__ import annotations
 
-from betahat.errors.letters import ModelFileError, OptionError, clipped
+from betahat.errors.letters import BetahatError, ModelFileError, OptionError, SourceError, clipped
 
 
 def other_training(path: str, what: str, before: object, now: object) -> OptionError:
@@ -66,4 +66,31 @@ def skipped_short(path: str, wanted: int, found: int) -> OptionError:
         f"The checkpoint {path!r} stands behind batch {wanted:,} of an epoch, which is over after {found:,} now.",
         "the data are not what they were",
         f"bring them back, or remove {path!r} to begin anew",
+    )
+
+
+def file_came_later(path: str, checkpoint: str) -> SourceError:
+    """Refuse to go on with files that earlier passes have not seen."""
+    return SourceError(
+        f"{path!r} came later than the checkpoint {checkpoint!r}, whose passes have not seen it.",
+        "a generalized linear model goes over all its files again and again, and they have to be the same",
+        f"leave the file out, or remove {checkpoint!r} to begin anew",
+    )
+
+
+def pass_with_checkpoint(
+    letter: BetahatError, path: str, place: int, done: int, files: int, checkpoint: str
+) -> BetahatError:
+    """The same letter, naming the file, and saying where the passes were and what is kept of them."""
+    what = letter.what if path in letter.what else f"In {path!r}: {letter.what}"
+    kept = f"{done:,} of {files:,} files of pass {place} are kept in {checkpoint!r}: run the same again to go on there"
+    return type(letter)(what, letter.why, f"{letter.remedy}; {kept}" if letter.remedy else kept)
+
+
+def checkpoint_of_columns(name: str) -> OptionError:
+    """Refuse arrays beside files whose passes are kept."""
+    return OptionError(
+        f"{name}= is no column's name, and checkpoint= is given.",
+        "started again, nothing shows whether an array is what it was",
+        "put it into the files, as a column",
     )

@@ -111,6 +111,11 @@ class Binomial(Family):
         """Return the link of (w y + ½)/(w + 1), w the weight times the trials."""
         return self.link((weight * y + 0.5) / (weight + 1))
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether every finite yhat gives a mean between 0 and 1."""
+        return self.link.image == "share" and super().everywhere
+
     def valid(self, yhat: Tensor) -> Tensor:
         """Tell where 0 < mean < 1; everywhere, for links whose means are shares."""
         found = self.link.defined(yhat)

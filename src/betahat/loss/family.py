@@ -174,6 +174,11 @@ class Family:
         """Return a yhat to begin from, per row: near the response, and inside the range of the link."""
         return self.link(y)
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether every finite yhat gives a mean that the family can have."""
+        return self.link.image != "real" and type(self.link).defined is Link.defined
+
     def valid(self, yhat: Tensor) -> Tensor:
         """Tell, row by row, whether yhat gives a mean that the family can have."""
         found = self.link.defined(yhat)

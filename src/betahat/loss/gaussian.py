@@ -11,6 +11,7 @@ from torch import Tensor
 
 from betahat.loss.closeness import LOG_2PI
 from betahat.loss.family import Family, as_rows, inside
+from betahat.loss.links import Link
 from betahat.loss.rows import Rows
 
 
@@ -88,6 +89,11 @@ class Gaussian(Family):
         if self.link.image == "positive":
             return self.link(torch.where(y > small, y, small))
         return self.link(torch.where(y.abs() > small, y, torch.copysign(small, y)))
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the link is defined for every finite yhat."""
+        return type(self.link).defined is Link.defined
 
     def valid(self, yhat: Tensor) -> Tensor:
         """Tell where the link is defined."""
