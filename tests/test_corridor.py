@@ -14,11 +14,12 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
-    "formula", "response", "alongside", "strips", "encoding", "answers", "keys", "design", "arrays", "keeping",
-    "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "direct", "update", "epochs", "records",
+    "formula", "response", "alongside", "strips", "lowrank", "encoding", "answers", "keys", "doubled", "products", "sums",
+    "levels", "design", "arrays", "keeping",
+    "predict", "loss", "penalty", "derive", "direct", "update", "epochs", "records",
     "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",
-    "working", "closing", "passes", "theta", "generalizing", "fitting", "feed", "training", "estimating",
+    "working", "closing", "passes", "eliminating", "theta", "generalizing", "fitting", "feed", "training", "estimating",
     "coordinates", "revisit", "sandwich", "inference", "prediction", "delta", "windows", "numerals", "finding",
     "diagnose", "tabular", "equations", "hypotheses", "squares", "multivariate", "comparison", "report", "papers",
     "plot", "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",

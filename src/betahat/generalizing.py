@@ -23,6 +23,7 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.closing import Closing, closing
 from betahat.derive import Derivative
+from betahat.eliminating import begin, worth
 from betahat.finishing import How, begun_at
 from betahat.general import GeneralFit
 from betahat.loss import NegativeBinomial, Own
@@ -171,10 +172,10 @@ def constant(rows: Rows, family: Any) -> Tensor | None:
 
 def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
     """Refuse rows of which a combination of terms tells the response: their estimates are infinite."""
-    problem, kind = rows.problem, READS.get(family.name, NUMBER).kind
-    if kind == "number" or (kind == "count" and family.link.name != "log"):
+    problem, bounds = rows.problem, _bounds(family)
+    if bounds is None or problem.dense is not None:  # of a category that is eliminated each level has been looked at
         return
-    names, bounds = list(problem.design.names), (0.0, 1.0 if kind == "binary" else math.inf)
+    names = list(problem.design.names)
     dropped = {} if solution is None else solution.dropped
     columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else None
 
@@ -187,10 +188,19 @@ def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
         raise found.error(problem.design.response)
 
 
+def _bounds(family: Any) -> tuple[float, float] | None:
+    """The responses that no mean can have, where the linear predictor would have to be infinite."""
+    kind = READS.get(family.name, NUMBER).kind
+    if kind == "number" or (kind == "count" and family.link.name != "log"):
+        return None
+    return 0.0, 1.0 if kind == "binary" else math.inf
+
+
 def _in_range(rows: Rows, family: Any) -> None:
     """Refuse the first response that the family cannot have, by its row."""
-    for batch in rows.kept or rows.problem.batches(Tally()):
-        family.check(batch.y, batch.rows, rows.problem.design.response)
+    problem = rows.problem
+    for item in rows.kept or (problem.batches if problem.dense is None else problem.pieces)(Tally()):  # type: ignore[misc]
+        family.check(torch.as_tensor(item.y), item.rows, problem.design.response)
 
 
 def digits(condition: float, careful: bool) -> float:
@@ -220,6 +230,8 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
 def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "") -> GeneralFit:
     """Learn a generalized linear model."""
     rows = Rows(problem, tally)
+    if problem.dense is not None:
+        begin(rows, _bounds(family))
     found = learned(rows, family, start)
     end, distance, level = _end(rows, family, found)
     while distance > CLOSE and len(found.steps) < _MOST:  # a promise that was not kept
@@ -247,7 +259,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         weighted=problem.weighted,
         counted=problem.counted,
         condition=solution.condition,
-        digits=digits(solution.condition, found.careful),
+        digits=digits(solution.condition, found.careful and problem.dense is None),
         loss=family.name,
         update="newton",
         why=why,
@@ -258,7 +270,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         distance=distance,
         dropped=solution.dropped,
         null=solution.null,
-        problem=seen_through(problem, lens),
+        problem=seen_through(problem.dense or problem, lens),
         family=family,
         deviance=end.deviance,
         null_deviance=_null(rows, family, end, level),
@@ -267,7 +279,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         explained=design.explained,
         exposure_given=problem.exposure,
         lens=lens,
-        rows=problem,
+        rows=problem.dense or problem,
     )
 
 
@@ -319,7 +331,10 @@ def general(formula: Any, data: Any, options: dict[str, Any], missing: str, how:
     problem = of_arrays(formula, data, **options) if made is None else made
     tally = Tally()
     start = None if how.start is None else begun_at(problem, how.start)
-    learn = partial(generalized, why=f"newton: {how.reason}")
+    reason = worth(problem)
+    if reason:
+        problem = problem.beside_levels()
+    learn = partial(generalized, why=f"newton: {how.reason}" + (f"; {reason}" if reason else ""))
     if isinstance(family, NegativeBinomial) and family.theta is None:
         fit = alternated(learn, problem, family, tally, start=start)
     else:

@@ -24,6 +24,7 @@ import torch
 from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
 from betahat.derive import Derivative
+from betahat.levels import Levelled, LevelSums, rows_of
 from betahat.problem import Problem
 from betahat.strips import Strips
 from betahat.sums import Sums
@@ -89,6 +90,9 @@ class Lens:
         n = len(y)
         yhat, e, omega, value = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
         mass = weight if trials is None else trials if weight is None else weight * trials
+        ahead = self.W is not None and isinstance(X, Levelled)  # all at once: effects are laid out for a gather
+        if ahead and self.W is not None:
+            linear(X, self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, yhat)
         for start in range(0, n, BLOCK):
             here = slice(start, min(n, start + BLOCK))
             m = None if mass is None else np.array(mass[here], np.float64)
@@ -97,7 +101,8 @@ class Lens:
                 at = self.loss.start(response, torch.ones_like(response) if m is None else torch.from_numpy(m))
                 yhat[here] = at.numpy()
             else:
-                linear(X[here], self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, yhat[here])
+                if not ahead:
+                    linear(X[here], self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, yhat[here])
                 if offset is not None:
                     yhat[here] += offset[here]
             at = torch.from_numpy(yhat[here])
@@ -181,12 +186,14 @@ def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool
     y, columns = np.asarray(y), [None if v is None else np.asarray(v) for v in columns]
     X = np.empty((len(y), 0)) if bare else X if isinstance(X, Strips) else np.asarray(X)
 
+    long = rows_of(X.factor.width) if isinstance(X, Levelled) else _STRIPE
+
     def share(start: int) -> Any:
-        here = slice(start, min(len(y), start + _STRIPE))
+        here = slice(start, min(len(y), start + long))
         return work(X[here], y[here], *(None if v is None else v[here] for v in columns))
 
     total = None
-    for part in in_order(range(0, len(y), _STRIPE), share, threads):
+    for part in in_order(range(0, len(y), long), share, threads):
         total = part if total is None else total + part
     assert total is not None, "a batch has rows"
     return total
@@ -199,11 +206,21 @@ def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, 
     if lens.W is None:
         target = rows.yhat + rows.e if offset is None else rows.yhat + rows.e - offset
     level = None if lens.W is None else 0.0
+    if isinstance(X, Levelled):
+        beside, _ = LevelSums.of(X, target, weight=rows.omega, count=count, level=level)
+        return _derivative(rows, beside, torch.from_numpy(-beside.products()), y, weight, count, trials)
     sums = Sums.of(X, [None, target], weight=rows.omega, count=count, factor=factor, level=level)
+    return _derivative(rows, sums, _gradient(sums, lens.intercept), y, weight, count, trials)
+
+
+def _derivative(
+    rows: Rows, sums: Any, grad: torch.Tensor, y: Any, weight: Any, count: Any, trials: Any
+) -> Derivative:
+    """The sums of some rows, with their loss and what else is told of them."""
     value = float(rows.value.sum() if count is None else count @ rows.value)
     extent = float(max(rows.yhat.max(), -rows.yhat.min()))
     mass, response = masses(y, weight, count, trials)
-    total, grad = torch.tensor(value, dtype=torch.float64), _gradient(sums, lens.intercept)
+    total = torch.tensor(value, dtype=torch.float64)
     return Derivative(total, grad, mass, None, sums, extent, response)
 
 

@@ -25,6 +25,16 @@ def rows_read_once(label: str) -> FitError:
     )
 
 
+def covariance_too_large(p: int) -> FitError:
+    """Refuse to make the whole covariance of very many coefficients."""
+    return FitError(
+        f"The covariance of all {p:,} coefficients is a table of {p * p:,} numbers, {8 * p * p / 1e9:,.1f} GB.",
+        "a category of many levels was eliminated, and this needs every pair of its levels",
+        "ask for what you need of it: fit.bse and fit.tidy() have all standard errors, fit.vcov(terms=[…]) is the "
+        "covariance of some terms, fit.test('…') compares some of them",
+    )
+
+
 def rows_changed(label: str, found: int, used: int, squares: float, rss: float) -> FitError:
     """Refuse rows that are not those of the fit."""
     what = (

@@ -1,0 +1,89 @@
+"""LowRank: a large symmetric matrix as F K F' + diag(d), of which parts can be asked for and the whole need not be made.
+
+    V = LowRank(tall=F, middle=K, own=d)       # F (p, m), K (m, m), d (p,): 50,000 coefficients take 10 MB, not 20 GB
+    V.diagonal(), V.block([0, 3]), V.between(L)
+
+This is the shape that the covariance of a model has whose largest category was eliminated (`update.eliminated`). It
+answers where a tensor (p, p) would: its diagonal, a factor, a product with a vector. Asked for all its numbers it makes
+them as long as they are not too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from betahat import errors
+from betahat.strips import Strips
+
+Array = npt.NDArray[np.float64]
+
+MOST = 5_000  # rows of a matrix that is made: 200 MB
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """The matrix F K F' + diag(d).
+
+    Attributes
+    ----------
+    tall : Tensor (p, m)
+        F.
+    middle : Tensor (m, m)
+        K.
+    own : Tensor (p,)
+        d.
+    """
+
+    tall: Tensor
+    middle: Tensor
+    own: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, (p, p)."""
+        return len(self.own), len(self.own)
+
+    def diagonal(self) -> Tensor:
+        """Its diagonal, (p,)."""
+        return ((self.tall @ self.middle) * self.tall).sum(1) + self.own
+
+    def block(self, places: Sequence[int]) -> Tensor:
+        """Some of its rows and the same columns, (q, q)."""
+        index = torch.tensor(list(places), dtype=torch.long)
+        tall = self.tall[index]
+        return tall @ self.middle @ tall.T + torch.diag(self.own[index])
+
+    def between(self, L: Array) -> Array:
+        """L V L' for combinations L (q, p)."""
+        across = L @ self.tall.numpy()  # (q, m)
+        return np.asarray(across @ self.middle.numpy() @ across.T + (L * self.own.numpy()) @ L.T)
+
+    def quadratic(self, rows: Strips) -> Tensor:
+        """x'Vx for each of some rows, (n,)."""
+        across = rows @ self.tall  # (n, m)
+        return ((across @ self.middle) * across).sum(1) + rows.squared(self.own)
+
+    def __matmul__(self, v: Tensor) -> Tensor:
+        own = self.own if v.ndim == 1 else self.own[:, None]
+        return self.tall @ (self.middle @ (self.tall.T @ v)) + own * v
+
+    def __mul__(self, factor: float) -> LowRank:
+        return replace(self, middle=self.middle * factor, own=self.own * factor)
+
+    def numpy(self) -> Array:
+        """All of it, (p, p); refused where that is too much."""
+        if len(self.own) > MOST:
+            raise errors.covariance_too_large(len(self.own))
+        return self.block(range(len(self.own))).numpy()
+
+
+def between(L: Array, V: Any) -> Array:
+    """L V L' (q, q) for combinations L (q, p) and a matrix of either kind."""
+    return V.between(L) if isinstance(V, LowRank) else np.asarray(L @ V.numpy() @ L.T)
