@@ -52,7 +52,8 @@ class LowRank:
 
     def diagonal(self) -> Tensor:
         """Its diagonal, (p,)."""
-        return ((self.tall @ self.middle) * self.tall).sum(1) + self.own
+        F = self.tall.numpy()  # NumPy's, since torch would wake threads for so many rows
+        return torch.from_numpy(np.einsum("ij,ij->i", F @ self.middle.numpy(), F) + self.own.numpy())
 
     def block(self, places: Sequence[int]) -> Tensor:
         """Some of its rows and the same columns, (q, q)."""
