@@ -106,18 +106,20 @@ class Left:
 
 
 def _left(
-    at: Effects | None, mean: float,
+    at: Effects | None, mean: float, factor: bool,
     X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *, threads: int = 1,
 ) -> Left:  # fmt: skip
-    found: Left = by_stripes(partial(_left_by, at, mean), X, y, (weight, offset, count, trials), threads, False)
+    found: Left = by_stripes(partial(_left_by, at, mean, factor), X, y, (weight, offset, count, trials), threads, False)
     return found
 
 
 def _left_by(
-    at: Effects | None, mean: float, X: Levelled, y: Any, weight: Any, offset: Any, count: Any, trials: Any
-) -> Left:
+    at: Effects | None, mean: float, factor: bool,
+    X: Levelled, y: Any, weight: Any, offset: Any, count: Any, trials: Any,
+) -> Left:  # fmt: skip
     target = np.asarray(y, np.float64) if offset is None else y - offset
-    sums, e = LevelSums.of(X, target, weight=weight, count=count, effects=at, level=None if at is None else 0.0)
+    level = None if at is None else 0.0
+    sums, e = LevelSums.of(X, target, weight=weight, count=count, effects=at, level=level, factor=factor)
     spread = np.zeros(2)
     if at is not None:
         f = y - mean - e
@@ -138,9 +140,10 @@ def eliminated(problem: Problem, tally: Tally, how: How, why: str) -> LinearFit:
     start = begun_at(problem, how.start)
     rows.centers = seen.means()
     mean = float(seen.beside.center[-1])
-    solution, at = solve(rows.gather(partial(_left, None, mean)).sums, names=names)
+    solution, at = solve(rows.gather(partial(_left, None, mean, False)).sums, names=names)
+    factor = solution.sharp < ENOUGH or bool(solution.dropped)
     for _ in range(_ROUNDS):
-        left = rows.gather(partial(_left, at, mean))
+        left = rows.gather(partial(_left, at, mean, factor))
         solution, at = solve(left.sums, names=names, at=at)
         first, second = left.spread
         solution = replace(solution, mss=max(0.0, float(second - first**2 / left.sums.weight)), refined=True)

@@ -26,6 +26,7 @@ from betahat.derive import Derivative
 from betahat.eliminating import begin, worth
 from betahat.finishing import How, begun_at
 from betahat.general import GeneralFit
+from betahat.levels import LevelSums
 from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments
 from betahat.passes import Rows
@@ -122,13 +123,13 @@ def _walked(
     memory, careful, observed, at_start, asked = update.prepare(W), False, False, 0.0, rough
     while True:
         lens = Lens(family, None if W is None else W.numpy(), intercept, observed, strict=rows.passes == 0)
-        total = rows.gather(partial(derivative, lens, factor=careful))
+        total = _derived(rows, lens, careful)
         sums = total.sums
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
             _in_range(rows, family)
         if quick and not careful:  # the first pass has told how many rows there are
-            careful, total = True, rows.gather(partial(derivative, lens, factor=True))
+            careful, total = True, _derived(rows, lens, True)
         if W is not None and memory.move is None and not total.value.isfinite():
             return None
         at_start = at_start or sums.weight
@@ -147,7 +148,7 @@ def _walked(
             if memory.halved == 0 and (memory.distance < _NEAR if rough else _arrived(memory, last, quick)):
                 if observed:
                     lens = Lens(family, W.numpy(), intercept)
-                    total = rows.gather(partial(derivative, lens, factor=careful))
+                    total = _derived(rows, lens, careful)
                     found = update.step(W, total, memory._replace(move=None))[1].solution
                 assert found is not None, "a step was taken"
                 return Arrived(W, memory.distance, found, total, steps, careful)
@@ -157,6 +158,17 @@ def _walked(
             if fallible:
                 return None
             raise errors.no_convergence(family.name, len(steps), memory.distance)
+
+
+def _derived(rows: Rows, lens: Lens, careful: bool) -> Derivative:
+    """What all rows leave behind at the lens' weights."""
+    total: Derivative = rows.gather(partial(derivative, lens, factor=careful and rows.centers is None))
+    if careful and rows.centers is not None:  # a factor has to be about the means by level under these weights
+        assert isinstance(total.sums, LevelSums), "there are centers only beside levels"
+        low = total.sums.means()
+        rows.centers = rows.centers + np.concatenate([low[:-1], np.zeros_like(low[-1:])])
+        total = rows.gather(partial(derivative, lens, factor=True))
+    return total
 
 
 def constant(rows: Rows, family: Any) -> Tensor | None:
@@ -259,7 +271,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         weighted=problem.weighted,
         counted=problem.counted,
         condition=solution.condition,
-        digits=digits(solution.condition, found.careful and problem.dense is None),
+        digits=digits(solution.condition, found.careful),
         loss=family.name,
         update="newton",
         why=why,

@@ -28,6 +28,7 @@ from betahat.sums import Sums
 Array = npt.NDArray[np.float64]
 
 _EPS = 2.0**-52
+_FACED = 256  # roundings of a column that its centers may be off its means
 _NUMBERS = 1 << 22  # numbers of the other columns that a thread lays out at a time, 32 MB
 _LONGEST, _SHORTEST = 1 << 17, 1 << 13  # rows of such a part: fewer cost more by level than by row
 
@@ -148,6 +149,7 @@ class LevelSums:
         count: Any = None,
         effects: tuple[Array, Array] | None = None,
         level: float | None = None,
+        factor: bool = False,
     ) -> tuple[LevelSums, Array]:
         """Gather the sums of some rows; and what was summed as their response (n,), which the next call overwrites.
 
@@ -162,6 +164,7 @@ class LevelSums:
             Slopes of the other columns and effects of the levels, z about its centers: what is left of the response is
             summed instead.
         level : float, optional
+        factor : bool
             As for `Sums.of`.
         """
         k, levels, codes = X.factor.width, X.factor.levels, X.codes
@@ -173,7 +176,7 @@ class LevelSums:
             for column, slope in zip(z, slopes, strict=False):
                 if slope:
                     z[k] -= slope * column
-        whole = Sums.of(z[:k].T, [z[k]], weight=weight, count=count, level=level)
+        whole = Sums.of(z[:k].T, [z[k]], weight=weight, count=count, level=level, factor=factor)
         w = _mass(weight, count)
         mass = np.bincount(codes, minlength=levels).astype(np.float64) if w is None else by_level(codes, w, levels)
         first = np.empty((k + 1, levels))
@@ -222,6 +225,20 @@ class LevelSums:
         low = self.means() * np.sqrt(self.mass)  # (k + 1, L)
         between = low @ low.T
         return cross.numpy() - between, np.hypot(noise.numpy(), 4 * _EPS * between.diagonal())
+
+    def triangle(self) -> Array | None:
+        """R with R'R the same, to twice the digits; None where the rows were not factorized, or not about their means.
+
+        What the columns' means by level are off their centers is left in R'R: it has to be rounding. What the
+        response's are is taken off the last number of R, the only one that it enters then.
+        """
+        found = self.whole.about(mean=False)[2]
+        if found is None:
+            return None
+        R, k = found.numpy().copy(), self.factor.width
+        low = np.square(self.means()) @ self.mass  # (k + 1,)
+        R[k, k] = np.sqrt(max(0.0, R[k, k] ** 2 - low[k]))
+        return R if bool((low[:k] <= (_FACED * _EPS * self.size()[:k]) ** 2).all()) else None
 
     def size(self) -> Array:
         """The norms about zero of the other columns and the response, as they were stored, (k + 1,)."""

@@ -207,7 +207,7 @@ def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, 
         target = rows.yhat + rows.e if offset is None else rows.yhat + rows.e - offset
     level = None if lens.W is None else 0.0
     if isinstance(X, Levelled):
-        beside, _ = LevelSums.of(X, target, weight=rows.omega, count=count, level=level)
+        beside, _ = LevelSums.of(X, target, weight=rows.omega, count=count, level=level, factor=factor)
         return _derivative(rows, beside, torch.from_numpy(-beside.products()), y, weight, count, trials)
     sums = Sums.of(X, [None, target], weight=rows.omega, count=count, factor=factor, level=level)
     return _derivative(rows, sums, _gradient(sums, lens.intercept), y, weight, count, trials)

@@ -24,7 +24,7 @@ import torch
 
 from betahat.levels import LevelSums
 from betahat.lowrank import LowRank
-from betahat.update.elimination import backward, from_products
+from betahat.update.elimination import backward, from_factor, from_products
 from betahat.update.exact import Solution, powers_of_two, spelled, worst
 
 Array = npt.NDArray[np.float64]
@@ -62,7 +62,11 @@ def solve(sums: LevelSums, *, names: tuple[str, ...], at: Effects | None = None)
     norms, size = np.sqrt(np.maximum(C.diagonal()[:k], 0.0)), sums.size()[:k]  # (k,)
     scale = powers_of_two(norms)  # (k,)
     T = np.append(scale, 1.0)
-    found = from_products(C / T / T[:, None], noise=noise / T**2, size=size / scale)
+    R = sums.triangle()
+    if R is None:
+        found = from_products(C / T / T[:, None], noise=noise / T**2, size=size / scale, stripped=True)
+    else:
+        found = from_factor(R / T, size=size / scale)
     kept, unit = np.array(found.kept, dtype=np.intp), scale[found.kept]
     low = sums.means()  # (k + 1, L)
     slopes = np.zeros(k)
