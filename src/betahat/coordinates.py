@@ -10,7 +10,9 @@ There nothing is badly scaled, no column is nearly another one, and a coefficien
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from scipy import linalg
 
 from betahat import errors
 from betahat.batch import Tally
+from betahat.lowrank import MOST, LowRank
 from betahat.outcome import LinearFit
 from betahat.problem import Problem
 from betahat.roads import merged
@@ -182,4 +185,16 @@ def rows_again(fit: LinearFit) -> Problem:
         raise errors.rows_not_here(fit.label)
     if not problem.rereadable:
         raise errors.rows_read_once(problem.label)
+    if isinstance(fit.unscaled, LowRank) and len(fit.terms) > MOST:
+        raise errors.columns_not_made(fit.design.category.term, fit.design.category.levels)
     return problem
+
+
+def again_by_level(fit: LinearFit, groupings: Sequence[Any] = ()) -> Problem:
+    """The same, the category that was eliminated as codes; read so that the groups of its rows are noted."""
+    problem: Problem | None = fit.problem
+    if problem is None or problem.gone:
+        raise errors.rows_not_here(fit.label)
+    if not problem.rereadable:
+        raise errors.rows_read_once(problem.label)
+    return problem.reopened(groupings).beside_levels()

@@ -39,11 +39,15 @@ class LowRank:
         K.
     own : Tensor (p,)
         d.
+    far : sparse matrix (p, q) or None
+        With it the matrix is F K F' + P P', and d the diagonal of P P'; no two rows of a design are one in both of two
+        coefficients that P joins.
     """
 
     tall: Tensor
     middle: Tensor
     own: Tensor
+    far: Any = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,12 +63,19 @@ class LowRank:
         """Some of its rows and the same columns, (q, q)."""
         index = torch.tensor(list(places), dtype=torch.long)
         tall = self.tall[index]
-        return tall @ self.middle @ tall.T + torch.diag(self.own[index])
+        if self.far is None:
+            return tall @ self.middle @ tall.T + torch.diag(self.own[index])
+        far = self.far[index.numpy()]
+        return tall @ self.middle @ tall.T + torch.from_numpy((far @ far.T).toarray())
 
     def between(self, L: Array) -> Array:
         """L V L' for combinations L (q, p)."""
         across = L @ self.tall.numpy()  # (q, m)
-        return np.asarray(across @ self.middle.numpy() @ across.T + (L * self.own.numpy()) @ L.T)
+        whole = across @ self.middle.numpy() @ across.T
+        if self.far is None:
+            return np.asarray(whole + (L * self.own.numpy()) @ L.T)
+        far = (self.far.T @ L.T).T  # (q, c)
+        return np.asarray(whole + far @ far.T)
 
     def quadratic(self, rows: Strips) -> Tensor:
         """x'Vx for each of some rows, (n,)."""
@@ -72,11 +83,14 @@ class LowRank:
         return ((across @ self.middle) * across).sum(1) + rows.squared(self.own)
 
     def __matmul__(self, v: Tensor) -> Tensor:
-        own = self.own if v.ndim == 1 else self.own[:, None]
-        return self.tall @ (self.middle @ (self.tall.T @ v)) + own * v
+        whole = self.tall @ (self.middle @ (self.tall.T @ v))
+        if self.far is not None:
+            return whole + torch.from_numpy(self.far @ (self.far.T @ v.numpy()))
+        return whole + (self.own if v.ndim == 1 else self.own[:, None]) * v
 
     def __mul__(self, factor: float) -> LowRank:
-        return replace(self, middle=self.middle * factor, own=self.own * factor)
+        far = None if self.far is None else self.far * factor**0.5
+        return replace(self, middle=self.middle * factor, own=self.own * factor, far=far)
 
     def numpy(self) -> Array:
         """All of it, (p, p); refused where that is too much."""

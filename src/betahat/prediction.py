@@ -166,7 +166,9 @@ def _variance(fit: LinearFit, X: Tensor) -> Tensor:
     found = covariance(fit)
     if isinstance(found.matrix, LowRank) and not isinstance(X, Tensor):
         return found.matrix.quadratic(X).clamp(min=0.0)
-    if found.kind == "classical":
+    if not isinstance(X, Tensor):  # a covariance that was made whole
+        X = torch.from_numpy(np.asarray(X))
+    if found.kind == "classical" and isinstance(fit.unscaled, Tensor):
         return fit.scale * _leverage(fit, X)
     return ((X @ found.matrix) * X).sum(1).clamp(min=0.0)
 

@@ -12,7 +12,7 @@ collinearity, sandwiches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -256,9 +256,8 @@ def seen_through(problem: Problem, lens: Lens) -> Problem:
             target, omega = torch.from_numpy(rows.yhat + rows.e), torch.from_numpy(rows.omega)
             yield replace(batch, y=target, weight=omega, trials=None)
 
-    def pieces(tally: Tally) -> Iterator[Piece]:
-        assert problem.pieces is not None, "asked for only where there are some"
-        for piece in problem.pieces(tally):
+    def pieces(given: Callable[[Tally], Iterator[Piece]], tally: Tally) -> Iterator[Piece]:
+        for piece in given(tally):
             rows = lens.rows(piece.X, piece.y, piece.weight, piece.offset, piece.trials)
             yield replace(piece, y=rows.yhat + rows.e, weight=rows.omega, trials=None)
 
@@ -268,5 +267,6 @@ def seen_through(problem: Problem, lens: Lens) -> Problem:
         return seen_through(problem.again(keys), lens)
 
     return replace(
-        problem, batches=batches, pieces=None if problem.pieces is None else pieces, again=again, direct=None
-    )
+        problem, batches=batches, pieces=None if problem.pieces is None else partial(pieces, problem.pieces),
+        levelled=None if problem.levelled is None else partial(pieces, problem.levelled), again=again, direct=None,
+    )  # fmt: skip
