@@ -68,6 +68,7 @@ class Basis:
     @classmethod
     def of(cls, fit: LinearFit) -> Basis:
         """The coordinates of a fit, from its own (X'WX)⁻¹ or, when that has too few digits, from its rows."""
+        _columns_there(fit)
         first = int(fit.intercept)
         center, coef = fit.center.numpy(), fit.coef.numpy()
         spread = fit.unscaled.numpy()[first:, first:]  # (k, k)
@@ -185,9 +186,14 @@ def rows_again(fit: LinearFit) -> Problem:
         raise errors.rows_not_here(fit.label)
     if not problem.rereadable:
         raise errors.rows_read_once(problem.label)
+    _columns_there(fit)
+    return problem
+
+
+def _columns_there(fit: LinearFit) -> None:
+    """Refuse a fit beside a category of so many levels that they cannot be columns."""
     if isinstance(fit.unscaled, LowRank) and len(fit.terms) > MOST:
         raise errors.columns_not_made(fit.design.category.term, fit.design.category.levels)
-    return problem
 
 
 def again_by_level(fit: LinearFit, groupings: Sequence[Any] = ()) -> Problem:

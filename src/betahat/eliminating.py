@@ -41,7 +41,7 @@ def worth(problem: Problem) -> str:
     factor = None if problem.levelled is None else problem.design.category
     if factor is None or factor.levels < _LEVELS:
         return ""
-    told = f"the {factor.levels:,} levels of {factor.term} were eliminated, not made columns"
+    told = f"the {factor.levels:,} levels of {errors.clipped(factor.term, 40)} were eliminated, not made columns"
     if factor.levels > _COLUMNS or problem.more_than(int(_WORK / len(problem.design.names) ** 2)):
         return told
     return ""

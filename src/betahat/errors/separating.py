@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from betahat.errors.letters import FitError, OptionError, count, listing
+from betahat.errors.letters import FitError, OptionError, clipped, count, listing
 
 _SPELLED = 4  # terms of a combination that are written out
 
@@ -55,7 +55,7 @@ def levels_separated(
         [f"always {bounds[0]:g} ({low:,} of them)"] * bool(low) + [f"always {bounds[1]:g} ({high:,})"] * bool(high)
     )
     return SeparationError(
-        f"In {len(levels):,} of the {many:,} levels of {term}, {response!r} is {always}: {shown}.",
+        f"In {len(levels):,} of the {many:,} levels of {clipped(term)}, {response!r} is {always}: {shown}.",
         "their effects have no finite estimate: the likelihood rises for ever as they run to infinity",
         "leave the rows of these levels out (they say nothing of the other coefficients), or join levels into larger "
         "groups",

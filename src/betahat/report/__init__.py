@@ -122,7 +122,7 @@ class Summary:
         if factor is not None:
             gone = sum(term in fit.dropped for term in fit.terms[1 + factor.start : factor.start + factor.levels])
             many = f"{factor.levels:,} levels ({factor.levels - 1 - gone:,} coefficients)"
-            lines.append((1 + factor.start, factor.term, f"{many}, not shown; fit.tidy() has them"))
+            lines.append((1 + factor.start, errors.clipped(factor.term, 40), f"{many}, not shown; fit.tidy() has them"))
         return [(term, told) for _, term, told in sorted(lines, key=lambda line: line[0])]
 
     @property

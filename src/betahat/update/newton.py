@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from betahat.derive import Derivative
@@ -102,10 +102,10 @@ class Newton:
     def distance(self, solution: Solution, rows: int, W: Tensor) -> float:
         """How long a step is in standard errors, coefficient by coefficient, the longest."""
         dispersion = solution.rss / max(1, rows - solution.rank) if self.dispersed else 1.0
-        error = (dispersion * solution.unscaled.diagonal()).sqrt()  # (p,)
+        error = np.sqrt(dispersion * solution.unscaled.diagonal().numpy())  # (p,)
         # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-        unit = torch.maximum(torch.maximum(error, 1e-10 * W.abs()), error.new_tensor(1e-300))
-        return float((solution.coef.abs() / unit).max()) if len(W) else 0.0
+        unit = np.maximum(np.maximum(error, 1e-10 * np.abs(W.numpy())), 1e-300)
+        return float((np.abs(solution.coef.numpy()) / unit).max()) if len(W) else 0.0
 
     def _solved(self, sums: Sums | LevelSums) -> Solution:
         if isinstance(sums, LevelSums):  # beside a category of many levels, whose effects are eliminated first
