@@ -21,6 +21,7 @@ from betahat.batch import Tally
 from betahat.finishing import How, begun_at, fitted, learnable
 from betahat.learning import Answer
 from betahat.levels import Levelled, LevelMeans, LevelSums
+from betahat.lowrank import MOST
 from betahat.outcome import LinearFit
 from betahat.passes import Rows
 from betahat.problem import Problem
@@ -30,21 +31,18 @@ from betahat.update.eliminated import Effects, solve
 from betahat.update.exact import Exact
 from betahat.working import by_stripes
 
-_LEVELS = 200  # from which on elimination may be quicker
-_WORK = 4e9  # n p² from which on it is: measured, see benchmarks/levels.py
-_COLUMNS = 5_000  # that a table may have
+LEVELS = 200  # from which on elimination was at least ten times quicker, whatever the rows: see benchmarks/levels.py
 _ROUNDS = 3  # of correction, at most
 
 
 def worth(problem: Problem) -> str:
     """Why the largest category of a problem is eliminated instead of being columns; "" where it is not."""
     factor = None if problem.levelled is None else problem.design.category
-    if factor is None or factor.levels < _LEVELS:
+    if factor is None or factor.levels < LEVELS:
         return ""
-    told = f"the {factor.levels:,} levels of {errors.clipped(factor.term, 40)} were eliminated, not made columns"
-    if factor.levels > _COLUMNS or problem.more_than(int(_WORK / len(problem.design.names) ** 2)):
-        return told
-    return ""
+    if not problem.rereadable and factor.levels <= MOST:  # what is read once is factorized as it comes, in one pass
+        return ""
+    return f"the {factor.levels:,} levels of {errors.clipped(factor.term, 40)} were eliminated, not made columns"
 
 
 def looked(rows: Rows) -> LevelMeans:
@@ -62,18 +60,19 @@ def begin(rows: Rows, bounds: tuple[float, float] | None) -> None:
     told = low = np.zeros(len(seen.mass), dtype=bool)
     if bounds is not None:
         low = seen.response == 0
-        told = (low | (seen.response == seen.mass * bounds[1])) & (seen.mass > 0)
+        high = seen.response == seen.mass if bounds[1] == 1 else np.zeros_like(low)
+        told = (low | high) & (seen.mass > 0)
     if bounds is not None and told.any():
         factor, design = problem.design.category, problem.design
         levels = [design.levels[factor.column][i] for i in np.flatnonzero(told)]
-        raise errors.levels_separated(factor.term, levels, factor.levels, design.response, bounds, int((low & told).sum()))
+        raise errors.levels_separated(
+            factor.term, levels, factor.levels, design.response, bounds, int((low & told).sum())
+        )
     rows.centers = np.concatenate([seen.means()[:-1], np.zeros((1, len(seen.mass)))])
     rows.passes = 0
 
 
-def _means(
-    X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *, threads: int = 1
-) -> LevelMeans:
+def _means(X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any = None, *, threads: int = 1) -> LevelMeans:
     def work(X: Levelled, y: Any, weight: Any, offset: Any, count: Any, trials: Any) -> LevelMeans:
         mass = weight if trials is None else trials if weight is None else weight * trials
         return LevelMeans.of(X, y, mass, offset, count)
@@ -158,5 +157,5 @@ def eliminated(problem: Problem, tally: Tally, how: How, why: str) -> LinearFit:
     answer = Answer(
         solution.coef, Trace.of(tuple(design.names), [step]), replace(Exact(), answer=solution), solution,
         total, f"{why}, and roundings corrected from the rows", solution.rss,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return fitted(problem, answer, tally, how)

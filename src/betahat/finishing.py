@@ -126,9 +126,7 @@ def finished_at(
 # ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def learnable(
-    problem: Problem, sums: Sums, tally: Tally, collinear: str, names: Sequence[str] | None = None
-) -> None:
+def learnable(problem: Problem, sums: Sums, tally: Tally, collinear: str, names: Sequence[str] | None = None) -> None:
     """Refuse data from which nothing can be learned, and arrays with a constant of their own.
 
     `names` are the columns that the sums are of, where they are not all columns but the constant.

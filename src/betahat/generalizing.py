@@ -125,6 +125,7 @@ def _walked(
         lens = Lens(family, None if W is None else W.numpy(), intercept, observed, strict=rows.passes == 0)
         total = _derived(rows, lens, careful)
         sums = total.sums
+        assert sums is not None, "Newton's method needs them"
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
             _in_range(rows, family)

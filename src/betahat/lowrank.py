@@ -59,6 +59,10 @@ class LowRank:
         F = self.tall.numpy()  # NumPy's, since torch would wake threads for so many rows
         return torch.from_numpy(np.einsum("ij,ij->i", F @ self.middle.numpy(), F) + self.own.numpy())
 
+    def __getitem__(self, places: Any) -> Tensor:
+        """Some of its numbers, of all that are made."""
+        return torch.from_numpy(self.numpy())[places]
+
     def block(self, places: Sequence[int]) -> Tensor:
         """Some of its rows and the same columns, (q, q)."""
         index = torch.tensor(list(places), dtype=torch.long)

@@ -228,7 +228,8 @@ def of_formula(
             y, *rest = (None if v is None else v.numpy() for v in given)
             assert y is not None and batch.rows is not None, "rows to learn from have both"
             trials = None if batch.trials is None else batch.trials.numpy()
-            yield Piece(batch.X, y, *rest, batch.rows, trials)  # type: ignore[arg-type]
+            weight, offset, count = rest
+            yield Piece(batch.X, y, weight, offset, count, batch.rows, trials)  # type: ignore[arg-type]
 
     def again(keys: Sequence[Keys]) -> Problem:
         more = {"exposure": exposure, "trials": trials}

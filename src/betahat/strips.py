@@ -96,7 +96,9 @@ class Strips:
 
     def squared(self, own: Tensor) -> Tensor:
         """Σ x² own over the columns, for own (k,): (n,)."""
-        squares = (Strip(v.values if v.levels else np.square(v.values, dtype=np.float64), v.levels) for v in self.strips)
+        squares = (
+            Strip(v.values if v.levels else np.square(v.values, dtype=np.float64), v.levels) for v in self.strips
+        )
         return Strips(self.rows, tuple(squares)) @ own
 
     def column(self, j: int) -> npt.NDArray[Any]:

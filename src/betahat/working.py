@@ -213,9 +213,7 @@ def _stripe(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any, 
     return _derivative(rows, sums, _gradient(sums, lens.intercept), y, weight, count, trials)
 
 
-def _derivative(
-    rows: Rows, sums: Any, grad: torch.Tensor, y: Any, weight: Any, count: Any, trials: Any
-) -> Derivative:
+def _derivative(rows: Rows, sums: Any, grad: torch.Tensor, y: Any, weight: Any, count: Any, trials: Any) -> Derivative:
     """The sums of some rows, with their loss and what else is told of them."""
     value = float(rows.value.sum() if count is None else count @ rows.value)
     extent = float(max(rows.yhat.max(), -rows.yhat.min()))

@@ -49,7 +49,9 @@ def levels_separated(
     term: str, levels: Sequence[object], many: int, response: str, bounds: tuple[float, float], low: int
 ) -> SeparationError:
     """Refuse a model in which some of very many levels have a response that never varies."""
-    shown = ", ".join(map(repr, levels[:_SPELLED])) + (f" and {len(levels) - _SPELLED:,} more" if len(levels) > _SPELLED else "")
+    shown = ", ".join(map(repr, levels[:_SPELLED])) + (
+        f" and {len(levels) - _SPELLED:,} more" if len(levels) > _SPELLED else ""
+    )
     high = len(levels) - low
     always = " or ".join(
         [f"always {bounds[0]:g} ({low:,} of them)"] * bool(low) + [f"always {bounds[1]:g} ({high:,})"] * bool(high)

@@ -104,17 +104,17 @@ def clustered(fit: LinearFit, grouping: Any) -> tuple[LowRank, int]:
     """CR0 of one way of clustering, and how many clusters there were."""
     frame, factor = _Frame.of(fit), fit.design.category
     k, L = factor.width, factor.levels
-    sums: list[Array] = [np.zeros(0) for _ in range(k)]
+    sums: list[Array] = [np.zeros(0) for _ in range(k + 1)]  # by cluster, (G,): of each column, and of ones
     pairs: Any = sparse.csr_matrix((L, 1))
     waiting: list[tuple[Array, Any, Any]] = []
     seen = _Total()
 
-    def look(item: tuple[Piece, Any]) -> tuple[list[Array], tuple[Array, Any, Any], float, int]:
+    def look(item: tuple[Piece, Any]) -> tuple[list[Any], tuple[Any, Any, Any], float, int]:
         piece, groups = item
         z, codes, s, e2, count = _scores(fit, frame, piece)
         s = s if count is None else s * count
         many = int(groups.max()) + 1
-        across = [np.bincount(groups, weights=row * s, minlength=many) for row in z]
+        across = [np.bincount(groups, weights=row, minlength=many) for row in (*(z * s), np.ones(len(s)))]
         cells, inverse = np.unique(groups * L + codes, return_inverse=True)
         return across, (np.bincount(inverse, weights=s), cells % L, cells // L), e2, len(codes)
 
@@ -138,18 +138,18 @@ def clustered(fit: LinearFit, grouping: Any) -> tuple[LowRank, int]:
     if waiting:
         pairs = joined()
     seen.judge(fit)
-    there = np.diff(pairs.tocsc().indptr) > 0  # clusters that have rows
-    if there.sum() < 2:
+    many = int((sums[k] > 0).sum())
+    if many < 2:
         raise errors.cluster_alone(grouping.by[0])
     D = np.where(frame.mass > 0, frame.mass, 1.0)
     u = sparse.diags(1 / D) @ pairs  # (L, G)
-    A = np.stack([np.pad(v, (0, u.shape[1] - len(v))) for v in sums]) if k else np.zeros((0, u.shape[1]))
+    A = np.array([np.pad(v, (0, u.shape[1] - len(v))) for v in sums])[:k]  # (k, G)
     H = np.concatenate([frame.inner @ A, u[[frame.base]].toarray()])  # (k + 1, G)
     far = u[frame.levels]
     with_levels = np.zeros((k + 1, L))
     with_levels[:, frame.levels] = (far @ H.T).T
     own = np.asarray(far.multiply(far).sum(1)).ravel()
-    return _assembled(frame, H @ H.T, with_levels, own, far), int(there.sum())
+    return _assembled(frame, H @ H.T, with_levels, own, far), many
 
 
 def _assembled(frame: _Frame, inner: Array, with_levels: Array, own: Array, far: Any) -> LowRank:
@@ -185,11 +185,12 @@ def _pieces(fit: LinearFit, grouping: Any = None) -> Iterator[Any]:
     """The rows of a fit again, as codes; with the group of each where one is asked for."""
     problem, tally = again_by_level(fit, [] if grouping is None else [grouping]), Tally()
     missing = first = 0
+    assert problem.pieces is not None, "the category is there"
     for piece in problem.pieces(tally):
         if grouping is None:
             yield piece
         else:
-            places = piece.place.numpy() if isinstance(grouping, Labels) else piece.rows
+            places = piece.rows.numpy() if isinstance(grouping, Labels) else piece.rows
             groups = np.asarray(grouping.at(places))
             if (gone := groups < 0).any():
                 if not missing:

@@ -93,19 +93,22 @@ def solve(sums: LevelSums, *, names: tuple[str, ...], at: Effects | None = None)
     visible = np.maximum(np.maximum(np.abs(b), error), _SHARE * shares.max(initial=0.0) / norms[kept])
     fitted = effects + slopes @ low[:k] + factor.centers[k]  # (L,): the means of yhat
     gone, null = _without(found.dropped, scale, x, base, levels, sums, size, names)
-    return Solution(
-        coef=torch.from_numpy(coef),
-        unscaled=_inverse(x, spread, kept, D, base, levels, place, others),  # type: ignore[arg-type]
-        rss=found.rss,
-        mss=float(slopes @ C[:k, :k] @ slopes + D @ np.square(fitted - fitted @ D / D.sum())),
-        rank=rank,
-        condition=found.condition,
-        digits=worst((e, v) for e, v in zip(wrong, b.tolist(), strict=True) if v != 0),
-        sharp=min(found.sharp, worst(zip(wrong, visible.tolist(), strict=True))),
-        center=_centers(x, D, levels, place - 1, others, len(names)),
-        null=null,
-        dropped=gone,
-    ), (slopes, effects)
+    return (
+        Solution(
+            coef=torch.from_numpy(coef),
+            unscaled=_inverse(x, spread, kept, D, base, levels, place, others),  # type: ignore[arg-type]
+            rss=found.rss,
+            mss=float(slopes @ C[:k, :k] @ slopes + D @ np.square(fitted - fitted @ D / D.sum())),
+            rank=rank,
+            condition=found.condition,
+            digits=worst((e, v) for e, v in zip(wrong, b.tolist(), strict=True) if v != 0),
+            sharp=min(found.sharp, worst(zip(wrong, visible.tolist(), strict=True))),
+            center=_centers(x, D, factor.start, others, len(names)),
+            null=null,  # type: ignore[arg-type]
+            dropped=gone,
+        ),
+        (slopes, effects),
+    )
 
 
 def _inverse(
@@ -122,10 +125,10 @@ def _inverse(
     return LowRank(torch.from_numpy(tall), torch.from_numpy(middle), torch.from_numpy(own))
 
 
-def _centers(x: Array, D: Array, levels: Places, place: Places, others: Places, many: int) -> torch.Tensor:
+def _centers(x: Array, D: Array, start: int, others: Places, many: int) -> torch.Tensor:
     """The means of all columns but the constant, (p − 1,)."""
     center = np.zeros(many)
-    center[others], center[place] = x @ D / D.sum(), D[levels] / D.sum()
+    center[others], center[start : start + len(D) - 1] = x @ D / D.sum(), D[1:] / D.sum()
     return torch.from_numpy(center)
 
 
@@ -152,7 +155,9 @@ def _without(
             text = spelled(left) if left else ""
             words[names[others[j]]] = text + (" + " if text else "") + f"a combination of the levels of {factor.term}"
         else:
-            constant = {"Intercept": float(level[base])} if abs(level[base]) * D.sum() ** 0.5 > _NOTHING * size[j] else {}
+            constant = (
+                {"Intercept": float(level[base])} if abs(level[base]) * D.sum() ** 0.5 > _NOTHING * size[j] else {}
+            )
             words[names[others[j]]] = spelled(constant | left)
     for one in np.flatnonzero(~sums.there).tolist():
         if one > 0:
