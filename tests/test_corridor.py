@@ -14,8 +14,8 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
-    "formula", "response", "alongside", "strips", "lowrank", "encoding", "answers", "keys", "doubled", "products", "sums",
-    "levels", "design", "arrays", "keeping",
+    "formula", "response", "alongside", "strips", "lowrank", "encoding", "answers", "keys", "doubled", "products",
+    "sums", "levels", "design", "arrays", "keeping",
     "predict", "loss", "penalty", "derive", "direct", "update", "epochs", "records",
     "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress", "problem", "roads",
     "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many", "validation",

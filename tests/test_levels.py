@@ -130,7 +130,7 @@ def test_elimination_answers_as_columns_do(y, how, seed, beside, single, empty, 
         [b.rss, b.llf if y != "count" or "quasi" not in how["loss"] else 0],
     )
     alike(a.center, b.center)
-    alike(a.predict(data.iloc[:20], interval="confidence", **({})), b.predict(data.iloc[:20], interval="confidence"))
+    alike(a.predict(data.iloc[:20], interval="confidence"), b.predict(data.iloc[:20], interval="confidence"))
     if y == "y":
         alike([a.mss, a.fvalue, a.aic], [b.mss, b.fvalue, b.aic])
         alike(a.trace.gradients, b.trace.gradients)

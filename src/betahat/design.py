@@ -330,7 +330,8 @@ class Design:
     def _levelled(self, table: Any, rows: torch.Tensor) -> Levelled:
         """The rows of a table, with the largest category as codes."""
         codes, factor = self.encoder.category(), self.category
-        assert codes is not None and factor is not None, "asked for only where there is one"
+        assert codes is not None, "asked for only where there is one"
+        assert factor is not None, "the same"
         strips, place = self.encoder.beside(table, rows, codes)
         start = 0
         for strip in strips.strips:

@@ -5,8 +5,8 @@
     sums.within()                               # the cross-products about the means of each level
 
 A category of L levels would be L − 1 columns of zeros and ones. Nothing that least squares asks of them needs such a
-column: X'WX has Σ w of each level on its diagonal, and sums of the other columns by level beside it. So rows stay codes,
-an effect is a gather, a product is a sum by code, and it all takes L (k + 1) numbers for k other columns.
+column: X'WX has Σ w of each level on its diagonal, and sums of the other columns by level beside it. So rows stay
+codes, an effect is a gather, a product is a sum by code, and it all takes L (k + 1) numbers for k other columns.
 
 The other columns are taken about `centers`, means by level that were found in a pass before. What a level's mean has
 under other weights is then small beside the spread within, and Σ w z z' − Σ D z̄ z̄' loses no digits, whatever the means.
@@ -114,7 +114,8 @@ def rows_of(k: int) -> int:
 
 
 def by_level(codes: Any, values: Any, levels: int) -> Array:
-    """Σ of values (n,) by level, (L,). torch's way: NumPy's holds Python's lock, and threads would wait for each other."""
+    """Σ of values (n,) by level, (L,)."""
+    # torch's way, since NumPy's holds Python's lock, and threads would wait for each other
     found = torch.bincount(torch.from_numpy(codes), weights=torch.from_numpy(values), minlength=levels)
     return np.asarray(found.numpy())
 

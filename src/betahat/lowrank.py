@@ -1,4 +1,4 @@
-"""LowRank: a large symmetric matrix as F K F' + diag(d), of which parts can be asked for and the whole need not be made.
+"""LowRank: a large symmetric matrix as F K F' + diag(d), of which parts can be asked for while the whole is not made.
 
     V = LowRank(tall=F, middle=K, own=d)       # F (p, m), K (m, m), d (p,): 50,000 coefficients take 10 MB, not 20 GB
     V.diagonal(), V.block([0, 3]), V.between(L)
@@ -82,7 +82,7 @@ class LowRank:
         return np.asarray(whole + far @ far.T)
 
     def quadratic(self, rows: Strips) -> Tensor:
-        """x'Vx for each of some rows, (n,)."""
+        """The form x'Vx for each of some rows, (n,)."""
         across = rows @ self.tall  # (n, m)
         return ((across @ self.middle) * across).sum(1) + rows.squared(self.own)
 

@@ -226,7 +226,8 @@ def of_formula(
                 raise errors.missing_values(tally.missing, source.label)
             given = (batch.y, batch.weight, batch.offset, batch.count)
             y, *rest = (None if v is None else v.numpy() for v in given)
-            assert y is not None and batch.rows is not None, "rows to learn from have both"
+            assert y is not None, "rows to learn from have one"
+            assert batch.rows is not None, "a pass says where its rows are"
             trials = None if batch.trials is None else batch.trials.numpy()
             weight, offset, count = rest
             yield Piece(batch.X, y, weight, offset, count, batch.rows, trials)  # type: ignore[arg-type]

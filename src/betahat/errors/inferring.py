@@ -28,7 +28,8 @@ def rows_read_once(label: str) -> FitError:
 def columns_not_made(term: str, levels: int) -> FitError:
     """Refuse what needs rows with all their columns, where a category of very many levels is none."""
     return FitError(
-        f"This looks at every row with all its columns, and the {levels:,} levels of {clipped(term)} were never made columns.",
+        f"This looks at every row with all its columns, and the {levels:,} levels of {clipped(term)} were never made "
+        "columns.",
         "leverages and what rests on them (HC2 to HC4, CR2, CR3, influence, diagnostics) need them, and so do HAC and "
         "several ways of clustering",
         'classical standard errors, "HC0", "HC1" and one-way "CR0", "CR1" need no columns: '
