@@ -2,8 +2,8 @@
 
     python benchmarks/levels.py                     # 1,000,000 rows, 50,000 levels; then columns beside elimination
 
-Each program has a process of its own, so that its peak memory is its own; it reports processor and elapsed seconds of the
-fit, without imports, and the slope of x0, which has to be the same.
+Each program has a process of its own, so that its peak memory is its own; it reports processor and elapsed seconds of
+the fit, without imports, and the slope of x0, which has to be the same.
 """
 
 import json
@@ -92,8 +92,8 @@ def contest(loss: str, n: int, levels: int, limit: int) -> None:
             continue
         told = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"  {name:10} {told['seconds']:7.2f} s, processor {told['processor']:6.2f} s, peak {told['peak MB']:6.0f} MB, "
-            f"x0 {told['slope']:.12f} ± {told['error']:.9f}"
+            f"  {name:10} {told['seconds']:7.2f} s, processor {told['processor']:6.2f} s, "
+            f"peak {told['peak MB']:6.0f} MB, x0 {told['slope']:.12f} ± {told['error']:.9f}"
         )
 
 
