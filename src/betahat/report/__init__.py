@@ -192,6 +192,8 @@ class Summary:
             notes.append(
                 f"No F of all: the terms are collinear (condition {fit.condition:.2g}), and the rows are not at hand."
             )
+        if robust and self.eliminated is not None and math.isnan(fit.fvalue):
+            notes.append(f"No F of all: no robust covariance tells of {len(fit.terms):,} coefficients together.")
         notes.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
         return [*notes, *fit.covariance.notes, *fit.remarks]
 
