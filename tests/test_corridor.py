@@ -14,16 +14,16 @@ HOUSE = Path(betahat.__file__).parent
 #: the import order of the house (docs/house.md): what stands later may import what stands earlier
 ORDER = [
     "errors", "memory", "threads", "batch", "csvtext", "rowgroups", "files", "source", "columns", "expressions",
-    "formula", "response", "alongside", "strips", "encoding", "answers", "keys", "design", "arrays", "keeping",
-    "predict", "loss", "penalty", "products", "doubled", "sums", "derive", "blocks", "direct", "update", "epochs",
-    "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional", "progress",
-    "problem", "roads", "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups", "many",
-    "validation", "working", "closing", "passes", "journal", "theta", "generalizing", "penalizing", "families",
-    "restricted", "groupwise", "fitting", "feed", "training", "estimating", "coordinates", "revisit", "regard",
-    "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals", "finding", "diagnose",
-    "tabular", "equations", "hypotheses", "squares", "deviances", "likelihood", "profile", "criteria", "multivariate",
-    "nesting", "comparison", "report", "papers", "plot", "modelfile", "watching", "estimator", "lecture", "lab",
-    "cli", "__main__",
+    "formula", "response", "alongside", "strips", "lowrank", "encoding", "answers", "keys", "doubled", "products",
+    "sums", "levels", "design", "arrays", "keeping", "predict", "loss", "penalty", "derive", "blocks", "direct",
+    "update", "epochs", "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional",
+    "progress", "problem", "roads", "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups",
+    "many", "validation", "working", "closing", "passes", "eliminating", "journal", "theta", "generalizing",
+    "penalizing", "families", "restricted", "groupwise", "fitting", "feed", "training", "estimating", "coordinates",
+    "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals",
+    "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "deviances", "likelihood", "profile",
+    "criteria", "multivariate", "nesting", "comparison", "report", "papers", "plot", "modelfile", "watching",
+    "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

@@ -10,7 +10,9 @@ There nothing is badly scaled, no column is nearly another one, and a coefficien
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from scipy import linalg
 
 from betahat import errors
 from betahat.batch import Tally
+from betahat.lowrank import MOST, LowRank
 from betahat.outcome import LinearFit
 from betahat.problem import Problem
 from betahat.roads import merged
@@ -65,6 +68,7 @@ class Basis:
     @classmethod
     def of(cls, fit: LinearFit) -> Basis:
         """The coordinates of a fit, from its own (X'WX)⁻¹ or, when that has too few digits, from its rows."""
+        _columns_there(fit)
         first = int(fit.intercept)
         center, coef = fit.center.numpy(), fit.coef.numpy()
         spread = fit.unscaled.numpy()[first:, first:]  # (k, k)
@@ -182,4 +186,21 @@ def rows_again(fit: LinearFit) -> Problem:
         raise errors.rows_not_here(fit.label)
     if not problem.rereadable:
         raise errors.rows_read_once(problem.label)
+    _columns_there(fit)
     return problem
+
+
+def _columns_there(fit: LinearFit) -> None:
+    """Refuse a fit beside a category of so many levels that they cannot be columns."""
+    if isinstance(fit.unscaled, LowRank) and len(fit.terms) > MOST:
+        raise errors.columns_not_made(fit.design.category.term, fit.design.category.levels)
+
+
+def again_by_level(fit: LinearFit, groupings: Sequence[Any] = ()) -> Problem:
+    """The same, the category that was eliminated as codes; read so that the groups of its rows are noted."""
+    problem: Problem | None = fit.problem
+    if problem is None or problem.gone:
+        raise errors.rows_not_here(fit.label)
+    if not problem.rereadable:
+        raise errors.rows_read_once(problem.label)
+    return problem.reopened(groupings).beside_levels()

@@ -24,7 +24,7 @@ class Covariance:
     kind : str
         "classical", "HC3", "CR2", …
     matrix : Tensor (p, p), float64
-        Zero for dropped terms.
+        Zero for dropped terms. Where the levels of a category were eliminated, a `LowRank` that stands for it.
     df : Tensor (p,)
         Degrees of freedom of Student's t, coefficient by coefficient; infinite where the normal is used.
     joint : float

@@ -11,9 +11,11 @@ whole stream before any row is encoded, so the chunks a table comes in never cha
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -27,11 +29,13 @@ from betahat.answers import answers, counted, tried
 from betahat.batch import Batch, Tally
 from betahat.encoding import Encoder, categorical, given_levels, outcome
 from betahat.formula import Factor, Parsed
+from betahat.levels import Category, Levelled
 from betahat.response import NUMBER, Response, shares
 from betahat.source import Source
 
 _MOST_COLUMNS = 5_000  # of a term: more would be a table of zeros that no memory holds
 _ELEMENTS = 1 << 23  # numbers of a batch, 64 MB
+_LONG = 1 << 17  # rows of a batch whose category stays codes
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,20 @@ class Design:
     def intercept(self) -> bool:
         """Whether the first column is the constant."""
         return self.parsed.intercept
+
+    @property
+    def category(self) -> Category | None:
+        """The term that need not be columns: one category of the most levels, compared with its first; or None."""
+        codes = self.encoder.category()
+        if codes is None:
+            return None
+        i = self.parsed.codes.index(codes)
+        factor = self.encoder.direct[codes]
+        assert factor is not None, "no category is the constant"
+        levels = len(self.levels[factor.columns[0]])
+        k = len(self.names) - levels  # the constant is there
+        where = self.blocks[i].start - 1
+        return Category(self.parsed.terms[i], factor.columns[0], 0, where, levels, np.zeros((k + 1, levels)))
 
     @property
     def has_offset(self) -> bool:
@@ -179,14 +197,14 @@ class Design:
             raise errors.nothing_left(read, gaps, source.label)
         levels_of = {name: levels.ordered_values(given_levels(parsed, name)) for name, levels in found.items()}
         _check_levels(parsed, levels_of, source)
-        _check_size(parsed, levels_of)
         encoder = Encoder(parsed, kinds, levels_of, frozenset(n for n, v in found.items() if v.is_ordered))
+        _check_size(parsed, levels_of, encoder.category())
         for factor in parsed.factors.values():
             if factor.learned:
                 encoder.learn(factor, np.concatenate(whole[factor.expr]))
         by_term = encoder.by_term(first.slice(0, 64))
         names = tuple(name for columns in by_term for name in columns)
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted(name for name, times in Counter(names).items() if times > 1)
         if repeated:
             raise errors.duplicate_columns(repeated, "The formula's design")
         if not names:
@@ -211,9 +229,11 @@ class Design:
         beside: Sequence[str] = (),
         tally: Tally | None = None,
         rounded: dict[str, object] | None = None,
+        levelled: bool = False,
     ) -> Iterator[Batch]:
         """Encode a source, chunk by chunk; rows with a missing value, or without weight or trials, are left out.
 
+        Where they are `levelled`, X is no tensor but Levelled, without the constant: the category stays codes.
         `beside` are columns that must be there as well: those of other responses. Columns whose whole numbers no float
         holds are noted in `rounded`, and those that are there are not told again.
         """
@@ -222,7 +242,7 @@ class Design:
         numeric = {name for f in self.parsed.factors.values() if f.role != "category" for name in f.columns}
         given = Alongside.of(weights=weights, offset=offset, freq=freq, exposure=exposure, trials=trials)
         needed = _needed(self.parsed, source, [*given.columns, *beside])
-        for table in self._cut(source.tables(needed)):
+        for table in self._cut(source.tables(needed), levelled):
             start = tally.read
             tally.read += table.num_rows
             complete = col.complete(table, needed)
@@ -245,14 +265,18 @@ class Design:
                 # Of threads that find out together, the first tells.
                 if col.is_rounded(kept.column(name)) and rounded.setdefault(name, me) is me:
                     warnings.warn(errors.rounded(name), stacklevel=2)
-            X = self._encode(kept, rows)
+            X: Any = self._levelled(kept, rows) if levelled else self._encode(kept, rows)
             y = answers(self.encoder, self.reads, kept, rows) if y is None else y
             weight, count = given.masses(kept, rows)
             yield Batch(X, y, weight, self._offset(kept, rows, given), rows, count, m)
         given.check_lengths(tally.read)
 
-    def replay(self, source: Source, *, offset: Any = None, exposure: Any = None) -> Iterator[tuple[Batch, int]]:
+    def replay(
+        self, source: Source, *, offset: Any = None, exposure: Any = None, levelled: bool = False
+    ) -> Iterator[tuple[Batch, int]]:
         """Encode new rows for prediction: batches without a response, each with the number of rows it was read from.
+
+        Where they are `levelled`, X is no tensor but Strips, with the constant.
 
         Rows with a missing value are not in the batch; `batch.rows` says which of the chunk are.
         """
@@ -260,20 +284,31 @@ class Design:
         given = Alongside.of(offset=offset, exposure=exposure)
         needed = _needed(self.parsed, source, given.columns, wanted)
         read = 0
-        for start, table in _numbered(self._cut(source.tables(needed))):
+        for start, table in _numbered(self._cut(source.tables(needed), levelled)):
             for name in wanted:
                 if (now := col.kind(table.column(name).type)) not in (self.kinds[name], "nothing"):
                     raise errors.kind_changed(name, col.WORDS[now], col.WORDS[self.kinds[name]])
             complete = col.complete(table, needed)
             rows, kept = chosen(table, complete, start)
-            X = self._encode(kept, rows) if kept.num_rows else torch.empty(0, len(self.names), dtype=torch.float64)
+            X: Any = torch.empty(0, len(self.names), dtype=torch.float64)
+            if kept.num_rows:
+                X = self._levelled(kept, rows).with_constant() if levelled else self._encode(kept, rows)
             yield Batch(X, None, None, self._offset(kept, rows, given), rows), table.num_rows
             read = start + table.num_rows
         given.check_lengths(read)
 
-    def _cut(self, tables: Iterator[Any]) -> Iterator[Any]:
+    def _cut(self, tables: Iterator[Any], levelled: bool = False) -> Iterator[Any]:
         """Tables with few enough rows that their X is no larger than a batch may be."""
-        step = max(64, memory.most(8 * _ELEMENTS, share=1 / 16) // (8 * len(self.names)))
+        wide = len(self.names)
+        if levelled:
+            factor = self.category
+            assert factor is not None, "asked for only where there is one"
+            wide = factor.width + 2
+        else:
+            for term, columns in zip(self.parsed.terms, self.widths, strict=True):
+                if columns > _MOST_COLUMNS:
+                    raise errors.too_many_levels(term, columns, _MOST_COLUMNS)
+        step = max(64, min(_LONG if levelled else sys.maxsize, memory.most(8 * _ELEMENTS, share=1 / 16) // (8 * wide)))
         for table in tables:
             for start in range(0, table.num_rows, step):
                 yield table.slice(start, step)
@@ -291,6 +326,20 @@ class Design:
             for j, name in enumerate(names):
                 finite(X[:, j], name, rows, table, self.parsed.factors.get(name))
         return torch.from_numpy(X)
+
+    def _levelled(self, table: Any, rows: torch.Tensor) -> Levelled:
+        """The rows of a table, with the largest category as codes."""
+        codes, factor = self.encoder.category(), self.category
+        assert codes is not None, "asked for only where there is one"
+        assert factor is not None, "the same"
+        strips, place = self.encoder.beside(table, rows, codes)
+        start = 0
+        for strip in strips.strips:
+            if not strip.levels and not np.isfinite(strip.values.sum()):
+                name = self.names[self.intercept + start]
+                finite(strip.values, name, rows, table, self.parsed.factors.get(name))
+            start += strip.width
+        return Levelled(strips.rows, strips.strips, replace(factor, strip=place))
 
     def _offset(self, table: Any, rows: torch.Tensor, given: Alongside) -> torch.Tensor | None:
         total = given.shift(table, rows)
@@ -331,9 +380,11 @@ def _check_levels(parsed: Parsed, levels: dict[str, list[Any]], source: Source) 
             raise errors.one_level(name, values[0])
 
 
-def _check_size(parsed: Parsed, levels: dict[str, list[Any]]) -> None:
-    """Refuse a term that would be more columns than a dense table should have."""
+def _check_size(parsed: Parsed, levels: dict[str, list[Any]], apart: tuple[str, ...] | None) -> None:
+    """Refuse a term that would be more columns than a dense table should have, unless it need not be columns."""
     for term, codes in zip(parsed.terms, parsed.codes, strict=True):
+        if codes == apart:
+            continue
         factors = [factor for factor in parsed.factors.values() if factor.code in codes and factor.role != "number"]
         columns = math.prod(len(levels.get(factor.columns[0], [0])) for factor in factors)
         if columns > _MOST_COLUMNS:

@@ -155,6 +155,32 @@ class Encoder:
         strips = (Strip(values, len(names) if values.dtype == np.int64 else 0) for values, names in blocks)
         return Strips(table.num_rows, tuple(strips))
 
+    def category(self) -> tuple[str, ...] | None:
+        """The codes of the term that is one category, compared with its first level, of the most levels; or None."""
+        found = {
+            codes: len(self.levels[factor.columns[0]])
+            for codes, factor in self.direct.items()
+            if factor is not None and not (factor.role == "column" and self.kinds[factor.columns[0]] == "number")
+        }
+        return max(found, key=lambda codes: found[codes]) if found else None
+
+    def beside(self, table: Any, rows: Any, apart: tuple[str, ...]) -> tuple[Strips, int]:
+        """X without its constant, column by column, but the term `apart` as the places of its levels; and its strip."""
+        terms = [codes for codes in self.parsed.codes if codes != ("1",)]
+        rest = [codes for codes in terms if codes not in self.direct]
+        made = self._made([("1",), *rest], table, rows) if rest else {}
+        strips: list[Strip] = []
+        place = 0
+        for codes in terms:
+            factor = self.direct.get(codes)
+            if factor is None:
+                strips += [Strip(values) for values in made[codes][0]]
+                continue
+            place = len(strips) if codes == apart else place
+            values = self._column(factor, table, rows)
+            strips.append(Strip(values, len(self.levels[factor.columns[0]]) - 1 if values.dtype == np.int64 else 0))
+        return Strips(table.num_rows, tuple(strips)), place
+
     def by_formulaic(self, table: Any, rows: Any) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
         """The same, all of it by formulaic: slower."""
         made = self._made(list(self.parsed.codes), table, rows)
@@ -186,11 +212,18 @@ class Encoder:
         """A direct term: its values (n,), or the places (n,), int64, of its values among the levels; and its names."""
         if factor is None:
             return np.ones(1), ["Intercept"]
+        name, values = factor.columns[0], self._column(factor, table, rows)
+        if values.dtype != np.int64:
+            return values, [name]
+        shown = self._shown(factor.code)
+        return values, [f"{shown}[T.{level}]" for level in self.levels[name][1:]]
+
+    def _column(self, factor: Factor, table: Any, rows: Any) -> np.ndarray[Any, Any]:
+        """The values (n,) of a direct term, or the places (n,), int64, of its values among the levels."""
         name = factor.columns[0]
         if factor.role == "column" and self.kinds[name] == "number":
-            return col.numbers(table.column(name)), [name]
-        shown = self._shown(factor.code)
-        return self._places(table, name, rows), [f"{shown}[T.{level}]" for level in self.levels[name][1:]]
+            return col.numbers(table.column(name))
+        return self._places(table, name, rows)
 
     def _made(
         self, terms: list[tuple[str, ...]], table: Any, rows: Any

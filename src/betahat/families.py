@@ -14,6 +14,7 @@ from typing import Any
 
 from betahat import errors
 from betahat.batch import Tally
+from betahat.eliminating import worth
 from betahat.finishing import How, begun_at
 from betahat.formula import responses
 from betahat.general import GeneralFit
@@ -76,7 +77,9 @@ def learn_from(problem: Problem, how: How, penalty: str | None, tally: Tally) ->
     """The generalized linear model of a problem's rows."""
     family: Any = how.loss
     start = None if how.start is None else begun_at(problem, how.start)
-    why = f"newton: {how.reason}"
+    reason = "" if penalty is not None else worth(problem)
+    problem = problem.beside_levels() if reason else problem
+    why = f"newton: {how.reason}" + (f"; {reason}" if reason else "")
     learn = partial(generalized, why=why)
     fit: GeneralFit
     if penalty is not None:

@@ -6,6 +6,7 @@ fit = finished(problem, gathered, tally, how)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -111,7 +112,7 @@ def finished(problem: Problem, gathered: Gathered, tally: Tally, how: How) -> Li
     answer = answered(problem, how.loss, how.update, gathered, how.epochs, start, how.collinear)
     if answer.solution.dropped and how.collinear == "raise":
         raise errors.collinear_terms(answer.solution.dropped)
-    return _fit(problem, answer, tally, how)
+    return fitted(problem, answer, tally, how)
 
 
 def finished_at(
@@ -119,17 +120,21 @@ def finished_at(
 ) -> LinearFit:
     """Make a Fit of weights (p,) that somebody else's loop arrived at, on a road in words."""
     learnable(problem, gathered.sums, tally, how.collinear)
-    return _fit(problem, judged(W, trace, problem, how.update, gathered, road), tally, how)
+    return fitted(problem, judged(W, trace, problem, how.update, gathered, road), tally, how)
 
 
 # ── what cannot be learned ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def learnable(problem: Problem, sums: Sums, tally: Tally, collinear: str) -> None:
-    """Refuse data from which nothing can be learned, and arrays with a constant of their own."""
+def learnable(problem: Problem, sums: Sums, tally: Tally, collinear: str, names: Sequence[str] | None = None) -> None:
+    """Refuse data from which nothing can be learned, and arrays with a constant of their own.
+
+    `names` are the columns that the sums are of, where they are not all columns but the constant.
+    """
     design = problem.design
+    names = design.names[design.intercept :] if names is None else names
     sizes, center = (sums.size / sums.weight**0.5).tolist(), sums.center.tolist()  # (k + 2,)
-    for name, size in zip([*design.names[design.intercept :], "offset", design.response], sizes, strict=True):
+    for name, size in zip([*names, "offset", design.response], sizes, strict=True):
         if not size <= _LARGEST or 0 < size < 1 / _LARGEST:
             raise errors.out_of_range(name, size)
     if collinear == "raise" and sums.rows < len(design.names):
@@ -158,7 +163,8 @@ def begun_at(problem: Problem, start: Any) -> Tensor:
     return W
 
 
-def _fit(problem: Problem, answer: Answer, tally: Tally, how: How) -> LinearFit:
+def fitted(problem: Problem, answer: Answer, tally: Tally, how: How) -> LinearFit:
+    """The Fit of an answer, with what a careful reader should know."""
     solution, update, sums = answer.solution, answer.update, answer.sums
     remarks, dropped = [], solution.dropped
     name = "momentum" if getattr(update, "momentum", 0) else update.name

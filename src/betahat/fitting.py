@@ -15,6 +15,7 @@ from typing import Any
 from betahat import errors, groupwise
 from betahat.batch import Tally
 from betahat.checkpoint import resumable
+from betahat.eliminating import eliminated, worth
 from betahat.families import asked_of, general
 from betahat.finishing import How, asked, finished
 from betahat.formula import responses
@@ -201,6 +202,8 @@ def _of_rows(
         else of_arrays(formula, data, **options)
     )
     tally = Tally()
+    if isinstance(how.update, Exact) and how.collinear != "min_norm" and (why := worth(problem)):
+        return eliminated(problem, tally, how, why)
     gathered = gather(problem, tally, keep=isinstance(how.update, Exact))
     return finished(problem, gathered, tally, how)
 

@@ -23,7 +23,9 @@ from betahat import errors
 from betahat.batch import Tally
 from betahat.closing import Closing, closing, constants, ending, summable
 from betahat.derive import Derivative
+from betahat.eliminating import begin
 from betahat.general import GeneralFit
+from betahat.levels import LevelSums
 from betahat.passes import Rows
 from betahat.problem import Problem
 from betahat.response import BINARY, COUNT, NUMBER
@@ -125,7 +127,7 @@ def _walked(
     total: Derivative | None = None
     while True:
         promised = not rough and not quick and _promises(memory, earlier, (observed or family.settled) and not broken)
-        promised = promised and summable(family)
+        promised = promised and summable(family) and rows.problem.dense is None
         here, end = None if W is None else W.numpy(), None
         lens = Lens(family, here, intercept, observed and not promised, strict=rows.passes == 0)
         if promised and total is not None:
@@ -134,14 +136,14 @@ def _walked(
             end = rows.gather(partial(both, factor=careful))
             total = end.total
         else:
-            total = rows.gather(partial(derivative, lens, factor=careful))
+            total = _derived(rows, lens, careful)
         sums = total.sums
         assert sums is not None, "Newton's method needs them"
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
             in_range(rows, family)
         if quick and not careful:  # the first pass has told how many rows there are
-            careful, total = True, rows.gather(partial(derivative, lens, factor=True))
+            careful, total = True, _derived(rows, lens, True)
         if W is not None and memory.move is None and not total.value.isfinite():
             return None
         at_start = at_start or sums.weight
@@ -164,7 +166,7 @@ def _walked(
             if memory.halved == 0 and (memory.distance < _NEAR if rough else _arrived(memory, last, quick)):
                 if observed:
                     lens = Lens(family, W.numpy(), intercept)
-                    total = rows.gather(partial(derivative, lens, factor=careful))
+                    total = _derived(rows, lens, careful)
                     found = update.step(W, total, memory._replace(move=None))[1].solution
                 assert found is not None, "a step was taken"
                 return Arrived(W, memory.distance, found, total, steps, careful)
@@ -176,6 +178,17 @@ def _walked(
             if fallible:
                 return None
             raise errors.no_convergence(family.name, len(steps), memory.distance)
+
+
+def _derived(rows: Rows, lens: Lens, careful: bool) -> Derivative:
+    """What all rows leave behind at the lens' weights."""
+    total: Derivative = rows.gather(partial(derivative, lens, factor=careful and rows.centers is None))
+    if careful and rows.centers is not None:  # a factor has to be about the means by level under these weights
+        assert isinstance(total.sums, LevelSums), "there are centers only beside levels"
+        low = total.sums.means()
+        rows.centers = rows.centers + np.concatenate([low[:-1], np.zeros_like(low[-1:])])
+        total = rows.gather(partial(derivative, lens, factor=True))
+    return total
 
 
 def constant(rows: Rows, family: Any) -> Tensor | None:
@@ -191,10 +204,10 @@ def constant(rows: Rows, family: Any) -> Tensor | None:
 
 def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
     """Refuse rows of which a combination of terms tells the response: their estimates are infinite."""
-    problem, kind = rows.problem, READS.get(family.name, NUMBER).kind
-    if kind == "number" or (kind == "count" and family.link.name != "log"):
+    problem, bounds = rows.problem, _bounds(family)
+    if bounds is None or problem.dense is not None:  # of a category that is eliminated each level has been looked at
         return
-    names, bounds = list(problem.design.names), (0.0, 1.0 if kind == "binary" else math.inf)
+    names = list(problem.design.names)
     dropped = {} if solution is None else solution.dropped
     columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else None
 
@@ -207,10 +220,19 @@ def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
         raise found.error(problem.design.response)
 
 
+def _bounds(family: Any) -> tuple[float, float] | None:
+    """The responses that no mean can have, where the linear predictor would have to be infinite."""
+    kind = READS.get(family.name, NUMBER).kind
+    if kind == "number" or (kind == "count" and family.link.name != "log"):
+        return None
+    return 0.0, 1.0 if kind == "binary" else math.inf
+
+
 def in_range(rows: Rows, family: Any) -> None:
     """Refuse the first response that the family cannot have, by its row."""
-    for batch in rows.kept or rows.problem.batches(Tally()):
-        family.check(batch.y, batch.rows, rows.problem.design.response)
+    problem = rows.problem
+    for item in rows.kept or (problem.batches if problem.dense is None else problem.pieces)(Tally()):  # type: ignore[misc]
+        family.check(torch.as_tensor(item.y), item.rows, problem.design.response)
 
 
 def digits(condition: float, careful: bool) -> float:
@@ -250,6 +272,8 @@ def generalized(
 ) -> GeneralFit:
     """Learn a generalized linear model; `rows` where their passes are kept."""
     rows = Rows(problem, tally) if rows is None else rows
+    if problem.dense is not None:
+        begin(rows, _bounds(family))
     found = learned(rows, family, start)
     end, distance, level = _end(rows, family, found)
     bare = null_deviance(rows, family, end, level)
@@ -298,7 +322,7 @@ def generalized(
         distance=distance,
         dropped=solution.dropped,
         null=solution.null,
-        problem=seen_through(problem, lens),
+        problem=seen_through(problem.dense or problem, lens),
         family=family,
         deviance=end.deviance,
         null_deviance=bare,
@@ -307,7 +331,7 @@ def generalized(
         explained=design.explained,
         exposure_given=problem.exposure,
         lens=lens,
-        rows=problem,
+        rows=problem.dense or problem,
     )
 
 

@@ -19,6 +19,7 @@ from betahat import errors, inference
 from betahat.coordinates import undetermined
 from betahat.covariance import Covariance
 from betahat.equations import Hypotheses
+from betahat.lowrank import between
 from betahat.modules import ModuleFit
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
@@ -161,13 +162,13 @@ def wald(fit: LinearFit, L: Array, right: Any = 0.0) -> tuple[float, int, float,
     if fit.df_resid <= 0:
         raise errors.no_freedom_for("A test", fit.nobs, fit.rank)
     found: Covariance = fit.covariance
-    spread = L @ found.matrix.numpy() @ L.T  # (m, m)
+    spread = between(L, found.matrix)  # (m, m)
     if fit.perfect:
         coef = fit.coef.numpy()
         if (np.abs(L @ coef - right) <= _ROUNDED * (np.abs(L) @ np.abs(coef))).any():
             raise errors.nothing_unexplained()
         return math.inf, len(L), found.joint, 0.0, spread
-    plain = L @ fit.unscaled.numpy() @ L.T
+    plain = between(L, fit.unscaled)
     gap, judged = inference.judged(fit, L, right)
     enough_directions(found, judged, plain, fit.condition)
     value = inference.f_of(gap, judged)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -23,6 +24,7 @@ from betahat import errors, sandwich
 from betahat.coordinates import Basis, at_hand
 from betahat.covariance import Covariance
 from betahat.general import GeneralFit
+from betahat.lowrank import MOST, LowRank, between
 from betahat.outcome import LinearFit
 from betahat.problem import of_arrays, of_formula
 from betahat.working import seen_through
@@ -153,12 +155,21 @@ def upper_tail(f: Any, df1: Any, df2: Any) -> np.ndarray[Any, Any]:
     return np.where(df2 > 0, tail, np.nan)
 
 
-def vcov(fit: LinearFit) -> pd.DataFrame:
-    """The covariance of the coefficients as a table, by term."""
-    matrix = covariance(fit).matrix.numpy().copy()
-    gone = np.array([term in fit.dropped for term in fit.terms])
+def vcov(fit: LinearFit, terms: Sequence[str] | None = None) -> pd.DataFrame:
+    """The covariance of the coefficients, or of some terms, as a table."""
+    found = covariance(fit).matrix
+    if terms is None:
+        matrix, names = found.numpy().copy(), list(fit.terms)
+    else:
+        names = [terms] if isinstance(terms, str) else list(terms)
+        place = {term: i for i, term in enumerate(fit.terms)}
+        if stray := next((term for term in names if term not in place), None):
+            raise errors.unknown_option("terms", stray, fit.terms)
+        index = [place[term] for term in names]
+        matrix = found.block(index).numpy() if isinstance(found, LowRank) else found.numpy()[np.ix_(index, index)]
+    gone = np.array([term in fit.dropped for term in names], dtype=bool)
     matrix[gone, :] = matrix[:, gone] = np.nan
-    return pd.DataFrame(matrix, index=list(fit.terms), columns=list(fit.terms))
+    return pd.DataFrame(matrix, index=names, columns=names)
 
 
 def quantile(level: float, df: Any) -> Any:
@@ -225,6 +236,8 @@ def f_test(fit: LinearFit) -> tuple[float, float]:
     if fit.rss == 0:
         return math.inf, 0.0
     if fit.chosen is not None and fit.chosen.kind != "classical":
+        if isinstance(fit.unscaled, LowRank) and len(fit.terms) > MOST:
+            return math.nan, math.nan  # of so many coefficients together no robust covariance tells
         kept = [i for i, term in enumerate(fit.terms) if i >= fit.intercept and term not in fit.dropped]
         return wald(fit, np.eye(len(fit.terms))[kept])[:2]
     value = (fit.mss / fit.df_model) / fit.scale
@@ -260,7 +273,7 @@ def judged(fit: LinearFit, L: np.ndarray[Any, Any], right: Any) -> tuple[np.ndar
     """
     found = covariance(fit)
     gap = L @ fit.coef.numpy() - right  # (m,)
-    spread = L @ found.matrix.numpy() @ L.T  # (m, m)
+    spread = between(L, found.matrix)  # (m, m)
     parts = _parts(fit, found) if len(L) > 1 and (fit.condition > FAIR or _blurred(spread)) else None
     if parts is None:
         return gap, spread
@@ -283,7 +296,7 @@ def _parts(fit: LinearFit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.
     """U and M of V = U M U'; None where neither the covariance nor the rows tell."""
     if found.parts is not None or found.kind != "classical":
         return found.parts
-    if not (at_hand(fit) or fit.condition <= FAIR):
+    if isinstance(fit.unscaled, LowRank) or not (at_hand(fit) or fit.condition <= FAIR):
         return None
     U = Basis.of(fit).full
     return U, fit.scale * np.eye(U.shape[1])

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from betahat import __version__, errors
 from betahat.batch import Tally
@@ -35,6 +36,7 @@ from betahat.keeping import (
     write_whole,
 )  # fmt: skip
 from betahat.loss import of_spelled, spelled
+from betahat.lowrank import LowRank
 from betahat.outcome import LinearFit
 from betahat.penalizing import FirthFit
 from betahat.trace import Log, Trace
@@ -76,7 +78,7 @@ def save(fit: LinearFit, path: str | Path) -> None:
     if isinstance(fit, GeneralFit):
         meta["general"] = {"family": spelled(fit.family)} | {name: getattr(fit, name) for name in _GENERAL}
     stack = {name: torch.from_numpy(values.copy()) for name, values in trace.items()}
-    tensors = {"coef": fit.coef, "unscaled": fit.unscaled, "center": fit.center, **stack}
+    tensors = {"coef": fit.coef, **_laid_out("unscaled", fit.unscaled), "center": fit.center, **stack}
     if fit.trace.log is not None:
         log = fit.trace.log
         meta["log"] = {"stride": log.stride, "weights": log.weights}
@@ -84,11 +86,36 @@ def save(fit: LinearFit, path: str | Path) -> None:
     if fit.null is not None:
         tensors["null"] = fit.null
     if fit.chosen is not None:
-        tensors |= {"covariance": fit.chosen.matrix, "freedom": fit.chosen.df}
+        tensors |= {**_laid_out("covariance", fit.chosen.matrix), "freedom": fit.chosen.df}
     target = place(path)
     if target.is_file() and target.stat().st_size and not looks_like_ours(target):
         raise errors.cannot_write(str(path), "it is there already, and is no model")
     write_whole(path, packed(meta, tensors))
+
+
+def _laid_out(name: str, matrix: Any) -> dict[str, torch.Tensor]:
+    """A matrix (p, p) as tensors: itself, or the parts of a LowRank."""
+    if not isinstance(matrix, LowRank):
+        return {name: matrix}
+    parts = {f"{name}.tall": matrix.tall, f"{name}.middle": matrix.middle, f"{name}.own": matrix.own}
+    if matrix.far is not None:
+        far = matrix.far.tocoo()
+        for part, values in (("row", far.row), ("column", far.col), ("value", far.data)):
+            parts[f"{name}.{part}"] = torch.from_numpy(np.array(values))
+    return parts
+
+
+def _matrix(name: str, tensors: dict[str, torch.Tensor], p: int) -> Any:
+    """The matrix again; parts that do not belong together are refused."""
+    if name in tensors:
+        return tensors[name]
+    tall, middle, own = (tensors[f"{name}.{part}"] for part in ("tall", "middle", "own"))
+    if tall.ndim != 2 or len(tall) != p or middle.shape != (tall.shape[1],) * 2 or own.shape != (p,):
+        raise ValueError(f"the parts of {name} do not belong together")
+    if f"{name}.value" not in tensors:
+        return LowRank(tall, middle, own)
+    row, column, value = (tensors[f"{name}.{part}"].numpy() for part in ("row", "column", "value"))
+    return LowRank(tall, middle, own, sparse.csr_matrix((value, (row, column)), (p, int(column.max(initial=0)) + 1)))
 
 
 def _stated(chosen: Covariance | None) -> dict[str, Any] | None:
@@ -115,7 +142,7 @@ def _chosen(meta: dict[str, Any], tensors: dict[str, torch.Tensor], names: tuple
     stated, p = meta.get("covariance"), len(names)
     if stated is None:
         return None
-    matrix, df = tensors["covariance"], tensors["freedom"]
+    matrix, df = _matrix("covariance", tensors, p), tensors["freedom"]
     if matrix.shape != (p, p) or df.shape != (p,):
         raise ValueError(f"the covariance has shape {tuple(matrix.shape)}")
     kind, words = stated["kind"], stated["words"]
@@ -155,12 +182,15 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
     design = design_in(meta["design"])
     p, k = len(design.names), len(design.names) - design.intercept
     traced = tuple(strings(meta.get("traced", list(design.names)), list))  # the weights in the trace
-    shapes = {"coef": (p,), "unscaled": (p, p), "center": (k,)} | dict.fromkeys(
+    shapes = {"coef": (p,), "center": (k,)} | dict.fromkeys(
         ("gradient", "before", "after"), (len(meta["steps"]), len(traced))
     )
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)} instead of {shape}")
+    unscaled = _matrix("unscaled", tensors, p)
+    if unscaled.shape != (p, p):
+        raise ValueError(f"unscaled has shape {tuple(unscaled.shape)} instead of {(p, p)}")
     null = tensors.get("null")
     if null is not None and (null.ndim != 2 or len(null) != p):
         raise ValueError(f"null has shape {tuple(null.shape)}")
@@ -184,7 +214,7 @@ def _fit(meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearFit:
         design=design,
         spectrum=None if extremes is None else (extremes[0], extremes[1]),
         coef=tensors["coef"],
-        unscaled=tensors["unscaled"],
+        unscaled=unscaled,
         center=tensors["center"],
         tally=Tally(**meta["tally"]),
         trace=Trace(traced, steps[0][1] if steps else 0, losses, gradients, before, after, _log(meta, tensors, losses)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,23 @@ class Rows:
         The rows, where they are kept.
     passes : int
         How many there have been.
+    centers : array (k + 1, L) or None
+        Near the means of the columns in each level of a category that stays codes, as soon as they are known.
     """
 
     problem: Problem
     tally: Tally
-    kept: list[Batch] | None = None
+    kept: list[Any] | None = None
     passes: int = 0
+    centers: Any = None
 
     def gather(self, work: Callable[..., Any]) -> Any:
         """What `work` makes of all rows, merged."""
         self.passes += 1
+        work = work if self.centers is None else partial(_centered, work, self.centers)
         if self.kept is not None:
             intercept = self.problem.design.intercept
-            parts: Iterator[Any] = in_order(iter(self.kept), lambda batch: work(*laid(batch, intercept)))
+            parts: Iterator[Any] = in_order(iter(self.kept), lambda item: work(*_as_work_takes(item, intercept)))
         else:
             parts = self._first(work) if self.passes == 1 else self.problem.gathered(Tally(), work)
         total = None
@@ -74,15 +79,15 @@ class Rows:
         problem, tally = self.problem, self.tally
         most = memory.most(8 * _KEPT, share=1 / 4) // 8
         once = not problem.rereadable
-        encoded = problem.direct is None and problem.pieces is None
-        batches: list[Batch] | None = [] if encoded or once else None
+        encoded = problem.dense is not None or (problem.direct is None and problem.pieces is None)
+        batches: list[Any] | None = [] if encoded or once else None
         size = 0
 
         def through(items: Iterator[Any]) -> Iterator[Any]:
             nonlocal batches, size
             for item in watched(items, tally, problem.label, problem.total):
                 if batches is not None:
-                    size += item.X.numel()
+                    size += _numbers(item)
                     batches.append(item)
                     batches = batches if size <= most else None
                 yield item
@@ -96,7 +101,7 @@ class Rows:
         """A sample of many rows, evenly spread where they lie in memory, else the first; None where they are few."""
         problem, p = self.problem, len(self.problem.design.names)
         wanted = _SAMPLE // p + 20 * p  # rows
-        if not problem.rereadable:
+        if not problem.rereadable or problem.dense is not None:
             return None
         if problem.pieces is not None:
             if problem.numbers is None or problem.numbers < max(_MANY, 8 * wanted * p):
@@ -114,6 +119,23 @@ class Rows:
             return None
         whole = all(bool(batch.X.sum().isfinite()) for batch in kept)  # what is not is told by the pass over all rows
         return Rows(problem, Tally(), kept, 1) if whole and kept else None
+
+
+def _centered(work: Callable[..., Any], centers: Any, X: Any, *given: Any, **how: Any) -> Any:
+    """The work on rows whose columns are taken about their means by level."""
+    return work(X.about(centers), *given, **how)
+
+
+def _as_work_takes(item: Batch | Piece, intercept: bool) -> tuple[Any, ...]:
+    """A batch or a piece as work takes it."""
+    if isinstance(item, Batch):
+        return laid(item, intercept)
+    return item.X, item.y, item.weight, item.offset, item.count, item.trials
+
+
+def _numbers(item: Batch | Piece) -> int:
+    """How many numbers a batch or a piece of encoded rows holds."""
+    return item.X.numel() if isinstance(item, Batch) else len(item.y) * (len(item.X.strips) + 2)  # type: ignore[attr-defined]
 
 
 def _every(piece: Piece, step: int, intercept: bool) -> Batch:

@@ -20,6 +20,7 @@ from torch import Tensor
 from betahat import errors
 from betahat.general import GeneralFit
 from betahat.inference import covariance, quantile, wide_quantile
+from betahat.lowrank import LowRank
 from betahat.outcome import LinearFit
 from betahat.source import Source, hand_out, is_frame
 
@@ -104,6 +105,8 @@ def _looked(fit: LinearFit, new: Any, offset: Any, exposure: Any, variance: bool
         beside["exposure"] = given_again("exposure", fit.exposure_given, exposure, data)
     columns: dict[str, list[np.ndarray[Any, Any]]] = {"center": [], "variance": []}
     missing = start = 0
+    if isinstance(fit.unscaled, LowRank):  # then rows are no table here either
+        beside["levelled"] = True
     for batch, rows in fit.design.replay(data, **beside):
         center = batch.X @ fit.coef  # (n,)
         if batch.offset is not None:
@@ -163,7 +166,11 @@ def _factor(fit: LinearFit, interval: str, level: float, simultaneous: str | Non
 def _variance(fit: LinearFit, X: Tensor) -> Tensor:
     """X'Vx for new rows, (n,)."""
     found = covariance(fit)
-    if found.kind == "classical":
+    if isinstance(found.matrix, LowRank) and not isinstance(X, Tensor):
+        return found.matrix.quadratic(X).clamp(min=0.0)
+    if not isinstance(X, Tensor):  # a covariance that was made whole
+        X = torch.from_numpy(np.asarray(X))
+    if found.kind == "classical" and isinstance(fit.unscaled, Tensor):
         return fit.scale * _leverage(fit, X)
     return ((X @ found.matrix) * X).sum(1).clamp(min=0.0)
 

@@ -8,7 +8,7 @@ for sums in problem.sums(Tally()): ...
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -43,6 +43,10 @@ class Problem:
         The same for arrays, as they are stored.
     direct : Direct or None
         The same for formulas of plain columns, as they lie in the table.
+    levelled : callable or None
+        From a Tally to a pass over pieces whose largest category stays codes; None where there is none.
+    dense : Problem or None
+        Of a problem whose pieces are such: the one with all its columns.
     long : bool
         Whether the pieces are long, so that all cores share each of them instead of each taking one.
     label, kind : str
@@ -88,6 +92,12 @@ class Problem:
     beside: dict[str, Any] = field(default_factory=dict)
     long: bool = False
     exposure: str | None = None
+    levelled: Callable[[Tally], Iterator[Piece]] | None = None
+    dense: Problem | None = None
+
+    def beside_levels(self) -> Problem:
+        """The same problem, its largest category as codes; what it was stays as `dense`."""
+        return replace(self, pieces=self.levelled, direct=None, long=False, numbers=None, dense=self)
 
     def reopened(self, groupings: Sequence[Any]) -> Problem:
         """The same problem, noting while it is read which group each row belongs to, where groups are columns."""
@@ -147,7 +157,7 @@ class Problem:
         if isinstance(item, Batch):
             return work(*laid(item, self.design.intercept), threads=threads)
         made = work(item.X, item.y, item.weight, item.offset, item.count, item.trials, threads=threads)
-        if not made.is_finite:
+        if not made.is_finite and self.dense is None:
             item.check(self.design.names[self.design.intercept :], self.design.response)
         return made
 
@@ -210,6 +220,18 @@ def of_formula(
                 raise errors.missing_values(tally.missing, source.label)
             yield batch
 
+    def levelled(tally: Tally) -> Iterator[Piece]:
+        for batch in design.batches(source, **vectors, beside=beside, tally=tally, levelled=True):
+            if missing == "raise" and tally.missing:
+                raise errors.missing_values(tally.missing, source.label)
+            given = (batch.y, batch.weight, batch.offset, batch.count)
+            y, *rest = (None if v is None else v.numpy() for v in given)
+            assert y is not None, "rows to learn from have one"
+            assert batch.rows is not None, "a pass says where its rows are"
+            trials = None if batch.trials is None else batch.trials.numpy()
+            weight, offset, count = rest
+            yield Piece(batch.X, y, weight, offset, count, batch.rows, trials)  # type: ignore[arg-type]
+
     def again(keys: Sequence[Keys]) -> Problem:
         more = {"exposure": exposure, "trials": trials}
         return of_formula(formula, base, weights, offset, freq, None, missing, design, keys, beside, **more)
@@ -221,6 +243,7 @@ def of_formula(
         design, batches, source.label, source.kind, _column_of(offset), weights is not None, freq is not None,
         rereadable=source.rereadable, total=source.rows, more_than=source.more_than, direct=direct, again=again,
         data=data, beside=vectors, exposure=_column_of(exposure),
+        levelled=None if design.category is None else levelled,
     )  # fmt: skip
 
 

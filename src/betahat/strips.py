@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Array = npt.NDArray[np.float64]
 
@@ -80,6 +82,24 @@ class Strips:
         for strip in self.strips:
             yield strip, slice(start, start + strip.width)
             start += strip.width
+
+    def __matmul__(self, columns: Tensor) -> Tensor:
+        """The table times columns (k,) or (k, m), in float64; a category takes the row of its place."""
+        M = columns.numpy()
+        out = np.zeros((self.rows, *M.shape[1:]))
+        for strip, place in self._places():
+            if strip.levels:
+                out += np.concatenate([np.zeros_like(M[:1]), M[place]])[strip.values]
+            else:
+                out += np.multiply.outer(np.asarray(strip.values, np.float64), M[place.start])
+        return torch.from_numpy(out)
+
+    def squared(self, own: Tensor) -> Tensor:
+        """Σ x² own over the columns, for own (k,): (n,)."""
+        squares = (
+            Strip(v.values if v.levels else np.square(v.values, dtype=np.float64), v.levels) for v in self.strips
+        )
+        return Strips(self.rows, tuple(squares)) @ own
 
     def column(self, j: int) -> npt.NDArray[Any]:
         """The j-th column (n,)."""

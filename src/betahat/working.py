@@ -12,7 +12,7 @@ collinearity, sandwiches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from betahat.arrays import Piece
 from betahat.batch import Batch, Tally
 from betahat.blocks import Block, slope, swept
 from betahat.derive import Derivative
+from betahat.levels import Levelled, LevelSums, rows_of
 from betahat.problem import Problem
 from betahat.strips import Strips
 from betahat.sums import Sums
@@ -90,6 +91,9 @@ class Lens:
         n = len(y)
         yhat, e, omega, value = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
         mass = weight if trials is None else trials if weight is None else weight * trials
+        ahead = self.W is not None and isinstance(X, Levelled)  # all at once: effects are laid out for a gather
+        if ahead and self.W is not None:
+            linear(X, self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, yhat)
         for start in range(0, n, BLOCK):
             here = slice(start, min(n, start + BLOCK))
             m = None if mass is None else np.array(mass[here], np.float64)
@@ -99,7 +103,9 @@ class Lens:
                 one = torch.ones_like(block.response) if m is None else torch.from_numpy(m)
                 block.yhat[:] = self.loss.start(block.response, one).numpy()
             else:
-                linear(X[here], self.W[self.intercept :], float(self.W[0]) if self.intercept else 0.0, block.yhat)
+                if not ahead:
+                    level = float(self.W[0]) if self.intercept else 0.0
+                    linear(X[here], self.W[self.intercept :], level, block.yhat)
                 if offset is not None:
                     np.add(block.yhat, offset[here], out=block.yhat)
             with np.errstate(invalid="ignore", over="ignore"):
@@ -190,12 +196,14 @@ def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool
     y, columns = np.asarray(y), [None if v is None else np.asarray(v) for v in columns]
     X = np.empty((len(y), 0)) if bare else X if isinstance(X, Strips) else np.asarray(X)
 
+    long = rows_of(X.factor.width) if isinstance(X, Levelled) else _STRIPE
+
     def share(start: int) -> Any:
-        here = slice(start, min(len(y), start + _STRIPE))
+        here = slice(start, min(len(y), start + long))
         return work(X[here], y[here], *(None if v is None else v[here] for v in columns))
 
     total = None
-    for part in in_order(range(0, len(y), _STRIPE), share, threads):
+    for part in in_order(range(0, len(y), long), share, threads):
         total = part if total is None else total + part
     assert total is not None, "a batch has rows"
     return total
@@ -214,11 +222,19 @@ def _plainly(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any,
     if lens.W is None:
         target = rows.yhat + rows.e if offset is None else rows.yhat + rows.e - offset
     level = None if lens.W is None else 0.0
+    if isinstance(X, Levelled):
+        beside, _ = LevelSums.of(X, target, weight=rows.omega, count=count, level=level, factor=factor)
+        return _derivative(rows, beside, torch.from_numpy(-beside.products()), y, weight, count, trials)
     sums = Sums.of(X, [None, target], weight=rows.omega, count=count, factor=factor, level=level)
+    return _derivative(rows, sums, slope(sums, lens.intercept), y, weight, count, trials)
+
+
+def _derivative(rows: Rows, sums: Any, grad: torch.Tensor, y: Any, weight: Any, count: Any, trials: Any) -> Derivative:
+    """The sums of some rows, with their loss and what else is told of them."""
     value = float(rows.value.sum() if count is None else count @ rows.value)
     extent = float(max(rows.yhat.max(), -rows.yhat.min()))
     mass, response = masses(y, weight, count, trials)
-    total, grad = torch.tensor(value, dtype=torch.float64), slope(sums, lens.intercept)
+    total = torch.tensor(value, dtype=torch.float64)
     size = float(np.abs(rows.value).sum() if count is None else count @ np.abs(rows.value))
     return Derivative(total, grad, mass, None, sums, extent, response, size)
 
@@ -247,9 +263,8 @@ def seen_through(problem: Problem, lens: Lens) -> Problem:
             target, omega = torch.from_numpy(rows.yhat + rows.e), torch.from_numpy(rows.omega)
             yield replace(batch, y=target, weight=omega, trials=None)
 
-    def pieces(tally: Tally) -> Iterator[Piece]:
-        assert problem.pieces is not None, "asked for only where there are some"
-        for piece in problem.pieces(tally):
+    def pieces(given: Callable[[Tally], Iterator[Piece]], tally: Tally) -> Iterator[Piece]:
+        for piece in given(tally):
             rows = lens.rows(piece.X, piece.y, piece.weight, piece.offset, piece.trials)
             yield replace(piece, y=rows.yhat + rows.e, weight=rows.omega, trials=None)
 
@@ -259,5 +274,6 @@ def seen_through(problem: Problem, lens: Lens) -> Problem:
         return seen_through(problem.again(keys), lens)
 
     return replace(
-        problem, batches=batches, pieces=None if problem.pieces is None else pieces, again=again, direct=None
-    )
+        problem, batches=batches, pieces=None if problem.pieces is None else partial(pieces, problem.pieces),
+        levelled=None if problem.levelled is None else partial(pieces, problem.levelled), again=again, direct=None,
+    )  # fmt: skip

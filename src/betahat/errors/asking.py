@@ -225,8 +225,9 @@ def too_many_levels(term: str, columns: int, most: int) -> DesignError:
     """Refuse a category with more levels than a dense table can hold."""
     return DesignError(
         f"{clipped(term)!r} would make {columns:,} columns; at most {most:,} are made of one term.",
-        "it names rows rather than groups them (an identifier, a date, a free text)",
-        "leave it out, or make a coarser column first",
+        "it names rows rather than groups them (an identifier, a date, a free text); or it is not the one category "
+        "that needs no columns: by itself, compared with its first level, beside an intercept, no by= and no descent",
+        "leave it out, make a coarser column first, or write it as y ~ … + C(column)",
     )
 
 

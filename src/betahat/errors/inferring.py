@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from betahat.errors.letters import FitError, OptionError, count, listing, nearest
+from betahat.errors.letters import FitError, OptionError, clipped, count, listing, nearest
 
 
 def rows_not_here(label: str) -> FitError:
@@ -22,6 +22,28 @@ def rows_read_once(label: str) -> FitError:
         f"This asks for the rows of {label} once more, and a stream can be read only once.",
         "robust covariances and diagnostics rest on residuals, which are known after the fit only",
         "give the rows again, fit.with_rows(data), or fit from something that can be read twice: files, a table",
+    )
+
+
+def columns_not_made(term: str, levels: int) -> FitError:
+    """Refuse what needs rows with all their columns, where a category of very many levels is none."""
+    return FitError(
+        f"This looks at every row with all its columns, and the {levels:,} levels of {clipped(term)} were never made "
+        "columns.",
+        "leverages and what rests on them (HC2 to HC4, CR2, CR3, influence, diagnostics) need them, and so do HAC and "
+        "several ways of clustering",
+        'classical standard errors, "HC0", "HC1" and one-way "CR0", "CR1" need no columns: '
+        'fit.with_vcov("CR1", cluster=…)',
+    )
+
+
+def covariance_too_large(p: int) -> FitError:
+    """Refuse to make the whole covariance of very many coefficients."""
+    return FitError(
+        f"The covariance of all {p:,} coefficients is a table of {p * p:,} numbers, {8 * p * p / 1e9:,.1f} GB.",
+        "a category of many levels was eliminated, and this needs every pair of its levels",
+        "ask for what you need of it: fit.bse and fit.tidy() have all standard errors, fit.vcov(terms=[…]) is the "
+        "covariance of some terms, fit.test('…') compares some of them",
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from betahat.errors.letters import FitError, OptionError, count, listing
+from betahat.errors.letters import FitError, OptionError, clipped, count, listing
 
 _SPELLED = 4  # terms of a combination that are written out
 
@@ -43,6 +43,25 @@ class SeparationError(FitError):
 
 
 SeparationError.__module__ = "betahat.errors"
+
+
+def levels_separated(
+    term: str, levels: Sequence[object], many: int, response: str, bounds: tuple[float, float], low: int
+) -> SeparationError:
+    """Refuse a model in which some of very many levels have a response that never varies."""
+    shown = ", ".join(map(repr, levels[:_SPELLED])) + (
+        f" and {len(levels) - _SPELLED:,} more" if len(levels) > _SPELLED else ""
+    )
+    high = len(levels) - low
+    always = " or ".join(
+        [f"always {bounds[0]:g} ({low:,} of them)"] * bool(low) + [f"always {bounds[1]:g} ({high:,})"] * bool(high)
+    )
+    return SeparationError(
+        f"In {len(levels):,} of the {many:,} levels of {clipped(term)}, {response!r} is {always}: {shown}.",
+        "their effects have no finite estimate: the likelihood rises for ever as they run to infinity",
+        "leave the rows of these levels out (they say nothing of the other coefficients), or join levels into larger "
+        "groups",
+    )
 
 
 def separated(

@@ -8,6 +8,8 @@ from betahat import errors
 from betahat.questions.asked import Asked, room
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 
@@ -83,20 +85,27 @@ class Coefficients(Asked):
         """
         return room("inference").information(self, counting)  # type: ignore[no-any-return]
 
-    def vcov(self, kind: Any = None, **how: Any) -> pd.DataFrame:
+    def vcov(self, kind: Any = None, *, terms: Sequence[str] | None = None, **how: Any) -> pd.DataFrame:
         """Covariance of the coefficients.
 
         Parameters
         ----------
         kind, **how
             As for `with_vcov`; the fit's own when left out.
+        terms : sequence of str, optional
+            Only of these, in this order; of all when left out.
 
         Returns
         -------
         DataFrame (p, p)
             By term; NaN for dropped terms.
+
+        Raises
+        ------
+        FitError
+            When all of it is asked for and a category of more than 5,000 levels was eliminated.
         """
-        return room("inference").vcov(self._under(kind, how))  # type: ignore[no-any-return]
+        return room("inference").vcov(self._under(kind, how), terms)  # type: ignore[no-any-return]
 
     def conf_int(
         self,

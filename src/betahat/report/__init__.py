@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from betahat import errors, inference
+from betahat.lowrank import LowRank
 from betahat.numerals import aligned, column, freedom, number, p_value, printed_in, readable, t_value
 from betahat.outcome import LinearFit
 from betahat.report import markup
@@ -101,7 +102,32 @@ class Summary:
 
     @property
     def _kept(self) -> list[int]:
-        return [i for i, term in enumerate(self.fit.terms) if term not in self.fit.dropped]
+        return [i for i in self._shown if self.fit.terms[i] not in self.fit.dropped]
+
+    @property
+    def _shown(self) -> list[int]:
+        """The terms that have a line: all, but for levels that were eliminated."""
+        factor = self.eliminated
+        gone = range(0) if factor is None else range(1 + factor.start, factor.start + factor.levels)
+        return [i for i in range(len(self.fit.terms)) if i not in gone]
+
+    @property
+    def eliminated(self) -> Any:
+        """The category whose levels were eliminated, if one was."""
+        return self.fit.design.category if isinstance(self.fit.unscaled, LowRank) else None
+
+    def _in_order(self, cells: dict[str, list[str]]) -> list[tuple[str, list[str] | str]]:
+        """The lines of the table: a term's cells, why it has none, or what is to be said of all levels together."""
+        fit, factor = self.fit, self.eliminated
+        lines: list[tuple[int, str, list[str] | str]] = []
+        for i in self._shown:
+            term = fit.terms[i]
+            lines.append((i, term, self.without(term) if term in fit.dropped else cells[term]))
+        if factor is not None:
+            gone = sum(term in fit.dropped for term in fit.terms[1 + factor.start : factor.start + factor.levels])
+            many = f"{factor.levels:,} levels ({factor.levels - 1 - gone:,} coefficients)"
+            lines.append((1 + factor.start, errors.clipped(factor.term, 40), f"{many}, not shown; fit.tidy() has them"))
+        return [(term, told) for _, term, told in sorted(lines, key=lambda line: line[0])]
 
     @property
     def letter(self) -> str:
@@ -144,7 +170,7 @@ class Summary:
             numbers = [[number(v, digits) for v in values] for values in (coef, error, lower, upper)]
             cells = [*numbers[:2], ts, *df, ps, *numbers[2:]]
         by_term = {fit.terms[i]: [c[place] for c in cells] for place, i in enumerate(kept)}
-        return [(t, self.without(t) if t in fit.dropped else by_term[t]) for t in fit.terms]
+        return self._in_order(by_term)
 
     def without(self, term: str) -> str:
         """Why a term has no numbers, in its place in the table."""
@@ -169,6 +195,8 @@ class Summary:
             notes.append(
                 f"No F of all: the terms are collinear (condition {fit.condition:.2g}), and the rows are not at hand."
             )
+        if robust and self.eliminated is not None and math.isnan(fit.fvalue):
+            notes.append(f"No F of all: no robust covariance tells of {len(fit.terms):,} coefficients together.")
         notes.append("AIC and BIC count the coefficients, as statsmodels does; R counts the variance too.")
         return [*notes, *fit.covariance.notes, *fit.remarks]
 

@@ -51,7 +51,7 @@ def _labelled(side: list[tuple[str, str]], label: int, room: int) -> Iterator[st
 
 def _table(summary: Summary, width: int) -> Iterator[str]:
     # A name of up to 28 cells is worth some beauty, then some digits, then some air between the columns.
-    longest = min(28, max(cell_len(term) for term in summary.fit.terms))
+    longest = min(28, max(cell_len(term) for term, _ in summary.rows()))
     many = len(summary.heads)
     for digits, line_up, gap in ((5, True, 2), (4, True, 2), (5, False, 2), (4, False, 2), (4, False, 1)):
         rows = summary.rows(digits, line_up=line_up)

@@ -29,7 +29,9 @@ import torch
 from betahat import errors
 from betahat.coordinates import Basis
 from betahat.covariance import Covariance
+from betahat.lowrank import LowRank
 from betahat.outcome import LinearFit
+from betahat.sandwich import levelled
 from betahat.sandwich.clusters import Sums, gathered, groupings
 from betahat.sandwich.heteroskedastic import ONE
 from betahat.sandwich.small_sample import FEW, checked, of_clusters, reach
@@ -51,9 +53,12 @@ def covariance(fit: LinearFit, kind: str, *, cluster: Any = None, small_sample: 
         raise errors.cluster_needed(kind)
     if n <= r:
         raise errors.no_freedom_for(kind, n, r)
-    ways, basis = groupings(cluster, fit.tally.read), Basis.of(fit)
+    ways = groupings(cluster, fit.tally.read)
     own_df = kind == "CR2" or small_sample == "clubSandwich"  # Satterthwaite's, which is for one way only
     own_df &= len(ways) == 1
+    if isinstance(fit.unscaled, LowRank) and kind in levelled.KINDS and len(ways) == 1 and not own_df:
+        return _by_level(fit, kind, ways[0], small_sample)
+    basis = Basis.of(fit)
     sets = gathered(fit, kind, ways, basis, squares=own_df or kind in _POWER)
     clusters = [one.clusters for one in sets]
     rule = of_clusters(kind, small_sample, n=n, k=r, groups=clusters, ways=len(ways)).within(fit.df_test)
@@ -74,13 +79,7 @@ def covariance(fit: LinearFit, kind: str, *, cluster: Any = None, small_sample: 
         notes.append(f"t on each coefficient's own degrees of freedom (Satterthwaite), F on G − 1 = {fewest - 1:,}.")
     elif kind == "CR2":
         notes.append(f"Satterthwaite's degrees of freedom are for one way of clustering: here t on {rule.df:,.0f} df.")
-    if fewest < FEW and not own_df and rule.df > fewest - 1:
-        notes.append(
-            f"{fewest:,} clusters are few for {reach(rule.df)}, which is too sure: CR2 has degrees of freedom of its "
-            'own, and small_sample="stata" takes G − 1.'
-        )
-    if fewest - 1 < fit.df_model:
-        notes.append(f"{fewest:,} clusters cannot tell of {fit.df_model:,} coefficients together: no F of all.")
+    notes += _few(fit, fewest, rule.df, own_df)
     if saturated := sum(part.saturated for part in parts):
         notes.append(
             f"{errors.count(saturated, 'cluster')} alone determine a coefficient (leverage 1): "
@@ -94,6 +93,32 @@ def covariance(fit: LinearFit, kind: str, *, cluster: Any = None, small_sample: 
     words = f"{kind} by {' and '.join(names)}, {'t on own df' if own_df else reach(rule.df)}"
     behind = None if repaired else (basis.full, meat)
     return Covariance(kind, torch.from_numpy(matrix), torch.from_numpy(df), joint, words, tuple(notes), behind)
+
+
+def _by_level(fit: LinearFit, kind: str, way: Any, small_sample: str) -> Covariance:
+    """The same, one way, beside a category whose levels were eliminated."""
+    found, many = levelled.clustered(fit, way)
+    rule = of_clusters(kind, small_sample, n=fit.nobs, k=fit.rank, groups=[many], ways=1).within(fit.df_test)
+    notes = [f"Clusters: {many:,} of {way.by[0]}."]
+    if rule.said:
+        notes.append(f"Small-sample factor ({small_sample}): {rule.said}.")
+    notes += _few(fit, many, rule.df)
+    df = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
+    matrix: Any = found * rule.factors[0]
+    return Covariance(kind, matrix, df, rule.df, f"{kind} by {way.by[0]}, {reach(rule.df)}", tuple(notes))
+
+
+def _few(fit: LinearFit, fewest: int, df: float, own_df: bool = False) -> list[str]:
+    """What is to be said where there are few clusters; coefficients with degrees of freedom of their own know it."""
+    notes = []
+    if fewest < FEW and fewest - 1 < df and not own_df:
+        notes.append(
+            f"{fewest:,} clusters are few for {reach(df)}, which is too sure: CR2 has degrees of freedom of its "
+            'own, and small_sample="stata" takes G − 1.'
+        )
+    if fewest - 1 < fit.df_model:
+        notes.append(f"{fewest:,} clusters cannot tell of {fit.df_model:,} coefficients together: no F of all.")
+    return notes
 
 
 # ── from sums to the middle ──────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,8 @@ The middle is M = Σ ωᵢ xᵢxᵢ', with eᵢ the residual, wᵢ the weight, h
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,9 +22,11 @@ import torch
 from betahat import errors
 from betahat.coordinates import Basis
 from betahat.covariance import Covariance
+from betahat.lowrank import LowRank
 from betahat.outcome import LinearFit
 from betahat.products import desk
 from betahat.revisit import Seen, gram, revisit
+from betahat.sandwich import levelled
 from betahat.sandwich.small_sample import of_rows, reach
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +42,10 @@ def covariance(fit: LinearFit, kind: str, *, small_sample: str = "R") -> Covaria
         raise errors.no_freedom_for(kind, n, p)
     rule = of_rows(kind, small_sample, n=n, k=p).within(fit.df_test)
 
+    every = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
+    if isinstance(fit.unscaled, LowRank) and kind in levelled.KINDS:
+        plain: Any = levelled.covariance(fit) * rule.factors[0]
+        return Covariance(kind, plain, every, rule.df, f"{kind}, {reach(rule.df)}")
     basis = Basis.of(fit)
     turned = kind not in ("HC0", "HC1") or not basis.plain  # a leverage needs coordinates, a residual none
 
@@ -54,7 +62,6 @@ def covariance(fit: LinearFit, kind: str, *, small_sample: str = "R") -> Covaria
         meat += part
     meat = turn @ meat @ turn.T * rule.factors[0]
     matrix = torch.from_numpy(basis.covariance(meat))
-    every = torch.full((len(fit.terms),), rule.df, dtype=torch.float64)
     return Covariance(kind, matrix, every, rule.df, f"{kind}, {reach(rule.df)}", parts=(basis.full, meat))
 
 

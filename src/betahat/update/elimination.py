@@ -110,7 +110,7 @@ def from_factor(R: Array, *, size: Array) -> Elimination:
     )
 
 
-def from_products(C: Array, *, noise: Array, size: Array) -> Elimination:
+def from_products(C: Array, *, noise: Array, size: Array, stripped: bool = False) -> Elimination:
     """Eliminate by Cholesky's factorization of cross-products: quick, and 16 − 2 log10 κ digits are kept.
 
     Parameters
@@ -121,13 +121,16 @@ def from_products(C: Array, *, noise: Array, size: Array) -> Elimination:
         What rounding may have left in the diagonal of C.
     size : array (k,)
         The columns' norms about zero.
+    stripped : bool
+        Whether something was taken off the columns that may have left nothing but its rounding.
     """
     k = C.shape[0] - 1
     blur = np.sqrt(noise)  # (k + 1,): the error of C is up to blur blur'
     kept = list(range(k))
     dropped: list[tuple[int, list[int], Array]] = []
     upper, info = lapack.dpotrf(C[:k, :k]) if k else (C[:0, :0], 0)
-    if info or bool((upper.diagonal() <= _PLAIN * np.sqrt(C.diagonal()[:k])).any()):
+    least = size if stripped else np.sqrt(C.diagonal()[:k])
+    if info or bool((upper.diagonal() <= _PLAIN * least).any()):
         kept, dropped, upper = _one_by_one(C, blur, size)
     c = C[kept, k]  # (r,)
     rhs = _forward(upper, c)

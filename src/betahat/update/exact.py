@@ -145,11 +145,11 @@ def solve(sums: Sums, *, names: tuple[str, ...], intercept: bool) -> Solution:
     mss = float(v @ C[: k + 1, : k + 1] @ v) if R is None else float(np.square(R[:, : k + 1] @ v).sum())
     means = sums.center.numpy()[:k] if intercept else np.zeros(k)  # (k,)
     *wrong, below = found.error(np.concatenate([np.diag(1 / unit), (means[kept] / unit)[None]])).tolist()  # r, one more
-    sure = _worst((error, value) for error, value in zip(wrong, b.tolist(), strict=True) if value != 0)
+    sure = worst((error, value) for error, value in zip(wrong, b.tolist(), strict=True) if value != 0)
     error = np.sqrt(found.rss / max(1, sums.rows - r - intercept) * spread.diagonal()[kept])  # (r,): standard errors
     shares = np.abs(b) * norms[kept]
     visible = np.maximum(np.maximum(np.abs(b), error), _SHARE * shares.max(initial=0.0) / norms[kept])
-    sharp = min(found.sharp, _worst(zip(wrong, visible.tolist(), strict=True)))
+    sharp = min(found.sharp, worst(zip(wrong, visible.tolist(), strict=True)))
     null, level, words = np.zeros((k, len(found.dropped))), np.zeros(len(found.dropped)), {}
     for i, (j, before, parts) in enumerate(found.dropped):
         null[before, i] = -parts * scale[j] / scale[before]
@@ -191,7 +191,7 @@ def _with_constant(slopes: Array, sums: Sums) -> tuple[Array, float]:
     return np.append(constant, slopes), float(blurred + EPS * np.abs(summands).sum())
 
 
-def _worst(pairs: Iterable[tuple[float, float]]) -> float:
+def worst(pairs: Iterable[tuple[float, float]]) -> float:
     """The digits that errors leave of their values: the fewest, 15 at most."""
     return min([15.0, *(digits(error, value) for error, value in pairs)])
 
@@ -225,6 +225,11 @@ def _combination(null: Array, level: float, gone: int, names: tuple[str, ...], s
     for i in np.flatnonzero(null).tolist():
         if i != gone and abs(null[i]) * size[i] > _NOTHING * size[gone]:
             parts[names[i]] = -float(null[i])
+    return spelled(parts)
+
+
+def spelled(parts: dict[str, float]) -> str:
+    """A combination of terms in words: '2·wt − hp', or '0'."""
     text = ""
     for name, value in list(parts.items())[:_SHOWN]:
         rounded = float(f"{abs(value):.6g}")

@@ -12,10 +12,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from betahat.derive import Derivative
+from betahat.levels import LevelSums
+from betahat.sums import Sums
+from betahat.update import eliminated
 from betahat.update.exact import Solution, solve
 
 _SLACK = 1e-11  # of a loss: a rise that is rounding
@@ -90,7 +93,7 @@ class Newton:
             move = memory.move / 2
             assert memory.from_ is not None, "where there was a move there was a place"
             return memory.from_ + move, memory._replace(move=move, halved=memory.halved + 1)
-        solution = solve(derivative.sums, names=self.names, intercept=self.intercept)  # 2, 3
+        solution = self._solved(derivative.sums)  # 2, 3
         if W is None:
             return solution.coef, Memory(solution=solution)
         distance = self.distance(solution, derivative.sums.rows, W)  # 4
@@ -99,10 +102,15 @@ class Newton:
     def distance(self, solution: Solution, rows: int, W: Tensor) -> float:
         """How long a step is in standard errors, coefficient by coefficient, the longest."""
         dispersion = solution.rss / max(1, rows - solution.rank) if self.dispersed else 1.0
-        error = (dispersion * solution.unscaled.diagonal()).sqrt()  # (p,)
+        error = np.sqrt(dispersion * solution.unscaled.diagonal().numpy())  # (p,)
         # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-        unit = torch.maximum(torch.maximum(error, 1e-10 * W.abs()), error.new_tensor(1e-300))
-        return float((solution.coef.abs() / unit).max()) if len(W) else 0.0
+        unit = np.maximum(np.maximum(error, 1e-10 * np.abs(W.numpy())), 1e-300)
+        return float((np.abs(solution.coef.numpy()) / unit).max()) if len(W) else 0.0
+
+    def _solved(self, sums: Sums | LevelSums) -> Solution:
+        if isinstance(sums, LevelSums):  # beside a category of many levels, whose effects are eliminated first
+            return eliminated.solve(sums, names=self.names)[0]
+        return solve(sums, names=self.names, intercept=self.intercept)
 
     @staticmethod
     def _rose(value: float, memory: Memory) -> bool:
