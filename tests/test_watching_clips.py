@@ -25,7 +25,7 @@ def clipped(where, bound=1.0, value=False):
             clip(s.net.parameters(), bound)
 
 
-def clipped_in_parts(each):
+def clipped_in_parts(each, bound=0.1):
     s = Scene(layers=2)
     opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
     for _ in range(6):
@@ -34,7 +34,7 @@ def clipped_in_parts(each):
             rows = slice(25 * part, 25 * part + 25)
             (((s.net(s.x[rows]) - s.y[rows]) ** 2).mean() / 4).backward()
             if each:
-                nn.utils.clip_grad_norm_(s.net.parameters(), 0.1)
+                nn.utils.clip_grad_norm_(s.net.parameters(), bound)
         if not each:
             nn.utils.clip_grad_norm_(s.net.parameters(), 0.1)
         opt.step()
@@ -238,6 +238,7 @@ MISTAKES = {
 LEGAL = {
     "clip between": lambda: clipped("between"), "values between": lambda: clipped("between", value=True),
     "norm asked for": lambda: clipped("last", bound=float("inf")), "clip the sum": lambda: clipped_in_parts(False),
+    "norms of parts": lambda: clipped_in_parts(True, float("inf")),
     "privately": privately, "unscaled first": lambda: scaled("unscaled first"), "scaled": lambda: scaled("plain"),
     "remainder stepped": lambda: remainder(True, True), "remainder carried on": lambda: remainder(True, False),
     "two passes": lambda: two_passes(False), "looked at": lambda: two_passes(True, look=True),

@@ -24,6 +24,7 @@ from betahat.batch import Tally
 from betahat.closing import Closing, closing, constants, ending, summable
 from betahat.derive import Derivative
 from betahat.eliminating import begin
+from betahat.firth import KERNELS
 from betahat.general import GeneralFit
 from betahat.levels import LevelSums
 from betahat.passes import Rows
@@ -217,7 +218,7 @@ def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
     intercept = bool(problem.design.intercept)
     found = detect(blocks, names=names, intercept=intercept, bounds=bounds, columns=columns)
     if found:
-        raise found.error(problem.design.response)
+        raise found.error(problem.design.response, firth=(family.name, family.link.name) in KERNELS)
 
 
 def _bounds(family: Any) -> tuple[float, float] | None:

@@ -54,7 +54,7 @@ form_option = click.option(
     show_default=True,
 )
 _VCOV = [
-    click.option("--vcov", metavar="KIND", help="classical, HC0 to HC4, CR0 to CR3, CR1S or HAC."),
+    click.option("--vcov", metavar="KIND", help="classical, observed, HC0 to HC4, CR0 to CR3, CR1S or HAC."),
     click.option("--cluster", metavar="COLUMN", multiple=True, help="Clusters of CR; once for each way."),
     click.option("--small-sample", metavar="WHOSE", help="R, stata, fixest, statsmodels, clubSandwich or none."),
     click.option("--kernel", metavar="NAME", help="bartlett, parzen or qs, for HAC."),

@@ -93,6 +93,7 @@ def scheduled(ledger: Ledger, scheduler: Any) -> None:
 def clipped(ledger: Ledger, parameters: Sequence[Tensor], bound: Any) -> None:
     """Gradients are about to be clipped."""
     around = ledger.around
+    finite = float(bound) < 1e6  # else it is the norm that is asked for
     waiting = used = scaled = 0
     for parameter in parameters:
         known = ledger.known(parameter)
@@ -101,12 +102,11 @@ def clipped(ledger: Ledger, parameters: Sequence[Tensor], bound: Any) -> None:
         waiting += known.fresh
         used += bool(known.used) and not known.fresh
         scaled += known.fresh and known.scaled
-        if known.fresh:
+        if known.fresh and finite:
             known.clipped = True
     around.clips.append(
         Clip(here(), float(bound), len(parameters), waiting, used, scaled, ledger.steps, ledger.backwards)
     )
-    finite = float(bound) < 1e6
     around.vain = around.vain + 1 if finite and not waiting else 0
 
 
