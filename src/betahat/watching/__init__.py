@@ -234,7 +234,10 @@ class watch:  # noqa: N801  a context manager, used like a function
         ledger = self._ledger
         if self._followed and ledger.backwards == self._before:
             own = [p for group in optimizer.param_groups for p in group["params"]]
-            self._judge_step(optimizer, [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients])
+            gradients = [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients]
+            for gradient in gradients:
+                gradient.look()  # the closure may have given them by hand
+            self._judge_step(optimizer, gradients)
 
     @guarded("event")
     def told(self, event: str, *given: Any) -> None:
