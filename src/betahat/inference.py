@@ -236,7 +236,7 @@ def f_test(fit: LinearFit) -> tuple[float, float]:
     if fit.rss == 0:
         return math.inf, 0.0
     if fit.chosen is not None and fit.chosen.kind != "classical":
-        if isinstance(fit.unscaled, LowRank) and len(fit.terms) > MOST:
+        if isinstance(getattr(fit, "unscaled", None), LowRank) and len(fit.terms) > MOST:
             return math.nan, math.nan  # of so many coefficients together no robust covariance tells
         kept = [i for i, term in enumerate(fit.terms) if i >= fit.intercept and term not in fit.dropped]
         return wald(fit, np.eye(len(fit.terms))[kept])[:2]
@@ -296,7 +296,7 @@ def _parts(fit: LinearFit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.
     """U and M of V = U M U'; None where neither the covariance nor the rows tell."""
     if found.parts is not None or found.kind != "classical":
         return found.parts
-    if isinstance(fit.unscaled, LowRank) or not (at_hand(fit) or fit.condition <= FAIR):
+    if isinstance(getattr(fit, "unscaled", None), LowRank) or not (at_hand(fit) or fit.condition <= FAIR):
         return None
     U = Basis.of(fit).full
     return U, fit.scale * np.eye(U.shape[1])

@@ -114,7 +114,7 @@ class Summary:
     @property
     def eliminated(self) -> Any:
         """The category whose levels were eliminated, if one was."""
-        return self.fit.design.category if isinstance(self.fit.unscaled, LowRank) else None
+        return self.fit.design.category if isinstance(getattr(self.fit, "unscaled", None), LowRank) else None
 
     def _in_order(self, cells: dict[str, list[str]]) -> list[tuple[str, list[str] | str]]:
         """The lines of the table: a term's cells, why it has none, or what is to be said of all levels together."""
