@@ -75,7 +75,6 @@ def test_the_shell_says_what_python_says(name, file):
         (["k ~ x", "--loss", "nb", "--theta", "-2"], ["theta=-2.0", "positive"]),
         (["k ~ x", "--trials", "n"], ["trials=", "loss"]),
         (["k ~ x", "--loss", "gamma", "--exposure", "hours"], ["exposure=", "log link"]),
-        (["k ~ x", "--loss", "poisson", "--checkpoint", "c"], ["checkpoint=", "moments"]),
         (["cbind(k, n) ~ x", "--loss", "poisson"], ["cbind"]),
         (["y ~ x", "--loss", "gamma"], ["gamma", "row"]),
     ],

@@ -87,7 +87,7 @@ def test_what_goes_with_squares_only_is_refused_in_words(tmp_path):
     how = {"loss": "poisson"}
     for call, words in (
         (lambda: bh.fit(X, Y[:, 0], by="g", **how), ["by=", "formula"]),
-        (lambda: bh.fit("k ~ x", FRAME, checkpoint=tmp_path / "c", **how), ["checkpoint=", "moments"]),
+        (lambda: bh.fit("k ~ x", FRAME, checkpoint=tmp_path / "c", **how), ["checkpoint=", "table in memory"]),
         (lambda: bh.fit("cbind(k, m) ~ x", FRAME, **how), ["cbind", "poisson", "one response at a time"]),
         (lambda: bh.fit(bh.Moments.of("k ~ x", FRAME), **how), ["moments", "fit the rows"]),
         (lambda: bh.cross_validate("k ~ x", FRAME, **how), ["bh.cross_validate", "poisson"]),
