@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from betahat.errors.estimating import UnansweredError
 from betahat.errors.letters import BetahatWarning, FitError, OptionError, count, listing
 
@@ -46,6 +48,14 @@ def no_prediction_interval(family: str) -> OptionError:
 
 def no_convergence(family: str, passes: int, distance: float) -> FitError:
     """Refuse to end where the steps do not end."""
+    if not math.isfinite(distance):
+        return FitError(
+            f"The {family} model has not converged: after {count(passes, 'pass').replace('passs', 'passes')} its sums "
+            "are too large, or too small, to be numbers.",
+            "squares of an explaining column, a response, an offset or a weight leave the range of floating-point "
+            "numbers, from 1e-308 to 1e308",
+            "look at the largest and the smallest values of each column for codes and errors, and rescale",
+        )
     return FitError(
         f"The {family} model has not converged: after {count(passes, 'pass').replace('passs', 'passes')} the next step "
         f"is still {distance:.3g} standard errors long.",

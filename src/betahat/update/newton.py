@@ -12,13 +12,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from betahat.derive import Derivative
 from betahat.update.exact import Solution, solve
 
 _SLACK = 1e-11  # of a loss: a rise that is rounding
+_ROUNDING = 1e-6  # of the weights: a hundred-millionth of that is rounding
 _NEAR = 1e-3  # standard errors: closer than this a step is not doubted
 
 
@@ -98,11 +98,16 @@ class Newton:
 
     def distance(self, solution: Solution, rows: int, W: Tensor) -> float:
         """How long a step is in standard errors, coefficient by coefficient, the longest."""
+        if not len(W):
+            return 0.0
         dispersion = solution.rss / max(1, rows - solution.rank) if self.dispersed else 1.0
-        error = (dispersion * solution.unscaled.diagonal()).sqrt()  # (p,)
-        # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-        unit = torch.maximum(torch.maximum(error, 1e-10 * W.abs()), error.new_tensor(1e-300))
-        return float((solution.coef.abs() / unit).max()) if len(W) else 0.0
+        root = solution.unscaled.diagonal().sqrt()  # (p,): standard errors at dispersion 1
+        # Where standard errors are smaller than what rounding leaves of the predictor (huge counts and weights, perfect
+        # fits), a millionth of the weights is the unit: of the one that is longest in standard errors, since each
+        # coefficient has the rounding of the whole predictor in it.
+        longest = float((W.abs() / root).nan_to_num(0.0, 0.0, 0.0).max())
+        unit = (root * max(math.sqrt(dispersion), _ROUNDING * longest)).clamp_min(1e-300)
+        return float((solution.coef.abs() / unit).max())
 
     @staticmethod
     def _rose(value: float, memory: Memory) -> bool:
