@@ -208,8 +208,9 @@ def _seen(
     seen = Seen(places, e, y, root, count, codes, turn, basis.center, source, near)
     size, slopes = max(64, 1 << (_GEMV // len(turn)).bit_length() - 1), coef[first:]
     if near is not None:
-        whole = len(X) // size * size
-        np.matmul(X[:whole].reshape(-1, size, X.shape[1]), slopes, out=e[:whole].reshape(-1, size))
+        whole = len(X) // size * size if X.size else 0  # a constant alone has no columns to be laid out in blocks
+        if whole:
+            np.matmul(X[:whole].reshape(-1, size, X.shape[1]), slopes, out=e[:whole].reshape(-1, size))
         np.matmul(X[whole:], slopes, out=e[whole:])
         level = float(coef[0]) if first else 0.0
     else:
