@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import betahat as bh
 
@@ -97,3 +98,25 @@ def test_what_is_no_level_is_refused_under_firths_penalty(level: object) -> None
     fit = bh.fit("y ~ x", {"x": _X, "y": _YES}, loss="binomial", penalty="firth")
     with pytest.raises(bh.errors.OptionError, match="is not a confidence level"):
         fit.conf_int(level=level)
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (lambda yhat, y: -((yhat - y) ** 2), "has not converged"),
+        (lambda yhat, y: (yhat - y).log(), "bends upwards in no row"),
+        (lambda yhat, y: 0 * yhat, "bends upwards in no row"),
+        (lambda yhat, y: torch.tanh(yhat), "bends upwards in no row|has not converged"),
+    ],
+)
+def test_a_loss_of_ones_own_without_a_minimum_is_refused(loss: object, told: str) -> None:
+    with pytest.raises(bh.errors.FitError, match=told):
+        bh.fit("y ~ x", {"x": _X, "y": _COUNTS + 1}, loss=loss)
+
+
+@pytest.mark.parametrize("frequency", [1e15, 1e300])
+def test_a_huge_frequency_is_printed(frequency: float) -> None:
+    often = np.ones(60)
+    often[3] = frequency
+    fit = bh.fit("y ~ x", {"x": _X, "y": _COUNTS + 1}, loss="poisson", freq=often)
+    assert "60 used" in str(fit)

@@ -31,7 +31,7 @@ from betahat.separation import detect, suspicious
 from betahat.trace import Step, Trace
 from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
-from betahat.working import Lens, derivative, seen_through
+from betahat.working import FLAT, Lens, derivative, seen_through
 
 CLOSE = 1e-8  # standard errors: a step this short ends the loop
 _FINE = 1e-12  # where passes cost nothing, steps go on until they are this short, or no shorter
@@ -234,6 +234,9 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
             break
         found = _walked(rows, family, found.W) or found
         end, distance, level = _end(rows, family, found)
+    total = found.total.sums
+    if total is not None and not total.weight > 2 * FLAT * end.prior:
+        raise errors.no_curvature(family.name)
     if not distance <= _FAR:
         raise errors.no_convergence(family.name, len(found.steps), distance)
     likelihood = end.log_likelihood if family.likelihood else math.nan

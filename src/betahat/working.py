@@ -35,7 +35,7 @@ BLOCK = 1 << 11  # rows that a loss is asked for at a time: from twice as many o
 _STRIPE = 1 << 16  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
 _PART = 0.25  # of its expectation: what the observed curvature of a row is at least, as a step needs it
-_FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
+FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class Lens:
             if found.expected is not None:
                 bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
             least = self.loss.least * float(bent.max()) if self.loss.least else 0.0
-            flat = np.maximum(bent.numpy(), max(least, _FLAT))  # (m,)
+            flat = np.maximum(bent.numpy(), max(least, FLAT))  # (m,)
             with np.errstate(invalid="ignore", over="ignore"):
                 np.divide(found.slope.numpy(), flat, out=e[here])
             if m is None:

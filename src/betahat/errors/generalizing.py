@@ -64,6 +64,15 @@ def no_convergence(family: str, passes: int, distance: float) -> FitError:
     )
 
 
+def no_curvature(family: str) -> FitError:
+    """Refuse to end where a loss bends upwards in no row, which is no minimum."""
+    return FitError(
+        f"The {family} bends upwards in no row where its steps have ended, so that is no minimum.",
+        "the loss falls without end, or is flat: a minimum lies where the second derivative is positive",
+        "see that the loss grows with the distance between yhat and y, and has the right sign",
+    )
+
+
 def no_start(family: str, link: str, given: bool) -> FitError:
     """Refuse to begin where no weights give every row a mean that the family can have."""
     return FitError(
