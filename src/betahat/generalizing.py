@@ -236,7 +236,7 @@ def generalized(problem: Problem, family: Any, tally: Tally, *, start: Tensor | 
         end, distance, level = _end(rows, family, found)
     total = found.total.sums
     if total is not None and not total.weight > 2 * FLAT * end.prior:
-        raise errors.no_curvature(family.name)
+        raise errors.bends_nowhere(family.name)
     if not distance <= _FAR:
         raise errors.no_convergence(family.name, len(found.steps), distance)
     likelihood = end.log_likelihood if family.likelihood else math.nan

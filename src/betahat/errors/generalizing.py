@@ -64,7 +64,7 @@ def no_convergence(family: str, passes: int, distance: float) -> FitError:
     )
 
 
-def no_curvature(family: str) -> FitError:
+def bends_nowhere(family: str) -> FitError:
     """Refuse to end where a loss bends upwards in no row, which is no minimum."""
     return FitError(
         f"The {family} bends upwards in no row where its steps have ended, so that is no minimum.",
