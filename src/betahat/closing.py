@@ -96,6 +96,7 @@ def closing(
     return found
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _closed(
     lens: Lens, null: float | None, dispersion: float,
     X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any,

@@ -137,7 +137,7 @@ class GeneralFit(Likelihoods, LinearFit):
     @property
     def perfect(self) -> bool:
         """Whether nothing is left to be explained but rounding."""
-        return self.dispersed and self.deviance <= 1e-24 * max(self.null_deviance, 1e-300)
+        return self.dispersed and exact(self.family, self.deviance, self.null_deviance, self.prior)
 
     @property
     def pseudo_rsquared(self) -> dict[str, float]:
@@ -244,6 +244,15 @@ class GeneralFit(Likelihoods, LinearFit):
         what = self.formula or f"{self.response} on {len(self.terms)} columns"
         family = f"{self.family.name}, {self.link}"
         return f"<GeneralFit {what}: {family}, {self.nobs:,} rows, deviance {self.deviance:.6g}; print it>"
+
+
+def exact(family: Any, deviance: float, null: float, prior: float) -> bool:
+    """Whether a deviance is rounding: of the null model's, or of weights Σ w where that is rounding, too.
+
+    A gamma's unit deviance is the square of a relative residual; so is a quasi family's, of means near one.
+    """
+    unit = prior if family.name in ("gamma", "quasi-poisson", "quasi-binomial") else 0.0
+    return bool(deviance <= max(1e-24 * null, 1e-28 * unit, 1e-300))
 
 
 def _unanswered(name: str) -> Any:

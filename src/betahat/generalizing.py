@@ -25,7 +25,7 @@ from betahat.closing import Closing, closing, constants, ending, summable
 from betahat.derive import Derivative
 from betahat.eliminating import begin
 from betahat.firth import KERNELS
-from betahat.general import GeneralFit
+from betahat.general import GeneralFit, exact
 from betahat.levels import LevelSums
 from betahat.passes import Rows
 from betahat.problem import Problem
@@ -34,11 +34,12 @@ from betahat.separation import detect, suspicious
 from betahat.trace import Step, Trace
 from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
-from betahat.working import Lens, derivative, seen_through
+from betahat.working import FLAT, Lens, derivative, seen_through
 
 CLOSE = 1e-8  # standard errors: a step this short ends the loop
 _FINE = 1e-12  # where passes cost nothing, steps go on until they are this short, or no shorter
 _MOST = 100  # passes
+_AGAIN, _FAR = 5, 1e-4  # walks after one that ended too early, and standard errors where no more is promised
 _WORSE = 1.0 + 1e-6  # times the null deviance: no maximum of a model that has the null model in it
 _NEAR = 0.5  # standard errors of a sample: closer than that it is of no use
 _SLOW, _SURE = 1e-2, 0.5  # steps that shrink by less are slow; and standard errors within which the way is sure
@@ -164,7 +165,9 @@ def _walked(
                 told = end.closing(null=intercept, likely=family.likelihood and not family.dispersed)
                 assert found is not None, "a step was taken"
                 return Arrived(W, memory.distance, found, total, steps, careful, told)
-            if memory.halved == 0 and (memory.distance < _NEAR if rough else _arrived(memory, last, quick)):
+            if memory.halved == 0 and (
+                memory.distance < _NEAR if rough else _arrived(memory, last, quick and len(steps) < _MOST)
+            ):
                 if observed:
                     lens = Lens(family, W.numpy(), intercept)
                     total = _derived(rows, lens, careful)
@@ -268,6 +271,7 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
     return memory.distance < _FINE or (memory.distance < CLOSE and memory.distance >= 0.9 * last.distance)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is too large to be a number is refused in words
 def generalized(
     problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "", rows: Rows | None = None
 ) -> GeneralFit:
@@ -278,16 +282,25 @@ def generalized(
     found = learned(rows, family, start)
     end, distance, level = _end(rows, family, found)
     bare = null_deviance(rows, family, end, level)
-    if (
-        start is None and not end.deviance <= _WORSE * bare
+    if start is None and not (
+        end.deviance <= _WORSE * bare or math.isnan(bare)
     ):  # it has gone where a likelihood that is not concave is flat
         found = learned(rows, family, constant(rows, family))
         end, distance, level = _end(rows, family, found)
-    while distance > CLOSE and len(found.steps) < _MOST:  # a promise that was not kept
+    for _ in range(_AGAIN):  # a promise that was not kept
+        if distance <= CLOSE:
+            break
         found = _walked(rows, family, found.W) or found
         end, distance, level = _end(rows, family, found)
+    total = found.total.sums
+    if total is not None and not total.weight > 2 * FLAT * end.prior:
+        raise errors.bends_nowhere(family.name)
+    if not distance <= _FAR:
+        raise errors.no_convergence(family.name, len(found.steps), distance)
     likelihood = end.log_likelihood if family.likelihood else math.nan
-    if family.likelihood and family.dispersed:
+    if family.likelihood and family.dispersed and exact(family, end.deviance, bare, end.prior):
+        likelihood = math.inf  # a density without width has no height
+    elif family.likelihood and family.dispersed:
         dispersion = end.deviance / end.prior
         fixed = rows.gather(partial(constants, family, dispersion=dispersion, valued=False)).log_likelihood
         likelihood = fixed - end.deviance / (2 * dispersion)
@@ -360,14 +373,18 @@ def null_level(problem: Problem, family: Any, total: Derivative) -> float | None
 
 
 def null_deviance(rows: Rows, family: Any, end: Closing, level: float | None) -> float:
-    """The deviance of the model with a constant alone, or with nothing, the offset being in it."""
+    """The deviance of the model with a constant alone, or with nothing, the offset being in it.
+
+    NaN where no constant is found that gives every row a mean.
+    """
     if level is None:
         return float(rows.gather(partial(closing, Lens(family, np.zeros(0), False), bare=True)).deviance)
     if not end.shifted:
         return float(end.null_deviance)
     update, memory, W = Newton((), True, family.dispersed), Memory(), torch.tensor([level], dtype=torch.float64)
-    while True:
+    for _ in range(_MOST):
         total = rows.gather(partial(derivative, Lens(family, W.numpy(), True), bare=True))
         W, memory = update.step(W, total, memory)
         if memory.halved == 0 and memory.distance < CLOSE:
             return float(rows.gather(partial(closing, Lens(family, W.numpy(), True), bare=True)).deviance)
+    return math.nan

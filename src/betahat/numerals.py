@@ -97,6 +97,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
         while cell_len(word) > width - cell_len(indent):
             room = width - cell_len(indent) - (cell_len(line) + 1 if line else 0)
             cut = _fitting(word, room) if room > 8 or not line else 0
+            cut = cut or int(not line)  # where not even a character has room, one a line
             if cut:
                 line, word = (f"{line} {word[:cut]}" if line else word[:cut]), word[cut:]
             lines.append(line)

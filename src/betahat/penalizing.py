@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +97,8 @@ class FirthFit(GeneralFit):
 
         if self.chosen is not None or vcov is not None or how:
             return super().conf_int(level, vcov, **how)
+        if not isinstance(level, Real) or not 0 < level < 1:
+            raise errors.bad_level(level)
         ends = [
             profile(partial(_blocks, self.rows, list(self.kept)), self.kernel, self.found, j, level=level)
             for j in range(len(self.kept))

@@ -85,6 +85,8 @@ def _ends(fit: LinearFit) -> None:
     """Refuse, before the rows are read, what has no distribution function."""
     family, one = family_of(fit), torch.ones(1, dtype=torch.float64)
     family.bounds(family.link(one / 2), one, one, 1.0)
+    if family.dispersed and (fit.perfect or not fit.scale > 0):
+        raise errors.no_width(family.name)
 
 
 def distributed(fit: LinearFit) -> bool:

@@ -34,6 +34,7 @@ _BLOCK = 1 << 18  # numbers of rows in a block: 2 MB, within the caches
 _ALONE = 1 << 18  # multiplications up to which BLAS wakes no threads of its own: the threads are ours
 _GEMV = 1 << 13  # the same of a matrix and a vector
 _WIDE = 48  # columns from which on BLAS uses its threads better than we do
+_EPSILON = 1e-26  # of the squares about zero, and of the weights: that much is rounding
 _SAME = 1e-6  # relative: how far the second pass's sum of squares may be from the fit's
 
 
@@ -174,7 +175,9 @@ def revisit(
     for grouping in groupings:
         if isinstance(grouping, Labels):
             grouping.ended(tally.read)
-    if tally.used != fit.tally.used or not abs(squares - fit.rss) <= _SAME * (fit.rss + 1e-9 * abs(fit.mss)):
+    rounding = _EPSILON * (fit.square_sum + fit.weight)  # of a fit that leaves nothing else
+    apart = abs(squares - fit.rss) - rounding
+    if tally.used != fit.tally.used or not apart <= _SAME * (fit.rss + 1e-9 * abs(fit.mss)):
         raise errors.rows_changed(problem.label, tally.used, fit.tally.used, squares, fit.rss)
 
 
@@ -205,8 +208,9 @@ def _seen(
     seen = Seen(places, e, y, root, count, codes, turn, basis.center, source, near)
     size, slopes = max(64, 1 << (_GEMV // len(turn)).bit_length() - 1), coef[first:]
     if near is not None:
-        whole = len(X) // size * size
-        np.matmul(X[:whole].reshape(-1, size, X.shape[1]), slopes, out=e[:whole].reshape(-1, size))
+        whole = len(X) // size * size if X.size else 0  # a constant alone has no columns to be laid out in blocks
+        if whole:
+            np.matmul(X[:whole].reshape(-1, size, X.shape[1]), slopes, out=e[:whole].reshape(-1, size))
         np.matmul(X[whole:], slopes, out=e[whole:])
         level = float(coef[0]) if first else 0.0
     else:

@@ -107,6 +107,7 @@ def _slopes(
     return found
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _of_rows(
     lens: Lens, family: NegativeBinomial, X: Any, y: Any, weight: Any, offset: Any, count: Any, trials: Any
 ) -> _Slopes:

@@ -37,7 +37,7 @@ BLOCK = 1 << 11  # rows that a loss is asked for at a time: from 4096 on, torch 
 _STRIPE = 1 << 16  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
 _PART = 1e-3  # of its expectation: what the observed curvature of a row is at least, as a step needs it
-_FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
+FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class Lens:
         if found.expected is not None:
             bent = torch.maximum(bent, _PART * found.expected) if self.observed else found.expected
         least = loss.least * float(bent.max()) if loss.least else 0.0
-        np.maximum(bent.numpy(), max(least, _FLAT), out=omega)
+        np.maximum(bent.numpy(), max(least, FLAT), out=omega)
         np.divide(found.slope.numpy(), omega, out=e)
         np.negative(e, out=e)
         if mass is None:

@@ -121,6 +121,15 @@ def no_likelihood(family: str, *others: str) -> FitError:
     )
 
 
+def no_width(family: str) -> FitError:
+    """Refuse quantile residuals where nothing is left over."""
+    return FitError(
+        f"There are no quantile residuals of this {family} model, since its dispersion is zero or unknown.",
+        "it has a coefficient for every row, or reproduces the response exactly, so no distribution is left",
+        "take response residuals, or fit fewer terms",
+    )
+
+
 def no_quantile_residuals(family: str, which: str = "") -> FitError:
     """Refuse quantile residuals where there is no distribution function."""
     return FitError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from betahat.errors.estimating import UnansweredError
 from betahat.errors.letters import BetahatWarning, FitError, OptionError, count, listing
 
@@ -46,11 +48,28 @@ def no_prediction_interval(family: str) -> OptionError:
 
 def no_convergence(family: str, passes: int, distance: float) -> FitError:
     """Refuse to end where the steps do not end."""
+    if not math.isfinite(distance):
+        return FitError(
+            f"The {family} model has not converged: after {count(passes, 'pass').replace('passs', 'passes')} its sums "
+            "are too large, or too small, to be numbers.",
+            "squares of an explaining column, a response, an offset or a weight leave the range of floating-point "
+            "numbers, from 1e-308 to 1e308",
+            "look at the largest and the smallest values of each column for codes and errors, and rescale",
+        )
     return FitError(
         f"The {family} model has not converged: after {count(passes, 'pass').replace('passs', 'passes')} the next step "
         f"is still {distance:.3g} standard errors long.",
         "the likelihood may have no maximum, a coefficient may run to infinity, or the link may not fit the data",
         "look at fit of fewer terms, rescale what is very large, try another link, or give start=",
+    )
+
+
+def bends_nowhere(family: str) -> FitError:
+    """Refuse to end where a loss bends upwards in no row, which is no minimum."""
+    return FitError(
+        f"The {family} bends upwards in no row where its steps have ended, so that is no minimum.",
+        "the loss falls without end, or is flat: a minimum lies where the second derivative is positive",
+        "see that the loss grows with the distance between yhat and y, and has the right sign",
     )
 
 

@@ -149,7 +149,8 @@ def digits(error: float, value: float) -> float:
         return 15.0
     if value == 0:
         return 15.0 if error < 1e-300 else 0.0
-    return min(15.0, max(0.0, math.log10(abs(value) / error)))
+    share = abs(value) / error
+    return min(15.0, max(0.0, math.log10(share))) if share > 0 else 0.0
 
 
 def _one_by_one(C: Array, blur: Array, size: Array) -> tuple[list[int], list[tuple[int, list[int], Array]], Array]:

@@ -22,6 +22,7 @@ from betahat.update import eliminated
 from betahat.update.exact import Solution, solve
 
 _SLACK = 1e-11  # of a loss: a rise that is rounding
+_ROUNDING = 1e-6  # of the weights: a hundred-millionth of that is rounding
 _NEAR = 1e-3  # standard errors: closer than this a step is not doubted
 
 
@@ -101,11 +102,17 @@ class Newton:
 
     def distance(self, solution: Solution, rows: int, W: Tensor) -> float:
         """How long a step is in standard errors, coefficient by coefficient, the longest."""
+        if not len(W):
+            return 0.0
         dispersion = solution.rss / max(1, rows - solution.rank) if self.dispersed else 1.0
-        error = np.sqrt(dispersion * solution.unscaled.diagonal().numpy())  # (p,)
-        # Where the fit is perfect the standard errors are rounding; then ten digits of the coefficient are the unit.
-        unit = np.maximum(np.maximum(error, 1e-10 * np.abs(W.numpy())), 1e-300)
-        return float((np.abs(solution.coef.numpy()) / unit).max()) if len(W) else 0.0
+        root = np.sqrt(solution.unscaled.diagonal().numpy())  # (p,): standard errors at dispersion 1
+        # Where standard errors are smaller than what rounding leaves of the predictor (huge counts and weights, perfect
+        # fits), a millionth of the weights is the unit: of the one that is longest in standard errors, since each
+        # coefficient has the rounding of the whole predictor in it.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            longest = float(np.nan_to_num(np.abs(W.numpy()) / root, nan=0.0, posinf=0.0, neginf=0.0).max())
+        unit = np.maximum(root * max(math.sqrt(dispersion), _ROUNDING * longest), 1e-300)
+        return float((np.abs(solution.coef.numpy()) / unit).max())
 
     def _solved(self, sums: Sums | LevelSums) -> Solution:
         if isinstance(sums, LevelSums):  # beside a category of many levels, whose effects are eliminated first
