@@ -6,7 +6,7 @@ update, why = choose(loss)
 from __future__ import annotations
 
 from betahat import errors
-from betahat.loss import Loss, Squared
+from betahat.loss import Family, Loss, Squared
 from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
 from betahat.update.newton import Newton
@@ -26,7 +26,9 @@ def choose(loss: Loss) -> tuple[AnyUpdate, str]:
     """The update that `update="auto"` stands for, and the reason."""
     if isinstance(loss, Squared):
         return Exact(), "the loss is squared and the model linear, so one step from the moments lands on the answer"
-    return Newton(), "the loss is curved, so each step is one of least squares in working responses"
+    if isinstance(loss, Family):
+        return Newton(), "the loss is curved, so each step is one of least squares in working responses"
+    raise errors.unknown_option("loss", loss, ["squared", "binomial", "poisson", "gamma"])
 
 
 def named(update: str | AnyUpdate, loss: Loss) -> tuple[AnyUpdate, str]:
