@@ -206,6 +206,6 @@ def test_a_rootogram_of_many_different_rows_is_that_of_each(monkeypatch):
     exact = fit.rootogram()
     monkeypatch.setattr("betahat.diagnose.groups_of_rows._CELLS", 500)
     rough = fit.rootogram()
-    # second order in the width of a cell, some 1/250, and in the tail, where a probability bends as k², of some 1.6e-5 k²
+    # second order in the width of a cell, some 1/250; in the tail, where a probability bends as k², of some 1.6e-5 k²
     np.testing.assert_allclose(rough.expected, exact.expected, rtol=1e-3, atol=1e-4)
     assert not np.array_equal(rough.expected, exact.expected)
