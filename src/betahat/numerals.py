@@ -94,7 +94,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     """Text broken into lines of at most so many cells, at spaces, or within a word that is longer than a line."""
     lines, line = [], ""
     for word in text.split():
-        while cell_len(word) > width - cell_len(indent):
+        while word and cell_len(word) > width - cell_len(indent):
             room = width - cell_len(indent) - (cell_len(line) + 1 if line else 0)
             cut = _fitting(word, room) if room > 8 or not line else 0
             cut = cut or int(not line)  # where not even a character has room, one a line
