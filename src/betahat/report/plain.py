@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _RULE = "─"
 _NAME = 12  # cells that a term's name has at least, if it needs them
+_LEAST = 8  # cells that it has even beside a label of absurd length
 _VALUE = 20  # cells that a value in the head has at least; else its two sides stand below each other
 
 
@@ -33,7 +34,7 @@ def _head(summary: Summary, width: int) -> Iterator[str]:
     half = width - label_b - value_b - 2
     if half - label_a < _VALUE:
         label = max(label_a, label_b)
-        yield from _labelled([*left, *right], label, width - label)
+        yield from _labelled([*left, *right], label, max(_LEAST, width - label))
         return
     left_lines = [pad(line, half) + "  " for line in _labelled(left, label_a, half - label_a)]
     right_lines = [pad(a, label_b) + pad(b, value_b, right=True) for a, b in right]
