@@ -146,3 +146,14 @@ def test_variance_inflation(case, fit):
     theirs = case.r["vif"]
     if "error" not in theirs and "data" not in theirs:
         agree(case, fit.vif()["vif"], list(theirs.values()), "vif", 1e-8)
+
+
+def test_a_negative_binomial_model_and_its_theta():
+    case = load("nb_quine_main")
+    fit = bh.fit(case.r["formula"], case.frame(), loss="negative binomial")
+    agree(case, fit.params, case.exact["coef"], "coef", 1e-11)
+    agree(case, fit.bse, case.exact["se_given_theta"], "se", 1e-11)
+    agree(case, fit.theta, case.exact["theta"], "theta", 1e-11)
+    agree(case, fit.llf, case.exact["loglik"], "log-likelihood", 1e-12)
+    agree(case, fit.aic, case.r["AIC"], "AIC", 1e-11)
+    agree(case, fit.theta_se, case.r["se_theta"], "se of theta", 1e-5)  # R's is of the last step but one
