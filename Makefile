@@ -15,7 +15,7 @@ run: $(READY)
 	PATH="$(BIN):$$PATH" $(BIN)/python examples/main_job.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # Trainers of others under bh.watch. Apart from the tests: to install them takes longer than a minute.
 test-watch: $(TRAINERS)

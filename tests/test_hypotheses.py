@@ -266,7 +266,7 @@ LETTERS = [
     ([[0.0, 1, math.nan]], OptionError, ["not finite"]),
     ([[0.0, 1]], BatchError, ["(1, 2)", "(m, 3)", "Intercept, wt, hp"]),
     ([[0.0, 1], [1.0]], OptionError, ["no hypothesis"]),
-    (object(), OptionError, ["no hypothesis"]),
+    (..., OptionError, ["no hypothesis"]),
     ({"weight": 1.0}, OptionError, ["'weight'"]),
     ([[0.0, 1j, 0]], OptionError, ["no hypothesis"]),
     ("wt = 1,000", OptionError, ["'000 = 0' says nothing"]),

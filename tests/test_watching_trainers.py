@@ -90,7 +90,7 @@ def twice(self, opt, loss):
         {}, {"accumulate_grad_batches": 2}, {"gradient_clip_val": 0.5}, {"precision": "bf16-mixed"},
         {"step": cleared}, {"scheduled": True},
     ],
-    ids=str,
+    ids=lambda options: ", ".join(options) or "plain",
 )  # fmt: skip
 def test_lightning_is_left_in_peace(options):
     with bh.watch(quiet=True) as findings:

@@ -159,7 +159,11 @@ def _calling(frame: FrameType | None) -> str | None:
 
 def copied(ledger: Ledger, tensor: Tensor, source: Tensor) -> None:
     """Numbers are copied into a parameter: whether they are its own."""
-    ledger.self_copies += int(not ledger.loading and tensor.data_ptr() == source.data_ptr() and tensor.numel() > 0)
+    try:
+        same = tensor.data_ptr() == source.data_ptr()
+    except RuntimeError:  # a compiler traces the loop with tensors that have no memory
+        return
+    ledger.self_copies += int(same and not ledger.loading and tensor.numel() > 0)
 
 
 def loading(ledger: Ledger, begins: bool) -> None:
