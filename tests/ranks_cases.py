@@ -494,6 +494,7 @@ if __name__ == "__main__":
     dist.init_process_group(
         "gloo", init_method=f"file://{place}/meet", rank=RANK, world_size=ranks, timeout=timedelta(seconds=30)
     )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are begun without
     rowgroups._TOGETHER = 8  # a part of a file is some rows
     torch.set_num_threads(1)
     warnings.simplefilter("error")  # as in every other test

@@ -27,6 +27,9 @@ from betahat.training.recorder import Recorder
 AT_ONCE = {"cpu"}  # devices whose numbers can be looked at without waiting for them
 GLANCE = 32  # steps between two looks at a loss on any other
 
+Derived = Callable[[Any, Any], Tensor]  # steps 1 to 3: from a batch to its loss
+Updated = Callable[[int, int, int, Tensor, Any], None]  # step 4: epoch, batch, rows, the loss, and as it is told
+
 
 class Onlooker(Protocol):
     """Whoever is told how the loop goes on."""
@@ -124,11 +127,11 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
 
     In the last case, and when the user interrupts, the weights are those before the update that was lost.
     """
-    epoch, derived = plan.begin.epoch - 1, _chain(plan, recorder)
+    epoch, passed = plan.begin.epoch - 1, _pass(plan, recorder)
     try:
         for epoch in range(plan.begin.epoch, plan.epochs + 1):
             done = plan.begin.batches if epoch == plan.begin.epoch else 0
-            if not _epoch(plan, recorder, derived, epoch, done):
+            if not passed(epoch, done):
                 recorder.restore()
                 return Ended(epoch, "diverged")
             reasons = [reason for looker in plan.onlookers if (reason := looker.epoch_ended(epoch))]
@@ -145,18 +148,19 @@ def run(plan: Plan, recorder: Recorder) -> Ended:
     return Ended(plan.epochs)
 
 
-def _chain(plan: Plan, recorder: Recorder) -> Callable[[Any, Any], Tensor]:
+def _chain(plan: Plan, recorder: Recorder) -> Derived:
     """Steps 1 to 3, from a batch to its loss; the first batch is looked at on the way."""
     module, loss, precision, accumulate = plan.module, plan.loss, plan.precision, plan.accumulate
+    together, cast = plan.derive, precision.cast()
+    if together is not None:
+        return lambda X, y: together(X, y, accumulate)
 
     def derived(X: Any, y: Any) -> Tensor:
-        if plan.derive is not None:
-            return plan.derive(X, y, accumulate)
         if recorder.seen == 0:
             return checking.derived(module, loss, X, y, plan.feed.terms, accumulate, precision)
         yhat = None
         try:
-            with precision.cast():
+            with cast:
                 yhat = module(X)  # step 1
                 value = loss(yhat, y)  # step 2
         except SPOKEN as problem:  # a batch that is unlike the first
@@ -167,60 +171,69 @@ def _chain(plan: Plan, recorder: Recorder) -> Callable[[Any, Any], Tensor]:
     return derived
 
 
-def _epoch(plan: Plan, recorder: Recorder, derived: Callable[[Any, Any], Tensor], epoch: int, done: int) -> bool:
+def _pass(plan: Plan, recorder: Recorder) -> Callable[[int, int], bool]:
     """One pass over the batches, or over those that are left of it; whether every loss was a number."""
-    optimizer = plan.optimizer
+    optimizer, derived, updated = plan.optimizer, _chain(plan, recorder), _update(plan, recorder)
     closing = isinstance(optimizer, torch.optim.LBFGS)
-    waiting, place, rows = 0, done, 0
-    value: Any = None
-    told: Any = None  # the same as a number, where nobody need wait for it
-    for place, (X, y) in enumerate(plan.feed.batches(), done + 1):
-        waiting, rows = waiting + 1, rows + rows_of(y)
-        # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
-        value = optimizer.step(partial(_anew, optimizer, derived, X, y)) if closing else derived(X, y)  # type: ignore[arg-type]
-        at_once = value.device.type in AT_ONCE
-        told = value.item() if at_once or recorder.seen % GLANCE == 0 else value
-        if told is not value:
-            if not math.isfinite(told):
-                return False
-            if not at_once:
-                recorder.glanced()
-                told = value
-        if waiting < plan.accumulate:
-            continue
-        _update(plan, recorder, closing, epoch, place, rows, value, told)
-        waiting = rows = 0
-    if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
-        _update(plan, recorder, closing, epoch, place, rows, value, told)
-    if place == 0:
-        raise errors.nothing_fed(plan.feed.label)
-    return True
+    at_once = recorder.parameters[0].device.type in AT_ONCE
+
+    def passed(epoch: int, done: int) -> bool:
+        waiting, place, rows = 0, done, 0
+        value: Any = None
+        told: Any = None  # the same as a number, where nobody need wait for it
+        for place, (X, y) in enumerate(plan.feed.batches(), done + 1):
+            waiting, rows = waiting + 1, rows + rows_of(y)
+            # An optimizer that takes a closure takes step 4 here, and asks for the others by itself.
+            value = optimizer.step(partial(_anew, optimizer, derived, X, y)) if closing else derived(X, y)  # type: ignore[arg-type]
+            told = value.item() if at_once or recorder.seen % GLANCE == 0 else value
+            if told is not value:
+                if not math.isfinite(told):
+                    return False
+                if not at_once:
+                    recorder.glanced()
+                    told = value
+            if waiting == plan.accumulate:
+                updated(epoch, place, rows, value, told)
+                waiting = rows = 0
+        if waiting:  # batches that are fewer than are accumulated: the epoch does not end without them
+            updated(epoch, place, rows, value, told)
+        if place == 0:
+            raise errors.nothing_fed(plan.feed.label)
+        return True
+
+    return passed
 
 
-def _anew(optimizer: torch.optim.Optimizer, derived: Callable[[Any, Any], Tensor], X: Any, y: Any) -> Tensor:
+def _anew(optimizer: torch.optim.Optimizer, derived: Derived, X: Any, y: Any) -> Tensor:
     """The closure that some optimizers want: gradients cleared, and steps 1 to 3."""
     optimizer.zero_grad()
     return derived(X, y)
 
 
-def _update(
-    plan: Plan, recorder: Recorder, closing: bool, epoch: int, place: int, rows: int, value: Tensor, told: Any
-) -> None:
+def _update(plan: Plan, recorder: Recorder) -> Updated:
     """Step 4, unless the optimizer has taken it by itself; and what is told of it."""
-    optimizer = plan.optimizer
-    if not closing:
-        plan.precision.unscale(optimizer)
-        if plan.clip_norm is not None or plan.clip_value is not None:
-            _clip(plan)
-        recorder.derived()
-        plan.precision.step(optimizer)  # step 4
-    recorder.updated(epoch, place, rows, told, float(optimizer.param_groups[0].get("lr", math.nan)))
-    if plan.zero_grad and not closing:
-        optimizer.zero_grad()
-    if plan.scheduler is not None and plan.every == "batch":
-        _scheduled(plan.scheduler, value.detach())
-    for looker in plan.onlookers:
-        looker.stepped(epoch, place, rows)
+    optimizer, precision, onlookers = plan.optimizer, plan.precision, plan.onlookers
+    closing = isinstance(optimizer, torch.optim.LBFGS)
+    clearing, clipping = plan.zero_grad and not closing, plan.clip_norm is not None or plan.clip_value is not None
+    scheduler = plan.scheduler if plan.every == "batch" else None
+    step = optimizer.step if precision.scaler is None else partial(precision.step, optimizer)
+
+    def updated(epoch: int, place: int, rows: int, value: Tensor, told: Any) -> None:
+        if not closing:
+            precision.unscale(optimizer)
+            if clipping:
+                _clip(plan)
+            recorder.derived()
+            step()  # step 4
+        recorder.updated(epoch, place, rows, told, float(optimizer.param_groups[0].get("lr", math.nan)))
+        if clearing:
+            optimizer.zero_grad()
+        if scheduler is not None:
+            _scheduled(scheduler, value.detach())
+        for looker in onlookers:
+            looker.stepped(epoch, place, rows)
+
+    return updated
 
 
 def _clip(plan: Plan) -> None:

@@ -61,7 +61,11 @@ class Slate:
 
     def write(self, row: int, tensors: list[Tensor]) -> None:
         """Write the tensors' numbers into a row."""
-        torch._foreach_copy_(self._parts[row] or self.parts(row), tensors)
+        parts = self._parts[row] or self.parts(row)
+        if len(parts) == 1:
+            parts[0].copy_(tensors[0])  # which is quicker for one
+        else:
+            torch._foreach_copy_(parts, tensors)
 
     def write_resting(self, row: int, tensors: Sequence[Tensor]) -> None:
         """The same for tensors whose numbers change and whose place does not, unless somebody puts them elsewhere."""
