@@ -77,7 +77,7 @@ def sklearn(solver, kind, X, y):
         model = LogisticRegression(C=np.inf, solver=solver, tol=1e-8 if solver == "lbfgs" else 1e-4, max_iter=1000)
     else:
         model = {"poisson": PoissonRegressor, "gamma": GammaRegressor}[kind](
-            alpha=0, solver=solver, tol=1e-8, max_iter=1000
+            alpha=0, solver=solver, tol=1e-9, max_iter=1000
         )
     return timed(lambda: model.fit(X, y), lambda m: np.r_[m.intercept_, m.coef_.ravel()])
 

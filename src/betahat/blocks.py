@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.linalg import blas
 
 from betahat.derive import Derivative
 from betahat.products import Products, add_blocks, desk, roughly
@@ -25,8 +24,8 @@ from betahat.sums import Sums
 
 Array = npt.NDArray[np.float64]
 
-_ROWS = 4080  # of a block: from 4096 on torch wakes threads, and columns would fall on the same lines of the cache
-_QUIET = 1 << 21  # multiplications up to which BLAS wakes no threads for a symmetric product
+_NUMBERS = 180_000  # of a block: smaller ones cost more calls, and threads get into each other's way between calls
+_LEAST, _LONGEST = 4080, 16320  # rows of a block; no multiple of 512, where columns would fall on the same cache lines
 _MOST = 64  # columns up to which a block stays in the cache
 _GEMV = 1 << 13  # up to which it wakes none for a matrix and a vector
 _PART = 120  # rows of a part of a block at least
@@ -67,20 +66,21 @@ def swept(lens: Any, X: Any, y: Any, weight: Any, offset: Any, count: Any, trial
     """What some rows leave behind at W, in one sweep; None where they are too wide, or their means badly guessed."""
     n, k = X.shape
     q = k + 2
-    if lens.W is None or not k > 0 or q > _MOST or n < _ROWS:
+    if lens.W is None or not k > 0 or q > _MOST or n < _LEAST:
         return None
+    long = min(_LONGEST, max(_LEAST, _NUMBERS // q // _PART * _PART))
     guess = roughly(X)
     slopes = lens.W[lens.intercept :]
     level = float(guess @ slopes) + (float(lens.W[0]) if lens.intercept else 0.0)
-    M = np.zeros((q, q), order="F")
+    M = np.zeros((q, q))
     value = size = extent = 0.0
-    columns = [desk((1, _ROWS), name)[0] for name in ("yhat", "y", "e", "omega", "loss")]
+    columns = [desk((1, long), name)[0] for name in ("yhat", "y", "e", "omega", "loss")]
     block = Block.of(*columns)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found, and named, by who asked
-        for start in range(0, n, _ROWS):
-            here = slice(start, min(n, start + _ROWS))
+        for start in range(0, n, long):
+            here = slice(start, min(n, start + long))
             m = here.stop - start
-            if m < _ROWS:
+            if m < long:
                 block = block.cut(m)
             room, part = desk((q, m)), X[here]
             if isinstance(part, Strips):
@@ -101,10 +101,7 @@ def swept(lens: Any, X: Any, y: Any, weight: Any, offset: Any, count: Any, trial
             root = np.sqrt(block.omega, out=room[0])
             room[1:-1] *= root
             np.multiply(block.e, root, out=room[-1])
-            if q * q * m <= _QUIET:
-                M = blas.dsyrk(1.0, room.T, beta=1.0, c=M, trans=1, overwrite_c=1)
-            else:
-                add_blocks(room, M)
+            add_blocks(room, M)
         weighed = float(M[0, 0])
         square = np.triu(M[1:, 1:]) + np.triu(M[1:, 1:], 1).T
         apart = M[0, 1:] / weighed

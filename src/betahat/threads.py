@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,7 +61,7 @@ def in_order(
             yield second()
             second = draw()
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="betahat")
+    pool = ThreadPoolExecutor(threads, "betahat", _alone)
 
     def begun(task: Callable[[], R]) -> Future[R]:
         return pool.submit(copy_context().run, task)  # what holds for the caller holds for who works for him
@@ -76,6 +77,20 @@ def in_order(
     finally:
         ending()
         _dismissed(pool, waiting)
+
+
+def _alone() -> None:
+    """Let this thread do its own work: OpenMP would give each of ours a team of as many threads as there are cores.
+
+    It is asked of this thread only. torch sets the number for a thread when it is first used there, and not again.
+    """
+    torch.get_num_threads()
+    _openmp().limit(limits=1)
+
+
+@cache
+def _openmp() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="openmp")
 
 
 def _raise(problem: Exception) -> Any:

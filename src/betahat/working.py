@@ -33,8 +33,8 @@ from betahat.threads import in_order
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 1 << 11  # rows that a loss is asked for at a time: from 4096 on, torch wakes threads for a logarithm
-_STRIPE = 1 << 16  # rows that a thread takes at a time
+BLOCK = 1 << 13  # rows that a loss is asked for at a time
+_STRIPE = 1 << 17  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
 _PART = 1e-3  # of its expectation: what the observed curvature of a row is at least, as a step needs it
 FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
