@@ -26,6 +26,7 @@ Array = npt.NDArray[np.float64]
 
 _NUMBERS = 180_000  # of a block: smaller ones cost more calls, and threads get into each other's way between calls
 _LEAST, _LONGEST = 4080, 16320  # rows of a block; no multiple of 512, where columns would fall on the same cache lines
+_TURNED = 2040  # rows that are turned into columns at a time: they are read once, and stay in the cache meanwhile
 _MOST = 64  # columns up to which a block stays in the cache
 _GEMV = 1 << 13  # up to which it wakes none for a matrix and a vector
 _PART = 120  # rows of a part of a block at least
@@ -86,7 +87,9 @@ def swept(lens: Any, X: Any, y: Any, weight: Any, offset: Any, count: Any, trial
             if isinstance(part, Strips):
                 part.lay(room[1:-1], guess)
             else:
-                np.subtract(part.T, guess[:, None], out=room[1:-1], dtype=np.float64)
+                for first in range(0, m, _TURNED):
+                    room[1:-1, first : first + _TURNED] = part[first : first + _TURNED].T
+                room[1:-1] -= guess[:, None]
             _predicted(room[1:-1], slopes, level, block.yhat)
             if offset is not None:
                 np.add(block.yhat, offset[here], out=block.yhat)
