@@ -21,8 +21,8 @@ import betahat as bh
 import ranks_cases
 from betahat import rowgroups
 from betahat.feed.dealing import Deal, Hand
-from betahat.training.comparing import Comparison
-from betahat.training.sharing import reduction_of
+from betahat.training.checks.comparing import Comparison
+from betahat.training.ranks.sharing import reduction_of
 
 PATIENCE = 300  # seconds for all cases; without it a deadlock would last as long as the suite may
 
