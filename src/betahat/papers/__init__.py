@@ -15,8 +15,8 @@ from numbers import Integral, Real
 from typing import Any
 
 from betahat import errors
-from betahat.many import Fits, key_order
 from betahat.lowrank import LowRank
+from betahat.many import Fits, key_order
 from betahat.outcome import LinearFit
 from betahat.papers.exchange import asked, coefficients, usual_there
 from betahat.papers.labels import labelled, picked, texts
