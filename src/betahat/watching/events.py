@@ -74,6 +74,8 @@ def scheduled(ledger: Ledger, scheduler: Any) -> None:
         part = around.schedules.get(id(one))
         if part is not None:
             part.part = True
+    if known.optimizer not in ledger.optimizers:
+        known.optimizer = _within(scheduler.optimizer, ledger)
     own = ledger.optimizers.get(known.optimizer)
     steps = 0 if own is None else own.steps
     known.steps, known.place = known.steps + 1, here()
@@ -88,6 +90,15 @@ def scheduled(ledger: Ledger, scheduler: Any) -> None:
     elif steps > known.seen:
         known.idle = 0
     known.seen, known.others = steps, others
+
+
+def _within(optimizer: Any, ledger: Ledger) -> int:
+    """The one that steps where a scheduler was given a wrapper: both have the very same groups, whose rates it sets."""
+    for key, one in ledger.optimizers.items():
+        inner = one.itself()
+        if inner is not None and inner.param_groups is optimizer.param_groups:
+            return key
+    return id(optimizer)
 
 
 def clipped(ledger: Ledger, parameters: Sequence[Tensor], bound: Any) -> None:
