@@ -31,7 +31,7 @@ from betahat.watching.curvature import Curvature
 from betahat.watching.gradient import OPENING, Gradient
 from betahat.watching.guarding import guarded, kept_out
 from betahat.watching.ledger import Ledger
-from betahat.watching.places import here
+from betahat.watching.places import frame_here, here, variables
 from betahat.watching.rules import Alarm
 from betahat.watching.tracing import Record
 
@@ -88,7 +88,7 @@ class watch:  # noqa: N801  a context manager, used like a function
         self._broken: set[str] = set()
         self._heard, self.asleep, self._wake = 0, False, 0
         self._burst, self._rests = Burst(), 0
-        self._states: dict[int, tuple[Any, int]] = {}
+        self._states: dict[int, tuple[Any, int, Any]] = {}
         self._record = Record()
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
         self.thread, self.deaf = 0, False
@@ -256,21 +256,24 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._burst.end()
         events.happened(event, self._ledger, *given)
         if event == "saved":
-            state, then = self._states.get(id(given[0]), (None, self._ledger.updates))
+            state, then, _ = self._states.get(id(given[0]), (None, self._ledger.updates, None))
             return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
         return None
 
     @guarded("state")
-    def stated(self, state: Any) -> None:
+    def stated(self, state: Any, module: torch.nn.Module) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
-        key = id(state)
-        self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
+        key, states = id(state), self._states
+        states[key] = weakref.ref(state, lambda _: states.pop(key, None)), self._ledger.updates, weakref.ref(module)
 
     @guarded("state")
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
-        _, then = self._states.get(id(state), (None, 0))
+        _, then, giver = self._states.get(id(state), (None, 0, None))
         if then == self._ledger.updates:
+            if giver is not None and giver() is module:
+                names = dict.fromkeys(name for name, one in variables(frame_here()) if one is module)
+                self._judge("its_own", rules.its_own, self._ledger, [*names])
             return
         own = {p.data_ptr() for p in module.state_dict(keep_vars=True).values() if p.numel()}
         given = [v for v in state.values() if isinstance(v, torch.Tensor) and v.numel()]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from betahat.watching import functions as f
+from betahat.watching.batches import Batches
 from betahat.watching.places import Place, here
 
 _BOUNDS = {"clamp_", "clip_", "clamp_min_", "clamp_max_"}
@@ -47,6 +48,7 @@ class Event:
     place: Place | None
     detail: str = ""
     often: bool = False  # whether it happens within the loop
+    empty: bool = False  # whether nothing was left but zeros
 
 
 @dataclass(eq=False)
@@ -84,7 +86,9 @@ class Flow:
     lost: dict[int, tuple[int, Event | None]] = field(default_factory=dict)  # weights in a loss that it does not reach
     calls: int = 0
     passes: int = 0
-    grads: set[int] = field(default_factory=set)  # where gradients lie
+    grads: dict[int, Any] = field(default_factory=dict)  # by where they lie: gradients, weakly
+    batches: Batches = field(default_factory=Batches)
+    asked: set[int] = field(default_factory=set)  # tensors with respect to which slopes were asked for, or rows
     read: bool = False  # whether somebody has looked at one since the last backward
     gradients: dict[int, Any] = field(default_factory=dict)  # by where a weight lies: its gradient, weakly
     loose: dict[Any, tuple[int, Event]] = field(default_factory=dict)  # active dropouts where no gradient is kept
@@ -98,6 +102,7 @@ class Flow:
         """A pass is over: what was given to Python before is no longer waited for."""
         self.exits.clear()
         self.risky, self.paired, self.passes = None, False, self.passes + 1
+        self.batches.after_backward()
         self.touched.clear()
 
     # ── a function has been called ───────────────────────────────────────────────────────────────────────────────
@@ -106,12 +111,22 @@ class Flow:
         """Leave a trail on what it has made."""
         given = _tensors((*args, *kwargs.values()))
         if self.grads and not self.read and name not in _CLEARING:
-            self.read = any(one.layout == torch.strided and one.data_ptr() in self.grads for one in given)
+            self.read = any(
+                one.layout == torch.strided and (kept := self.grads.get(one.data_ptr())) is not None
+                and kept() is not None  # another tensor may lie where a gradient was
+                for one in given
+            )  # fmt: skip
+        if self.batches.newest:
+            self.batches.used(given)
         if name in _BOUNDS and given:
             self.touched.append((given[0].data_ptr(), here()))
         if name in _MOVES and given and len(given) > 1:
             self._move(name, given, kwargs)
         known = [self._known(one) for one in given]
+        if name == "grad" and len(args) > 1:
+            self.asked.update(map(id, _tensors(args[1] if isinstance(args[1], list | tuple) else (args[1],))))
+        elif name in f.LAYERS and given and given[0].is_leaf and given[0].requires_grad:
+            self.asked.add(id(given[0]))
         if name in f.EXITS:
             self._exit(name, given, known, out)
             return
@@ -277,6 +292,12 @@ class Flow:
                     trail.cast = Event(
                         str(out.dtype).removeprefix("torch."), here(), f"{value:.6g} → {int(value)}", self.passes > 0
                     )
+            return
+        first = known[0] if known else None
+        if name in f.LAYERS and first is not None and first.cast is not None and not first.mask:
+            if given[0].numel() <= _LARGE and given[0].device.type == "cpu" and not bool(given[0].any()):
+                trail.lossy = replace(first.cast, empty=True)  # what a layer is given has nothing left
+            trail.cast = None
             return
         if name in f.MEETING or name in f.LOSSES:
             carried = name not in f.SCALING and any(one is not None and one.following for one in known)

@@ -54,6 +54,7 @@ class Ledger:
     made_rows: int = 0  # backward passes in a row that reached one which was not there before
     made_last: Made | None = None
     self_copies: int = 0  # parameters into which their own numbers were copied
+    at_rest: dict[int, Any] = field(default_factory=dict)  # modules that were put to rest as a whole, weakly
     loading: bool = False  # whether a module is taking over a state
     spoiled: tuple[Gradient, Any] | None = None  # the first gradient that is no number, while its loss is one
     consumed: set[int] = field(default_factory=set)  # backward passes of which a step has used something
@@ -140,12 +141,12 @@ class Ledger:
             self.new_each_time, self.new = self.new_each_time + 1 if fresh and self.gradients else 0, fresh
             for parameter in graph.leaves:
                 self.known(parameter)
+            closely.modes(self, graph)
             if self.opening:
                 if any(
                     not isinstance(p, torch.nn.Parameter) and not self.gradients[id(p)].owners for p in graph.leaves
                 ):
                     self.consumed.add(self.backwards)  # it asks for slopes with respect to something else
-                closely.modes(self, graph)
                 closely.made_in_between(self, graph)
                 if trail is not None:
                     closely.lost(self, graph, trail)

@@ -1,5 +1,7 @@
 """The letters of `watch` in English, of the rules that look closely at the first passes."""
 
+from betahat.watching import words_en_second
+
 _NOTHING = "nothing is learned: the weights stay what they were"
 
 LETTERS = {
@@ -401,4 +403,4 @@ LETTERS = {
         "look for sqrt(0), norm(0), 0/0 and where(…, log(0)) on the way; torch.autograd.detect_anomaly() names the "
         "line",
     ),
-}
+} | words_en_second.LETTERS

@@ -1,5 +1,7 @@
 """`watch`의 편지, 한국어: 처음 몇 번의 반복을 가까이서 보는 규칙들."""
 
+from betahat.watching import words_ko_second
+
 _NOTHING = "아무것도 배우지 못합니다. 가중치가 그대로입니다"
 
 LETTERS = {
@@ -392,4 +394,4 @@ LETTERS = {
         "이제부터 가중치가 모두 NaN이 됩니다",
         "sqrt(0), norm(0), 0/0, where(…, log(0))이 없는지 보세요. torch.autograd.detect_anomaly()가 줄을 알려 줍니다",
     ),
-}
+} | words_ko_second.LETTERS
