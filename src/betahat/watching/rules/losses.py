@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from betahat.watching.flow import Met
 from betahat.watching.gradient import Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import Place
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
+from betahat.watching.trails import Met
 
 
 def cut(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
