@@ -23,7 +23,7 @@ CHUNK = 1 << 17  # rows of a table, at most: fewer cost more in calls than they 
 _NUMBERS = 1 << 19  # values of a table: 4 MB, which are still in the caches when they are summed
 _BUFFER = 1 << 16  # bytes of a column that are read at a time
 _PAGES = 3 << 20  # bytes that decoding a column takes besides: its page, as it lies in the file and unpacked, and more
-_OFTEN = 4  # tables after which memory that has been freed is given back
+_OFTEN = 2  # tables after which memory that has been freed is given back
 _TOGETHER = 1 << 18  # rows up to which small row groups make one part
 
 
