@@ -18,7 +18,7 @@ ORDER = [
     "sums", "levels", "design", "arrays", "keeping", "predict", "loss", "penalty", "derive", "blocks", "direct",
     "update", "epochs", "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional",
     "progress", "problem", "roads", "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups",
-    "many", "validation", "working", "closing", "passes", "eliminating", "journal", "theta", "generalizing",
+    "many", "validation", "working", "closing", "shelf", "passes", "eliminating", "journal", "theta", "generalizing",
     "penalizing", "families", "restricted", "groupwise", "fitting", "feed", "training", "estimating", "coordinates",
     "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals",
     "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "deviances", "likelihood", "profile",
