@@ -266,6 +266,24 @@ def slopes_by_autograd():
         opt.step(closure)
 
 
+def slope_of_the_input():
+    """A physicist's loss: the slope of the network in its input, whose own gradient nobody clears or uses."""
+    s = Scene(layers=2)
+    x = torch.linspace(0, 1, 30).reshape(-1, 1).repeat(1, 2).requires_grad_(True)
+    opt = torch.optim.LBFGS(s.net.parameters(), max_iter=4, line_search_fn="strong_wolfe")
+
+    def closure():
+        opt.zero_grad()
+        y = s.net(x)
+        (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        loss = (slope + 2 * y.reshape(-1, 1)).square().mean() + (y.flatten()[0] - 1).square()
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        opt.step(closure)
+
+
 MISTAKES = {
     "clip first": (lambda: clipped("first"), "clipped-without-effect"),
     "clip last": (lambda: clipped("last"), "clipped-without-effect"),
@@ -298,6 +316,7 @@ LEGAL = {
     "weighted rows": weighted_rows, "by hand once": lambda: by_hand_twice(1),
     "there and back": lambda: by_hand_twice(2, both_ways=True), "closure": lambda: with_closure("right"),
     "slopes by autograd": slopes_by_autograd,
+    "slope of the input": slope_of_the_input,
 }  # fmt: skip
 
 
