@@ -191,12 +191,12 @@ def derivative(
     return found
 
 
-def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool) -> Any:
-    """What `work` makes of each thread's share of the rows, merged in order."""
+def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool, long: int | None = None) -> Any:
+    """What `work` makes of each thread's share of the rows, at most `long` at a time, merged in order."""
     y, columns = np.asarray(y), [None if v is None else np.asarray(v) for v in columns]
     X = np.empty((len(y), 0)) if bare else X if isinstance(X, Strips) else np.asarray(X)
 
-    long = rows_of(X.factor.width) if isinstance(X, Levelled) else _STRIPE
+    long = long or (rows_of(X.factor.width) if isinstance(X, Levelled) else _STRIPE)
 
     def share(start: int) -> Any:
         here = slice(start, min(len(y), start + long))

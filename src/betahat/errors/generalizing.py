@@ -64,6 +64,56 @@ def no_convergence(family: str, passes: int, distance: float) -> FitError:
     )
 
 
+def unmade(p: int, asked: int, most: int) -> FitError:
+    """Refuse what needs the covariance of all coefficients where it was never made."""
+    return FitError(
+        f"The covariance of {asked:,} coefficients was asked for, of a model of {p:,} learned by L-BFGS.",
+        f"L-BFGS is for models whose table of {p:,} × {p:,} numbers ({8 * p * p / 1e9:,.3g} GB) does not fit, and "
+        "makes none; standard errors, tests and intervals of all terms rest on it",
+        f"fit.vcov(terms=[…]) is the covariance of up to {most} terms, for some passes over the rows; update='newton' "
+        "has all of it, where memory is enough",
+    )
+
+
+def variances_without_rows(p: int) -> FitError:
+    """Refuse variances that are solved from rows where there are none."""
+    return FitError(
+        f"This model of {p:,} coefficients, learned by L-BFGS, has no rows from which variances could be solved.",
+        "it was loaded from a file, or is one of several by group: no table of all variances was ever made, and the "
+        "rows that tell some of them are not kept",
+        "fit.with_rows(…) gives it its rows again; its coefficients and predictions need none",
+    )
+
+
+def variances_unsolved(products: int, left: float) -> FitError:
+    """Refuse variances whose equations did not end."""
+    return FitError(
+        f"The variances of these terms have not been found: after {products:,} passes {left:.2g} of one is not known.",
+        "these terms are so nearly collinear with others that their equations do not end",
+        "leave out what other terms nearly say, or fit fewer terms with update='newton', which names them",
+    )
+
+
+def wide_without_rows(rows: int, p: int) -> FitError:
+    """Refuse more coefficients than rows."""
+    return FitError(
+        f"There are {p:,} coefficients and only {rows:,} rows, so that no single solution exists.",
+        "each coefficient beyond the rows can be anything; L-BFGS makes no products that would tell which to drop",
+        "leave out terms, or fit with update='newton', which drops those that others say",
+    )
+
+
+def perhaps_separated(family: str, p: int, edge: float, response: str) -> FitError:
+    """Refuse to hand out estimates that run to infinity as far as gradients tell."""
+    return FitError(
+        f"The estimates of this {family} model run to infinity: the linear predictor of some row has reached "
+        f"{edge:,.0f}, at a {response} where no mean can be.",
+        f"some combination of the terms tells {response} without fail (separation); with {p:,} coefficients it is not "
+        "looked for exactly, which takes p² numbers",
+        "leave out terms that are rarely anything but zero, or join levels; fewer terms are told by name",
+    )
+
+
 def bends_nowhere(family: str) -> FitError:
     """Refuse to end where a loss bends upwards in no row, which is no minimum."""
     return FitError(
