@@ -18,12 +18,12 @@ ORDER = [
     "sums", "levels", "design", "arrays", "keeping", "predict", "loss", "penalty", "derive", "blocks", "direct",
     "update", "epochs", "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional",
     "progress", "problem", "roads", "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups",
-    "many", "validation", "working", "closing", "slopes", "conjugate", "passes", "unmade", "eliminating", "journal", "theta", "generalizing",
-    "wide", "penalizing", "families", "restricted", "groupwise", "fitting", "feed", "training", "estimating", "coordinates",
-    "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta", "windows", "numerals",
-    "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "deviances", "likelihood", "profile",
-    "criteria", "multivariate", "nesting", "comparison", "report", "papers", "plot", "modelfile", "watching",
-    "estimator", "lecture", "lab", "cli", "__main__",
+    "many", "validation", "working", "closing", "slopes", "conjugate", "passes", "unmade", "eliminating", "journal",
+    "theta", "generalizing", "wide", "penalizing", "families", "restricted", "groupwise", "fitting", "feed", "training",
+    "estimating", "coordinates", "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta",
+    "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "deviances",
+    "likelihood", "profile", "criteria", "multivariate", "nesting", "comparison", "report", "papers", "plot",
+    "modelfile", "watching", "estimator", "lecture", "lab", "cli", "__main__",
 ]  # fmt: skip
 SKINS = {  # skin → who may import it all the same
     "estimator": set(), "lecture": {"cli"}, "lab": {"cli"}, "cli": {"__main__"}, "__main__": set(),

@@ -47,9 +47,7 @@ class Solved:
     products: int
 
 
-def solved(
-    product: Callable[[Array], Array], right: Array, diagonal: Array, *, tolerance: float, most: int
-) -> Solved:
+def solved(product: Callable[[Array], Array], right: Array, diagonal: Array, *, tolerance: float, most: int) -> Solved:
     """Solve H x = b until what is left of b' H⁻¹ b is a share `tolerance` of it, or `most` products are taken.
 
     ::

@@ -240,10 +240,7 @@ def _pulled(
     out = np.zeros_like(V)
     for here, Z, rest, block in _blocks(lens, center, apart, X, y, weight, offset, trials):
         omega = block.omega if count is None else block.omega * count[here]
-        if isinstance(Z, Strips):
-            along = (Z @ torch.from_numpy(V[first:])).numpy()
-        else:
-            along = Z @ V[first:]
+        along = (Z @ torch.from_numpy(V[first:])).numpy() if isinstance(Z, Strips) else Z @ V[first:]
         along -= rest @ V[first:]
         if first:
             along += V[0]

@@ -24,14 +24,14 @@ from betahat.batch import Tally
 from betahat.conjugate import solved
 from betahat.passes import Rows
 from betahat.problem import Problem
-from betahat.slopes import pulled
+from betahat.slopes import pulled, slopes
 from betahat.working import Lens
 
 Array = npt.NDArray[np.float64]
 
 _TOLERANCE = 1e-13  # of a variance: what equations leave of it
 _MOST = 2_000  # products
-_TOGETHER = 64  # right sides that are solved together
+TOGETHER = 64  # right sides that are solved together
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +106,8 @@ class Unmade:
         """
         if self.curvature is None:
             raise errors.variances_without_rows(self.size)
-        if len(L) > _TOGETHER:
-            raise errors.unmade(self.size, len(L), _TOGETHER)
+        if len(L) > TOGETHER:
+            raise errors.too_many_solved(self.size, len(L), TOGETHER)
         sides = self.curvature.about(np.asarray(L, np.float64)).T  # (p, q)
         diagonal = self.curvature.diagonal
         found = solved(self.curvature, sides, diagonal, tolerance=_TOLERANCE, most=_MOST)
@@ -116,13 +116,34 @@ class Unmade:
         whole = found.x.T @ sides + found.left.T @ found.x
         return np.asarray(self.scale * (whole + whole.T) / 2)
 
+    def quadratic(self, rows: Any) -> Tensor:
+        """The form x'Vx for each of some rows, (n,)."""
+        return torch.from_numpy(self.between(np.asarray(rows, np.float64)).diagonal().copy())
+
+    def units(self) -> Array:
+        """Roughly a standard error of each coefficient, (p,): the one it would have if the others were known."""
+        if self.curvature is None:
+            raise errors.variances_without_rows(self.size)
+        d = self.curvature.diagonal
+        return np.asarray(np.divide(1.0, np.sqrt(d), out=np.ones_like(d), where=d > 0))
+
+    def of_rows(self, problem: Problem, lens: Lens, center: Array) -> Unmade:
+        """The same with rows at hand, those of the fit: a pass tells the curvature's diagonal."""
+        rows, first = Rows(problem, Tally()), int(lens.intercept)
+        V = lens.W.copy() if lens.W is not None else np.zeros(self.size)
+        V[:first] += center @ V[first:]
+        about = replace(lens, W=V)
+        told = rows.gather(partial(slopes, about, center, bent=True))
+        curvature = Curvature(rows, about, center, told.diagonal.numpy(), True)
+        return replace(self, curvature=curvature.kept(problem))
+
     def __mul__(self, factor: float) -> Unmade:
         return replace(self, scale=self.scale * factor)
 
     def _refuse(self, *given: Any, **how: Any) -> NoReturn:
-        raise errors.unmade(self.size, self.size, _TOGETHER)
+        raise errors.unmade(self.size, TOGETHER)
 
-    diagonal = numpy = __getitem__ = __matmul__ = __rmatmul__ = __add__ = __len__ = __iter__ = quadratic = _refuse
+    diagonal = numpy = __getitem__ = __matmul__ = __rmatmul__ = __add__ = __len__ = __iter__ = _refuse
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python itself asks, when it copies

@@ -49,7 +49,7 @@ _MOST = 2_000  # passes
 _ALMOST = 0.3  # of what is close enough: then conjugate gradients are asked
 _SLOW, _NEAR = 150, 1e-2  # passes after which they take over, and standard errors within which they may
 _FIRST, _EVERY = 5, 10  # steps that tell the diagonal: the first ones, and every so many-th
-_SHARE = 1e-2  # of the square of a distance that may be estimated from what equations leave
+_SHARE = 1e-4  # of the square of a distance that may be estimated from what equations leave
 _POLISHED = 12  # steps by conjugate gradients
 _PRODUCTS = 500  # of one
 _ROUNDING = 1e-6  # of the weights: a hundred-millionth of that is rounding (as in Newton's method)
@@ -185,7 +185,7 @@ def _descended(road: _Road) -> tuple[_Place, list[Step]]:
             unit = place.unit(road.family, diagonal)
             left = memory.distance / unit
             if left <= _ALMOST * CLOSE or (road.passes > _SLOW and left < _NEAR):
-                return place, steps
+                return place, steps or [_step(road, 1, memory, total, at)]
             gone = total.omega < 1e-6 * at_start
             if not asked and (total.edge > 15.0 or gone or (count > 50 and left > _NEAR)) and road.bounds is not None:
                 asked = True
@@ -193,7 +193,7 @@ def _descended(road: _Road) -> tuple[_Place, list[Step]]:
                     not_separated(rows, road.family, None)
         if memory.stuck and memory.at is not None:
             V = memory.at
-            return _Place(V.numpy(), road.look(V.numpy(), bent=True)), steps
+            return _Place(V.numpy(), road.look(V.numpy(), bent=True)), steps or [_step(road, 1, memory, total, V)]
         if road.passes >= _MOST:
             _not_at_the_edge(road, place)
             raise errors.no_convergence(road.family.name, road.passes, memory.distance)
@@ -218,9 +218,9 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
 
     So √(g'H⁻¹g / φ) is the distance of that combination of coefficients which is farthest from the solution, and no
     coefficient is farther by its own standard error. (What costs one division, |g_j| / √H_jj, is no such bound:
-    SE_j ≥ √(φ / H_jj) holds, but a step along collinear columns is longer than each gradient tells.) Conjugate gradients
-    find g'H⁻¹g as they find the step itself: x'g + r'H⁻¹r with the residual r, whose part is estimated by the flattest
-    direction that they have met, and is a hundredth at most.
+    SE_j ≥ √(φ / H_jj) holds, but a step along collinear columns is longer than each gradient tells.) Conjugate
+    gradients find g'H⁻¹g as they find the step itself: x'g + r'H⁻¹r with the residual r, whose part is estimated by the
+    flattest direction that they have met, and is a ten-thousandth at most.
     """
     family = road.family
     for _ in range(_POLISHED):
@@ -283,13 +283,19 @@ def _without(road: _Road, place: _Place, told: Solved, distance: float, W: Tenso
     diagonal = total.diagonal.numpy()  # type: ignore[union-attr]
     flat = np.flatnonzero(~(diagonal > 0))
     dropped = {design.names[j]: "a multiple of the Intercept" if road.intercept else "0" for j in flat}
-    problem = road.rows.problem
+    problem, null = road.rows.problem, torch.zeros((p, len(flat)), dtype=torch.float64)
+    null[flat, range(len(flat))] = 1.0
+    if road.intercept:
+        null[0] = -torch.from_numpy(road.center[flat - 1])
     center = road.center + (total.means / total.omega if total.means is not None else 0.0)
-    condition = math.sqrt(told.steep / told.flat)
+    condition = math.sqrt(told.steep / told.flat)  # at least: conjugate gradients have not met every direction
+    sure = -math.log10(max(distance, 1e-15))
+    inverse: Any = Unmade(road.curvature(place.V, diagonal).kept(problem), p)
     solution = Solution(
-        coef=torch.from_numpy(told.x[:, 0]), unscaled=Unmade(road.curvature(place.V, diagonal).kept(problem), p),  # type: ignore[arg-type]
-        rss=total.pearson, mss=0.0, rank=p - len(flat), condition=condition, digits=digits(condition, True), sharp=0.0,
-        center=torch.from_numpy(center if road.intercept else np.zeros(p)), null=torch.eye(p)[:, flat] if len(flat) else torch.zeros((p, 0)), dropped=dropped,
+        coef=torch.from_numpy(told.x[:, 0]), unscaled=inverse,
+        rss=total.pearson, mss=0.0, rank=p - len(flat), condition=condition,
+        digits=min(sure, digits(condition, True)), sharp=0.0, center=torch.from_numpy(center), null=null,
+        dropped=dropped,
     )  # fmt: skip
     level = null_level(problem, road.family, total)
     end = road.rows.gather(partial(closing, Lens(road.family, W.numpy(), road.intercept), null=level))

@@ -64,14 +64,24 @@ def no_convergence(family: str, passes: int, distance: float) -> FitError:
     )
 
 
-def unmade(p: int, asked: int, most: int) -> FitError:
+def unmade(p: int, most: int) -> FitError:
     """Refuse what needs the covariance of all coefficients where it was never made."""
     return FitError(
-        f"The covariance of {asked:,} coefficients was asked for, of a model of {p:,} learned by L-BFGS.",
+        f"This needs the covariance of all {p:,} coefficients, and a model learned by L-BFGS has none.",
         f"L-BFGS is for models whose table of {p:,} × {p:,} numbers ({8 * p * p / 1e9:,.3g} GB) does not fit, and "
-        "makes none; standard errors, tests and intervals of all terms rest on it",
-        f"fit.vcov(terms=[…]) is the covariance of up to {most} terms, for some passes over the rows; update='newton' "
-        "has all of it, where memory is enough",
+        "never makes it; standard errors of all terms, leverages and robust covariances rest on it",
+        f"fit.vcov(terms=[…]) gives variances of up to {most} terms and fit.test('…') tests them, each for some "
+        "passes over the rows; fit.params has all coefficients; update='newton' has everything, if memory is enough",
+    )
+
+
+def too_many_solved(p: int, asked: int, most: int) -> FitError:
+    """Refuse more variances than are solved for together."""
+    return FitError(
+        f"{asked:,} variances were asked for at once, of a model of {p:,} coefficients learned by L-BFGS.",
+        "it has no table of all variances: each is the solution of an equation, for which the rows are read again, and "
+        f"up to {most} are solved together",
+        f"ask for up to {most} terms, or new rows, at a time",
     )
 
 
@@ -140,7 +150,7 @@ def update_not_for(update: str, loss: str, known: list[str]) -> OptionError:
     return OptionError(
         f"update={update!r} does not go with the loss {loss!r}.",
         "the exact update and the descents are computed from moments, which only a squared loss has; Newton's method "
-        "is for losses that are curved otherwise",
+        "and L-BFGS are for losses that are curved otherwise",
         f"for this loss there is: {listing(known)}; bh.train descends on any loss",
     )
 

@@ -97,10 +97,10 @@ class LBFGS:
         5.                   for the pairs, oldest first:   β ← y'r / s'y,  r ← r + (α − β) s
         6. move ← −r, t ← 1, W ← W + move
 
-    Wolfe's conditions along the line φ(t) are φ(t) ≤ φ(0) + 10⁻⁴ t φ'(0) and φ'(t) ≥ 0.9 φ'(0), the weak ones: a bracket
-    that is halved always ends at them (Lewis and Overton 2013). Near the minimum the first is below the rounding of a
-    sum; there φ'(t) ≤ (2 · 10⁻⁴ − 1) φ'(0), which says the same of a parabola, stands for it (Hager and Zhang 2005, 4.1).
-    It departs from the textbook in D, which may be told anew with every derivative.
+    Wolfe's conditions along the line φ(t) are φ(t) ≤ φ(0) + 10⁻⁴ t φ'(0) and φ'(t) ≥ 0.9 φ'(0), the weak ones: a
+    bracket that is narrowed always ends at them (Lewis and Overton 2013). Near the minimum the first is below the
+    rounding of a sum; there φ'(t) ≤ (2 · 10⁻⁴ − 1) φ'(0), which says the same of a parabola, stands for it (Hager and
+    Zhang 2005, 4.1). The method departs from the textbook in D, which may be told anew with every derivative.
 
     Parameters
     ----------
