@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_SURE = 100.0  # times what is left, for directions that are flatter than those met
 _LEAST = 1e-15  # of an eigenvalue on the correlation scale: below that it is rounding
 
 
@@ -47,8 +48,13 @@ class Solved:
     products: int
 
 
-def solved(product: Callable[[Array], Array], right: Array, diagonal: Array, *, tolerance: float, most: int) -> Solved:
+def solved(
+    product: Callable[[Array], Array], right: Array, diagonal: Array, *, tolerance: float, most: int,
+    enough: float = 0.0,
+) -> Solved:  # fmt: skip
     """Solve H x = b until what is left of b' H⁻¹ b is a share `tolerance` of it, or `most` products are taken.
+
+    Or until b' H⁻¹ b is certainly less than `enough`: what is left counts a hundredfold then.
 
     ::
 
@@ -86,7 +92,8 @@ def solved(product: Callable[[Array], Array], right: Array, diagonal: Array, *, 
             flat[i], steep[i] = _ends([a[i] for a in alphas], [b[i] for b in betas])
         rz = np.where(good, after, rz)
         d = np.where(good, z + beta * d, 0.0)
-        busy = good & (rz / flat > tolerance * np.abs((x * right).sum(0))) & (rz > 1e-30 * begun)
+        found, left = np.abs((x * right).sum(0)), rz / flat
+        busy = good & (left > tolerance * found) & (found + _SURE * left > enough) & (rz > 1e-30 * begun)
     rest = rz / flat
     return Solved(x, r, (x * right).sum(0) + rest, rest, float(flat.min()), float(steep.max()), taken)
 

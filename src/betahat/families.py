@@ -82,12 +82,12 @@ def learn_from(problem: Problem, how: How, penalty: str | None, tally: Tally) ->
     family: Any = how.loss
     start = None if how.start is None else begun_at(problem, how.start)
     gradients = "" if penalty is not None else by_gradients(problem, how)
-    reason = "" if penalty is not None or gradients else worth(problem)
+    reason = "" if penalty is not None else worth(problem)
     problem = problem.beside_levels() if reason else problem
-    why = f"newton: {how.reason}" + (f"; {reason}" if reason else "")
+    why = (f"lbfgs: {gradients}" if gradients else f"newton: {how.reason}") + (f"; {reason}" if reason else "")
     learn = partial(generalized, why=why)
     if gradients:
-        learn = partial(generalized, why=f"lbfgs: {gradients}", learn=wide.learned, update="lbfgs")
+        learn = partial(learn, learn=wide.learned, update="lbfgs")
     fit: GeneralFit
     if penalty is not None:
         fit = firth(problem, family, tally, why=why)

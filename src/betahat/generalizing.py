@@ -206,14 +206,14 @@ def constant(rows: Rows, family: Any) -> Tensor | None:
     return W
 
 
-def not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
-    """Refuse rows of which a combination of terms tells the response: their estimates are infinite."""
+def not_separated(rows: Rows, family: Any, solution: Solution | None, columns: list[int] | None = None) -> None:
+    """Refuse rows of which a combination of terms, or of some columns, tells the response: estimates are infinite."""
     problem, bounds = rows.problem, bounds_of(family)
     if bounds is None or problem.dense is not None:  # of a category that is eliminated each level has been looked at
         return
     names = list(problem.design.names)
     dropped = {} if solution is None else solution.dropped
-    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else None
+    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else columns
 
     def blocks() -> Iterator[tuple[Any, Any]]:
         return ((batch.X, batch.y) for batch in rows.kept or problem.batches(Tally()))

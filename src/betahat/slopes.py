@@ -25,8 +25,10 @@ from betahat.working import BLOCK, Lens, against, by_stripes, linear, masses
 
 Array = npt.NDArray[np.float64]
 
-_NUMBERS = 1 << 18  # of a block, which stays in the cache while it is used three times
+_NUMBERS = 1 << 18  # of a block that is laid out, and stays in the cache while it is used
+_MOST = 1 << 23  # of one that is used as it is stored
 _LEAST = 16  # rows of a block
+_SQUARED = 1 << 15  # numbers that are squared at a time
 _SHARE = 1 << 23  # numbers that a thread takes at a time
 _FAR = 30.0  # standard deviations that a center may be away from zero, and products be mended afterwards
 
@@ -139,7 +141,8 @@ def _blocks(
     first = int(lens.intercept)
     level, b = (float(lens.W[0]) if first else 0.0), lens.W[first:]
     n, k = X.shape
-    long = BLOCK if isinstance(X, Strips) else min(BLOCK, max(_LEAST, _NUMBERS // max(1, k)))
+    as_stored = not isinstance(X, Strips) and not apart and X.dtype == np.float64 and _open(X)
+    long = BLOCK if isinstance(X, Strips) else min(BLOCK, max(_LEAST, (_MOST if as_stored else _NUMBERS) // max(1, k)))
     mass = weight if trials is None else trials if weight is None else weight * trials
     for start in range(0, n, long):
         here = slice(start, min(n, start + long))
@@ -149,7 +152,7 @@ def _blocks(
         if isinstance(Z, Strips):
             linear(Z, b, level - float(rest @ b), block.yhat)
         else:
-            np.matmul(Z, b, out=block.yhat)
+            torch.mv(torch.from_numpy(Z), torch.from_numpy(b), out=block.at)  # which wakes no threads in ours
             np.add(block.yhat, level - float(rest @ b), out=block.yhat)
         if offset is not None:
             np.add(block.yhat, offset[here], out=block.yhat)
@@ -157,12 +160,17 @@ def _blocks(
         yield here, Z, rest, block
 
 
+def _open(X: Any) -> bool:
+    """Whether torch takes an array as it is: not where it may not be written to, or runs backwards."""
+    return bool(X.flags.writeable and min(X.strides) > 0)
+
+
 def _about(X: Any, center: Array, apart: bool) -> tuple[Any, Array]:
     """Rows of which the center is taken off, in float64, and what is still to be taken off."""
     if not isinstance(X, Strips):
         if apart:
             return np.subtract(X, center, dtype=np.float64), np.zeros_like(center)
-        return np.asarray(X, np.float64), center
+        return np.asarray(X, np.float64) if _open(X) else np.array(X, np.float64), center
     if not apart:
         return X, center
     strips, rest, start = [], center.copy(), 0
@@ -177,13 +185,21 @@ def _about(X: Any, center: Array, apart: bool) -> tuple[Any, Array]:
 
 def _against(Z: Any, v: Array) -> Array:
     """Z'v (k,)."""
-    return against(Z, v) if isinstance(Z, Strips) else v @ Z
+    return against(Z, v) if isinstance(Z, Strips) else _times(v, Z)
+
+
+def _times(v: Array, Z: Array) -> Array:
+    """Z'v (k,)."""
+    return np.asarray(torch.mv(torch.from_numpy(Z).T, torch.from_numpy(v)).numpy())
 
 
 def _squares(Z: Any, v: Array) -> Array:
     """Σ v z² (k,)."""
     if not isinstance(Z, Strips):
-        return np.asarray(v @ np.square(Z))
+        out, long = np.zeros(Z.shape[1]), max(1, _SQUARED // max(1, Z.shape[1]))
+        for start in range(0, len(Z), long):
+            out += _times(v[start : start + long], np.square(Z[start : start + long]))
+        return out
     strips = (s if s.levels else Strip(np.square(s.values, dtype=np.float64)) for s in Z.strips)
     return against(Strips(Z.rows, tuple(strips)), v)
 
@@ -240,7 +256,7 @@ def _pulled(
     out = np.zeros_like(V)
     for here, Z, rest, block in _blocks(lens, center, apart, X, y, weight, offset, trials):
         omega = block.omega if count is None else block.omega * count[here]
-        along = (Z @ torch.from_numpy(V[first:])).numpy() if isinstance(Z, Strips) else Z @ V[first:]
+        along = ((Z if isinstance(Z, Strips) else torch.from_numpy(Z)) @ torch.from_numpy(V[first:])).numpy()
         along -= rest @ V[first:]
         if first:
             along += V[0]
@@ -250,6 +266,6 @@ def _pulled(
         if isinstance(Z, Strips):
             out[first:] += np.stack([against(Z, v) for v in along.T], axis=1)
         else:
-            out[first:] += Z.T @ along
+            out[first:] += (torch.from_numpy(Z).T @ torch.from_numpy(along)).numpy()
         out[first:] -= np.outer(rest, total)
     return Pull(out)

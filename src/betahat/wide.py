@@ -33,6 +33,7 @@ from betahat.generalizing import (
     not_separated,
     null_level,
 )
+from betahat.loss import Own
 from betahat.lowrank import MOST
 from betahat.passes import Rows
 from betahat.slopes import Slopes, far, slopes
@@ -48,7 +49,7 @@ Array = npt.NDArray[np.float64]
 _MOST = 2_000  # passes
 _ALMOST = 0.3  # of what is close enough: then conjugate gradients are asked
 _SLOW, _NEAR = 150, 1e-2  # passes after which they take over, and standard errors within which they may
-_FIRST, _EVERY = 5, 10  # steps that tell the diagonal: the first ones, and every so many-th
+_FIRST, _EVERY = 3, 10  # steps that tell the diagonal: the first ones, and every so many-th
 _SHARE = 1e-4  # of the square of a distance that may be estimated from what equations leave
 _POLISHED = 12  # steps by conjugate gradients
 _PRODUCTS = 500  # of one
@@ -109,6 +110,8 @@ class _Road:
         total = self.look(V, bent=True, strict=True)
         if not math.isfinite(float(total.value)):
             in_range(rows, family)
+            if self.bounds is not None and self.intercept:  # a response that does not vary
+                not_separated(rows, family, None, [0])
             raise errors.no_start(family.name, family.link.name, given=start is not None)
         if self.intercept and total.means is not None:
             self.center = total.means / total.omega
@@ -150,7 +153,12 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
     Where p² numbers are few after all, one pass more gives what Newton's method would have left: a covariance, terms
     that others say, and the distance itself.
     """
-    p = len(rows.problem.design.names)
+    p = q = len(rows.problem.design.names)
+    if rows.problem.dense is not None:  # the levels of its largest category are eliminated from products
+        q -= rows.problem.design.category.levels - 1
+    few = q <= MOST and 8 * q * q <= memory.most(8 * MOST * MOST, share=1 / 8)
+    if isinstance(family, Own) and not few:
+        raise errors.own_too_wide(p)
     road = _Road(rows, family, start)
     place, steps = _descended(road)
     place, told, distance = certified(road, place)
@@ -158,7 +166,7 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
         raise errors.wide_without_rows(place.total.rows, p)
     _not_at_the_edge(road, place)
     W = road.weights(place.V)
-    if p <= MOST and 8 * p * p <= memory.most(8 * MOST * MOST, share=1 / 8):
+    if few:
         return _with_products(road, W, steps)
     if not distance <= CLOSE:
         raise errors.no_convergence(family.name, road.passes, distance)
@@ -220,7 +228,8 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
     coefficient is farther by its own standard error. (What costs one division, |g_j| / √H_jj, is no such bound:
     SE_j ≥ √(φ / H_jj) holds, but a step along collinear columns is longer than each gradient tells.) Conjugate
     gradients find g'H⁻¹g as they find the step itself: x'g + r'H⁻¹r with the residual r, whose part is estimated by the
-    flattest direction that they have met, and is a ten-thousandth at most.
+    flattest direction that they have met. They go on until that part is a ten-thousandth, or until the whole is below
+    what is asked for even if the part were a hundred times as large.
     """
     family = road.family
     for _ in range(_POLISHED):
@@ -228,7 +237,9 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
             place = _Place(place.V, road.look(place.V, bent=True))
         diagonal = place.total.diagonal.numpy()  # type: ignore[union-attr]
         curvature, unit = road.curvature(place.V, diagonal), place.unit(family, diagonal)
-        told = solved(curvature, place.grad[:, None], diagonal, tolerance=_SHARE, most=_PRODUCTS)
+        told = solved(
+            curvature, place.grad[:, None], diagonal, tolerance=_SHARE, most=_PRODUCTS, enough=(CLOSE * unit) ** 2
+        )
         road.passes += told.products
         distance = math.sqrt(max(0.0, float(told.forms[0]))) / unit
         if distance <= CLOSE or road.passes > _MOST:

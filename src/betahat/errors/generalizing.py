@@ -104,6 +104,15 @@ def variances_unsolved(products: int, left: float) -> FitError:
     )
 
 
+def own_too_wide(p: int) -> FitError:
+    """Refuse a loss of one's own with very many coefficients."""
+    return FitError(
+        f"A loss of one's own with {p:,} coefficients has no standard errors that could be solved for.",
+        "those of such a loss come from a sandwich, which takes a table of p × p numbers, and L-BFGS makes none",
+        "fit fewer terms, take a family, or descend with bh.train, which learns weights alone",
+    )
+
+
 def wide_without_rows(rows: int, p: int) -> FitError:
     """Refuse more coefficients than rows."""
     return FitError(
