@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-_SURE = 100.0  # times what is left, for directions that are flatter than those met
+SURE = 100.0  # times what is left, for directions that are flatter than those met
 _LEAST = 1e-15  # of an eigenvalue on the correlation scale: below that it is rounding
 
 
@@ -93,7 +93,7 @@ def solved(
         rz = np.where(good, after, rz)
         d = np.where(good, z + beta * d, 0.0)
         found, left = np.abs((x * right).sum(0)), rz / flat
-        busy = good & (left > tolerance * found) & (found + _SURE * left > enough) & (rz > 1e-30 * begun)
+        busy = good & (left > tolerance * found) & (found + SURE * left > enough) & (rz > 1e-30 * begun)
     rest = rz / flat
     return Solved(x, r, (x * right).sum(0) + rest, rest, float(flat.min()), float(steep.max()), taken)
 

@@ -31,6 +31,7 @@ Array = npt.NDArray[np.float64]
 
 _TOLERANCE = 1e-13  # of a variance: what equations leave of it
 _MOST = 2_000  # products
+_FLAT = 1e-13  # an eigenvalue on the correlation scale that is rounding: a direction that the rows do not tell
 TOGETHER = 64  # right sides that are solved together
 
 
@@ -111,7 +112,7 @@ class Unmade:
         sides = self.curvature.about(np.asarray(L, np.float64)).T  # (p, q)
         diagonal = self.curvature.diagonal
         found = solved(self.curvature, sides, diagonal, tolerance=_TOLERANCE, most=_MOST)
-        if not (found.rest <= 1e-6 * found.forms).all():
+        if not (found.rest <= 1e-6 * found.forms).all() or found.flat < _FLAT:
             raise errors.variances_unsolved(found.products, float((found.rest / found.forms).max()))
         whole = found.x.T @ sides + found.left.T @ found.x
         return np.asarray(self.scale * (whole + whole.T) / 2)

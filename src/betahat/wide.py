@@ -20,7 +20,7 @@ from torch import Tensor
 
 from betahat import errors, memory
 from betahat.closing import closing
-from betahat.conjugate import Solved, solved
+from betahat.conjugate import SURE, Solved, solved
 from betahat.generalizing import (
     CLOSE,
     Arrived,
@@ -54,7 +54,7 @@ _SHARE = 1e-4  # of the square of a distance that may be estimated from what equ
 _POLISHED = 12  # steps by conjugate gradients
 _PRODUCTS = 500  # of one
 _ROUNDING = 1e-6  # of the weights: a hundred-millionth of that is rounding (as in Newton's method)
-_CONSTANT = 1e-28  # of a column's mean square: a variance that is rounding
+_CONSTANT = 1e-25  # of a column's mean square: a variance that is rounding
 _TRACED = 1 << 24  # numbers of a trace
 _ASKED = 2_000  # coefficients up to which separation is decided exactly
 _EDGE = 30.0  # of a predictor at a bound: 1/(1 + exp(30)) is 1e-13, which no data tell
@@ -228,8 +228,8 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
     coefficient is farther by its own standard error. (What costs one division, |g_j| / √H_jj, is no such bound:
     SE_j ≥ √(φ / H_jj) holds, but a step along collinear columns is longer than each gradient tells.) Conjugate
     gradients find g'H⁻¹g as they find the step itself: x'g + r'H⁻¹r with the residual r, whose part is estimated by the
-    flattest direction that they have met. They go on until that part is a ten-thousandth, or until the whole is below
-    what is asked for even if the part were a hundred times as large.
+    flattest direction that they have met, and counted a hundredfold, since a flatter one may be there. They go on until
+    that part is a ten-thousandth, or until the whole is below what is asked for.
     """
     family = road.family
     for _ in range(_POLISHED):
@@ -241,7 +241,7 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
             curvature, place.grad[:, None], diagonal, tolerance=_SHARE, most=_PRODUCTS, enough=(CLOSE * unit) ** 2
         )
         road.passes += told.products
-        distance = math.sqrt(max(0.0, float(told.forms[0]))) / unit
+        distance = math.sqrt(max(0.0, float(told.forms[0] + (SURE - 1) * told.rest[0]))) / unit
         if distance <= CLOSE or road.passes > _MOST:
             break
         step, here = told.x[:, 0], place

@@ -98,8 +98,9 @@ def variances_without_rows(p: int) -> FitError:
 def variances_unsolved(products: int, left: float) -> FitError:
     """Refuse variances whose equations did not end."""
     return FitError(
-        f"The variances of these terms have not been found: after {products:,} passes {left:.2g} of one is not known.",
-        "these terms are so nearly collinear with others that their equations do not end",
+        f"The variances of these terms have not been found: after {products:,} passes a share {left:.2g} of one is "
+        "left, or the rows do not tell it.",
+        "these terms are so nearly collinear with others that their equations have no end",
         "leave out what other terms nearly say, or fit fewer terms with update='newton', which names them",
     )
 
