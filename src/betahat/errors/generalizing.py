@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from betahat.errors.asking import as_bytes
 from betahat.errors.estimating import UnansweredError
 from betahat.errors.letters import BetahatWarning, FitError, OptionError, count, listing
 
@@ -68,7 +69,7 @@ def unmade(p: int, most: int) -> FitError:
     """Refuse what needs the covariance of all coefficients where it was never made."""
     return FitError(
         f"This needs the covariance of all {p:,} coefficients, and a model learned by L-BFGS has none.",
-        f"L-BFGS is for models whose table of {p:,} × {p:,} numbers ({8 * p * p / 1e9:,.3g} GB) does not fit, and "
+        f"L-BFGS is for models whose table of {p:,} × {p:,} numbers ({as_bytes(8 * p * p)}) does not fit, and "
         "never makes it; standard errors of all terms, leverages and robust covariances rest on it",
         f"fit.vcov(terms=[…]) gives variances of up to {most} terms and fit.test('…') tests them, each for some "
         "passes over the rows; fit.params has all coefficients; update='newton' has everything, if memory is enough",

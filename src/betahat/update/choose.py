@@ -44,11 +44,11 @@ def too_wide(p: int) -> str:
     needed, allowed = 8 * p * p * _TABLES, memory.limit()
     if allowed is not None and needed > allowed:
         return (
-            f"products of {p:,} columns would take {needed / 1e9:,.3g} GB, more than memory= allows, so each step is "
-            "made of gradients"
+            f"products of {p:,} columns would take {errors.as_bytes(needed)}, more than memory= allows, so each step "
+            "is made of gradients"
         )
     if p >= WIDE:
-        return f"products of {p:,} columns would take {needed / 1e9:,.3g} GB, so each step is made of gradients"
+        return f"products of {p:,} columns would take {errors.as_bytes(needed)}, so each step is made of gradients"
     return ""
 
 
