@@ -70,11 +70,11 @@ def glum(kind, X, y):
     return timed(lambda: model.fit(X, y), lambda m: np.r_[m.intercept_, m.coef_])
 
 
-def sklearn(solver, kind, X, y):
+def sklearn(solver, kind, X, y, tol=1e-8):
     from sklearn.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor
 
     if kind == "binomial":
-        model = LogisticRegression(C=np.inf, solver=solver, tol=1e-8 if solver == "lbfgs" else 1e-4, max_iter=1000)
+        model = LogisticRegression(C=np.inf, solver=solver, tol=tol if solver == "lbfgs" else 1e-4, max_iter=1000)
     else:
         model = {"poisson": PoissonRegressor, "gamma": GammaRegressor}[kind](
             alpha=0, solver=solver, tol=1e-9, max_iter=1000
@@ -121,6 +121,60 @@ def small() -> Outcome:
     return _judged(contest.hold(9, exact("binomial", X, y)), {"statsmodels GLM": 0.5})
 
 
+LEVELS = {"a": 30, "b": 50, "c": 100}
+
+
+def categories() -> Outcome:
+    """Three categories and four columns by formula: what is compared are the four slopes."""
+    import pandas as pd
+
+    import betahat as bh
+
+    n, slopes = 500_000, ["x0", "x1", "x2", "x3"]
+    X, _ = drawn("poisson", n, len(slopes))
+    rng = np.random.default_rng(5)
+    codes = {name: rng.integers(0, levels, n) for name, levels in LEVELS.items()}
+    eta = X @ [0.3, -0.2, 0.1, 0.0] + sum(0.1 * rng.standard_normal(LEVELS[name])[own] for name, own in codes.items())
+    frame = pd.DataFrame(X, columns=slopes).assign(**{name: pd.Categorical(own) for name, own in codes.items()})
+    frame["y"] = rng.poisson(np.exp(eta)).astype(float)
+    text = "y ~ x0 + x1 + x2 + x3 + a + b + c"
+    sure = bh.fit(text, frame, loss="poisson").params[slopes]
+
+    def of_glum():
+        from glum import GeneralizedLinearRegressor
+
+        model = GeneralizedLinearRegressor(family="poisson", alpha=0, drop_first=True, gradient_tol=1e-8)
+        work = partial(model.fit, frame[[*slopes, *LEVELS]], frame["y"])
+        return timed(work, lambda m: np.asarray(m.coef_)[[list(m.feature_names_).index(name) for name in slopes]])
+
+    title = f"poisson, log link, {n:,} rows, 4 columns and categories of {', '.join(map(str, LEVELS.values()))} levels"
+    programs = {
+        "betahat": Program(lambda: timed(lambda: bh.fit(text, frame, loss="poisson"), lambda f: f.params[slopes]))
+    }
+    contest = Contest(title, "A pandas DataFrame, by formula; the answers compared are the slopes.", programs)
+    contest.enter("glum", "glum", lambda: Program(of_glum, answers="coefficients"))
+    return _judged(contest.hold(5, np.asarray(sure)), {})
+
+
+def sparse() -> Outcome:
+    """Mostly zeros: betahat has no sparse columns, and takes them all."""
+    from scipy.sparse import csr_array
+
+    rng = np.random.default_rng(6)
+    n, k = 100_000, 200
+    X = rng.standard_normal((n, k)) * (rng.random((n, k)) < 0.02)
+    y = (rng.random(n) < 1 / (1 + np.exp(-X @ rng.uniform(-1, 1, k)))).astype(float)
+    thin = csr_array(X)
+    programs = {"betahat": Program(partial(ours, "binomial", X, y))}
+    title = f"binomial, logit link, {n:,} × {k}, 2 % not zero"
+    note = "The others are given sparse rows; four digits are asked for, more of which lbfgs does not give here."
+    contest = Contest(title, note, programs, rtol=1e-4)
+    contest.enter("glum", "glum", lambda: Program(partial(glum, "binomial", thin, y), answers="coefficients"))
+    run = partial(sklearn, "lbfgs", "binomial", thin, y, tol=1e-11)
+    contest.enter("scikit-learn, lbfgs", "scikit-learn", lambda: Program(run, 1, "coefficients"))
+    return _judged(contest.hold(5, exact("binomial", X, y)), {})
+
+
 def _judged(contest: Contest, bars: dict[str, float]) -> Outcome:
     """The contest, and whether each bar was met: at least so many times as fast as another."""
     found = []
@@ -141,6 +195,8 @@ CONTESTS = {
     "poisson": partial(dense, "poisson", MILLION, 20, {"glum": 2}),
     "gamma": partial(dense, "gamma", MILLION, 20, {"glum": 2}),
     "wide": partial(dense, "binomial", 200_000, 200, {}, 3),
+    "categories": categories,
+    "sparse": sparse,
 }
 
 

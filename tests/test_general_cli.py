@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -96,3 +97,22 @@ def test_help_names_the_losses():
     told = " ".join(CliRunner().invoke(main, ["fit", "--help"]).output.split())
     for word in ("--loss", "--link", "--trials", "--exposure", "tweedie", "negative binomial", "cbind(successes"):
         assert word in told
+
+
+def test_factors_are_printed_where_they_are_asked_for(file):
+    def said(*arguments):
+        return CliRunner().invoke(main, [*arguments, "--exponentiate"])
+
+    one = said("fit", file, "k ~ x", "--loss", "poisson", "--format", "json", "--save", "m.betahat")
+    fit = bh.fit("k ~ x", file, loss="poisson")
+    assert json.loads(one.stdout) == json.loads(json.dumps(fit.summary(exponentiate=True).to_dict()))
+    assert "rate ratio" in said("describe", "m.betahat").stdout
+    assert f"{np.exp(fit.params['x']):.3f}" in said("table", "m.betahat").stdout
+
+
+@pytest.mark.parametrize("how", [[], ["--loss", "poisson", "--link", "identity"]])
+def test_factors_that_have_no_name_are_refused_before_the_fit(how, file):
+    told = CliRunner().invoke(main, ["fit", file, "k ~ x", *how, "--exponentiate", "--save", "m.betahat"])
+    assert told.exit_code == 1
+    assert "exponentiate= " in told.output
+    assert not Path("m.betahat").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,7 @@ def test_a_model_comes_back_bit_for_bit(name, tmp_path):
     pd.testing.assert_frame_equal(back.predict(new, **asked), fit.predict(new, **asked), check_exact=True)
     back.save(tmp_path / "again.betahat")
     equal(bh.load(tmp_path / "again.betahat"), fit)
+    equal(pickle.loads(pickle.dumps(fit)), fit)
 
 
 @pytest.mark.parametrize("name", CASES)

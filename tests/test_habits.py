@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
 import betahat as bh
-from betahat.errors import OptionError
+from betahat.errors import OptionError, UnansweredError, habits
 from test_errors import letter
 
 DATA = pd.DataFrame({"x": [1.0, 2, 3, 4, 5, 6], "y": [0, 1, 0, 1, 1, 0], "g": list("aabbcc")})
@@ -56,3 +58,25 @@ def test_another_programs_word_at_predict(given, words):
 
 def test_a_link_within_the_name_is_told_apart():
     letter(lambda: bh.fit("y ~ x", DATA, loss="binomial(link='logit')"), OptionError, ["stand apart", "'binomial'"])
+
+
+LINE = bh.fit("y ~ x", DATA)
+
+
+@pytest.mark.parametrize("name", habits._OF_A_FIT)
+@pytest.mark.parametrize("fit", [LINE, FIT], ids=["linear", "general"])
+def test_another_programs_word_for_what_a_fit_holds(fit, name):
+    letter(lambda: getattr(fit, name), UnansweredError, [repr(name), "say "])
+    assert not hasattr(fit, name)
+    ours = re.findall(r"fit\.(\w+)", habits._OF_A_FIT[name])
+    assert all(own in dir(LINE) or own in dir(FIT) for own in ours)  # what is said to do can be done
+
+
+def test_a_misspelled_question_names_the_nearest():
+    letter(lambda: LINE.parms, UnansweredError, ["Did you mean 'params'?"])
+    letter(lambda: LINE.zzz, UnansweredError, ["dir(fit)"])
+    assert not hasattr(LINE, "_repr_png_")  # notebooks ask for such names
+
+
+def test_a_question_of_squares_says_its_own_reason():
+    letter(lambda: FIT.rsquared, UnansweredError, ["sums of squares"])

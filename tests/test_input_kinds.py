@@ -329,3 +329,11 @@ def test_more_rows_than_a_chunk(container, tmp_path):
     fit = bh.fit("y ~ group + x", CONTAINERS[container](rows, tmp_path))
     assert fit.nobs == 150_000
     np.testing.assert_allclose(fit.params, np.linalg.lstsq(X, rows["y"].to_numpy())[0], rtol=SAME)
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["b", "c", "a"])])
+def test_a_column_of_polars_has_its_order_in_a_dict_as_in_a_frame(kind):
+    rng = np.random.default_rng(3)
+    frame = pl.DataFrame({"g": rng.choice(["c", "a", "b"], 60), "y": rng.normal(size=60)}).cast({"g": kind})
+    columns = {name: frame[name] for name in frame.columns}
+    pd.testing.assert_series_equal(bh.fit("y ~ g", columns).params, bh.fit("y ~ g", frame).params)

@@ -5,6 +5,7 @@ A damaged or foreign file gives a ModelFileError; no file is ever executed; a sa
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -124,6 +125,23 @@ def test_array_models_come_back_bit_for_bit(intercept, tmp_path):
         back = bh.load(saved(fit, tmp_path))
         equal(back, fit)
         assert list(back.predict(given_)) == list(fit.predict(given_))
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_pickled_fit_is_what_its_file_is(formula):
+    fit = bh.fit(formula, FRAME)
+    kept = pickle.dumps(fit)
+    equal(fit, pickle.loads(kept))
+    assert struct.pack("<d", SECRET) not in kept
+    assert copy.copy(fit) is fit
+    assert copy.deepcopy([fit])[0] is fit  # it does not change, and keeps its rows
+
+
+def test_a_pickle_that_is_damaged_is_refused():
+    kept = bytearray(pickle.dumps(bh.fit("y ~ x", FRAME)))
+    kept[len(kept) // 2] ^= 1
+    with pytest.raises(ModelFileError, match="a pickled fit"):
+        pickle.loads(bytes(kept))
 
 
 def test_another_process_predicts_the_same(tmp_path):

@@ -414,3 +414,21 @@ def test_tables_of_maketables_take_our_fits(fits):
     bounds = fits[1].conf_int(vcov="HC3").loc["wt"]
     assert f"{fits[1].params['wt']:.4f} [{bounds['lower']:.4f}, {bounds['upper']:.4f}]" in shown
     assert all(words in shown for words in ("mpg", "32", "classical", "HC3"))
+
+
+def test_a_category_that_was_eliminated_is_one_row():
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"x": rng.normal(size=900), "g": rng.integers(0, 300, 900)})
+    data["y"] = data["x"] + rng.normal(size=900)
+    fits = [bh.fit("y ~ x + C(g)", data), bh.fit("y ~ x", data)]
+    lines = str(bh.table(fits)).splitlines()
+    assert [line.split() for line in lines if line.startswith("C(g)")] == [["C(g)", "yes", "no"]]
+    assert [line.split() for line in str(bh.table(fits, indicate={"Shop": "g"})).splitlines() if "yes" in line] == [
+        ["Shop", "yes", "no"]
+    ]
+    named = str(bh.table(fits, labels={"C(g)": "Shop"}))
+    assert "Shop" in named
+    assert "C(g)" not in named
+    asked = bh.table(fits, keep=["x", "C(g)[T.1]"])  # then levels have lines of their own
+    assert "C(g)[T.1]" in str(asked)
+    assert "yes" not in str(asked)

@@ -18,11 +18,11 @@ import betahat as bh
 from betahat.errors import ModelFileError, OptionError
 from betahat.feed import Feed
 from betahat.keeping import packed, unpacked, write_whole
-from betahat.training import states
+from betahat.training.checkpoints import states
+from betahat.training.onlookers.validating import Validation
 from betahat.training.precision import Precision
 from betahat.training.ranks import here
 from betahat.training.recorder import Recorder
-from betahat.training.validating import Validation
 from test_training_checkpoint import ROWS, Killed, network, rows, same, seeded, streamed, trained
 
 # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,11 +173,11 @@ def test_a_foreign_or_damaged_file_is_refused_and_left_alone(kind, words, tmp_pa
 
 
 def test_a_newer_file_is_refused_and_an_empty_one_is_none(tmp_path, monkeypatch):
-    from betahat.training import resuming
+    from betahat.training import checkpoints
 
     path = tmp_path / "run.checkpoint"
     path.touch()
-    monkeypatch.setattr(resuming, "_VERSION", 2)
+    monkeypatch.setattr(checkpoints, "_VERSION", 2)
     asked_for(tmp_path)
     monkeypatch.undo()
     with pytest.raises(ModelFileError, match="has checkpoint format 2; this betahat reads formats up to 1"):

@@ -21,8 +21,8 @@ import betahat as bh
 import ranks_cases
 from betahat import rowgroups
 from betahat.feed.dealing import Deal, Hand
-from betahat.training.comparing import Comparison
-from betahat.training.sharing import reduction_of
+from betahat.training.checks.comparing import Comparison
+from betahat.training.ranks.sharing import reduction_of
 
 PATIENCE = 300  # seconds for all cases; without it a deadlock would last as long as the suite may
 
@@ -37,38 +37,50 @@ def written(folder: Path) -> None:
     pacsv.write_csv(table, folder / "one.csv")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """What two processes have answered to every case, and the files that they have read."""
-    folder = tmp_path_factory.mktemp("ranks")
+def run_together(folder: Path, ranks: int, *cases: str) -> Path:
+    """Let so many processes answer these cases, or all of them."""
     written(folder)
-    command = [sys.executable, ranks_cases.__file__]
+    how = [str(ranks), str(folder), *cases]
     with (folder / "output").open("wb") as output:
-        ranks = [
-            subprocess.Popen([*command, str(rank), "2", str(folder)], stdout=output, stderr=output) for rank in (0, 1)
+        begun = [
+            subprocess.Popen([sys.executable, ranks_cases.__file__, str(rank), *how], stdout=output, stderr=output)
+            for rank in range(ranks)
         ]
         try:
-            for rank in ranks:
+            for rank in begun:
                 rank.wait(PATIENCE)
         finally:
-            for rank in ranks:
+            for rank in begun:
                 rank.kill()
     return folder
 
 
-def answers(folder: Path, name: str) -> list[dict]:
-    found = [folder / f"{name}.{rank}" for rank in (0, 1)]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What two processes have answered to every case, and the files that they have read."""
+    return run_together(tmp_path_factory.mktemp("ranks"), 2)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory) -> Path:
+    """The same of three processes, for some cases."""
+    return run_together(tmp_path_factory.mktemp("three"), 3, *OF_THREE)
+
+
+def answers(folder: Path, name: str, ranks: int = 2) -> list[dict]:
+    found = [folder / f"{name}.{rank}" for rank in range(ranks)]
     assert all(path.exists() for path in found), (folder / "output").read_text()
     return [pickle.loads(path.read_bytes()) for path in found]
 
 
-def one_mind(folder: Path, name: str) -> dict:
-    """What both ranks say, which must be the same to the last bit."""
-    first, second = answers(folder, name)
+def one_mind(folder: Path, name: str, ranks: int = 2) -> dict:
+    """What all ranks say, which must be the same to the last bit."""
+    first, *others = answers(folder, name, ranks)
     assert "raised" not in first, first
-    assert first.keys() == second.keys()
-    for key, value in first.items():
-        np.testing.assert_array_equal(value, second[key], err_msg=key)
+    for other in others:
+        assert first.keys() == other.keys()
+        for key, value in first.items():
+            np.testing.assert_array_equal(value, other[key], err_msg=key)
     return first
 
 
@@ -87,13 +99,26 @@ SAME["half_the_bits"] = 2**-7  # a product of bfloat16 has eight bits, and the r
 SAME["half_the_bits_scaled"] = 2**-9  # float16 has eleven
 
 
+#: cases that three processes answer as well: parts of unequal length, orders, files, gradients that are added up
+OF_THREE = [
+    "full_batch_of_unequal_parts", "shuffled_batches", "accumulated_clipped_scheduled", "lbfgs", "patience", "diverged",
+    "least_squares_from_moments", "three_files", "one_file_of_many_row_groups",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SAME)
 def test_two_processes_are_one(folder, name):
-    found = one_mind(folder, name)
-    alone = ranks_cases.CASES[name](folder)
-    assert found.pop("why").replace("data-parallel on 2 ranks; ", "").replace("; data-parallel on 2 ranks", "") == (
-        alone.pop("why")
-    )
+    same_as_alone(one_mind(folder, name), folder, name, 2)
+
+
+@pytest.mark.parametrize("name", OF_THREE)
+def test_three_processes_are_one(three, name):
+    same_as_alone(one_mind(three, name, 3), three, name, 3)
+
+
+def same_as_alone(found: dict, folder: Path, name: str, ranks: int) -> None:
+    alone, told = ranks_cases.CASES[name](folder), f"data-parallel on {ranks} ranks"
+    assert found.pop("why").replace(f"{told}; ", "").replace(f"; {told}", "") == alone.pop("why")
     for key, value in alone.items():
         size = np.nanmax(np.abs(value), initial=0.0)  # the gradients of a skipped step are no numbers
         np.testing.assert_allclose(found[key], value, rtol=0, atol=SAME[name] * size, err_msg=key)

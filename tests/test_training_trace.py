@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader, IterableDataset
 import betahat as bh
 from betahat import progress
 from betahat.outcome import LinearFit
-from betahat.training import recorder, showing
+from betahat.training import recorder
+from betahat.training.onlookers import showing
+from betahat.training.onlookers.showing import Showing
 from betahat.training.recorder import Recorder
-from betahat.training.showing import Showing
 from test_training import lecture, network
 
 

@@ -203,6 +203,54 @@ def with_closure(how):
         opt.step(closure)
 
 
+def part_in_the_closure(parts=3):
+    """The parts of a batch are added up, the last of them by the closure of the step."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters())
+    rows = torch.arange(100).chunk(parts)
+
+    def part(i):
+        loss = ((s.net(s.x[rows[i]]) - s.y[rows[i]]) ** 2).mean() / parts
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        opt.zero_grad()
+        for i in range(parts - 1):
+            part(i)
+        opt.step(lambda: part(parts - 1))
+
+
+def one_batch_in_parts():
+    """As a trainer does that adds up over batches, and is given one batch to be fitted exactly."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters())
+
+    def closure():
+        loss = s.loss() / 2
+        loss.backward()
+        return loss
+
+    for i in range(20):
+        if i % 2:
+            opt.step(closure)
+            opt.zero_grad()
+        else:
+            closure()
+
+
+def hollow_closure(clears):
+    """A closure that only gives back a loss: the step is a plain one."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters())
+    for _ in range(6):
+        if clears:
+            opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        opt.step(lambda loss=loss: loss)
+
+
 def slopes_by_autograd():
     s = Scene(layers=2)
     opt = torch.optim.LBFGS(s.net.parameters(), max_iter=4)
@@ -234,8 +282,11 @@ MISTAKES = {
     "closure without backward": (lambda: with_closure("bare"), "closure-without-backward"),
     "closure adds": (lambda: with_closure("wrong"), "closure-does-not-clear"),
     "closure and outside": (lambda: with_closure("outside"), "closure-does-not-clear"),
+    "hollow closure": (lambda: hollow_closure(False), "gradient-not-cleared"),
 }
 LEGAL = {
+    "part in the closure": part_in_the_closure, "one batch in parts": one_batch_in_parts,
+    "hollow closure": lambda: hollow_closure(True),
     "clip between": lambda: clipped("between"), "values between": lambda: clipped("between", value=True),
     "norm asked for": lambda: clipped("last", bound=float("inf")), "clip the sum": lambda: clipped_in_parts(False),
     "norms of parts": lambda: clipped_in_parts(True, float("inf")),

@@ -42,6 +42,35 @@ def over_another(anew):
         scheduler.step()
 
 
+class Wrapped(torch.optim.Optimizer):
+    """An optimizer around another, as libraries have them that train on several devices: the inner one steps."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    param_groups = property(lambda self: self.inner.param_groups)
+    defaults = property(lambda self: self.inner.defaults)
+    state = property(lambda self: self.inner.state)
+
+    def step(self, closure=None):
+        self.inner.step(closure)
+
+
+def over_a_wrapper(steps, anew=False):
+    """The scheduler knows the wrapper."""
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    opt = Wrapped(opt)
+    scheduler = schedules.StepLR(opt, 5)
+    if anew:
+        opt = torch.optim.SGD(s.net.parameters(), lr=0.02)
+    for _ in range(steps):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+        scheduler.step()
+
+
 def two_in_turn():
     s = Scene(layers=2)
     opts = [torch.optim.SGD(part.parameters(), lr=0.01) for part in (s.net[0], s.net[2])]
@@ -88,6 +117,7 @@ MISTAKES = {
     "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
     "before": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="scheduler first"), "scheduler-before-optimizer"),
     "over another": (lambda: over_another(True), "scheduler-of-another-optimizer"),
+    "over another's wrapper": (lambda: over_a_wrapper(12, anew=True), "scheduler-of-another-optimizer"),
     "each batch": (lambda: epochs(lambda o: schedules.StepLR(o, 3, 0.1), each="batch"), "rate-collapsed"),
     "by hand": (lambda: descent(falling=0.5, lr=0.01), "rate-collapsed"),
     "one cycle for epochs": (
@@ -106,7 +136,7 @@ LEGAL = {
     "cosine to zero": lambda: epochs(lambda o: schedules.CosineAnnealingLR(o, 80), each="batch"),
     "warmed up": lambda: epochs(warmed_up, each="batch"),
     "zero at first": lambda: epochs(zero_at_first, each="batch"),
-    "over its own": lambda: over_another(False),
+    "over its own": lambda: over_another(False), "over its wrapper": lambda: over_a_wrapper(12),
     "two in turn": two_in_turn,
     "short training": lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never", count=1, batches=4),
     "fine-tuning": lambda: descent(lr=1e-5, kind=torch.optim.Adam),

@@ -124,7 +124,7 @@ def _walked(
     names, intercept = tuple(design.names[design.intercept :]), bool(design.intercept)
     update = Newton(names, intercept, family.dispersed)
     steps: list[Step] = []
-    memory, careful, observed, at_start, asked = update.prepare(W), False, False, 0.0, rough
+    memory, careful, observed, at_start, asked = update.prepare(W), not rough and _few(rows), False, 0.0, rough
     earlier, quick, broken = memory, False, False
     total: Derivative | None = None
     while True:
@@ -182,6 +182,11 @@ def _walked(
             if fallible:
                 return None
             raise errors.no_convergence(family.name, len(steps), memory.distance)
+
+
+def _few(rows: Rows) -> bool:
+    """Whether it is known, before they are read, that a pass over the rows costs nothing."""
+    return rows.problem.numbers is not None and rows.problem.numbers <= _QUICK and rows.problem.dense is None
 
 
 def derived(rows: Rows, lens: Lens, careful: bool) -> Derivative:

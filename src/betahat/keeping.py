@@ -67,7 +67,11 @@ def unpacked(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ModelFileError
         When the file is no such file, is damaged, or was written by a newer betahat.
     """
-    content = place(path).read_bytes()
+    return opened(place(path).read_bytes(), path)
+
+
+def opened(content: bytes, path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The same of a file's content; the path is for letters."""
     meta = _header(content, str(path))
     version = meta.get("format")
     if isinstance(version, int) and version > NEWEST and not isinstance(version, bool):

@@ -29,6 +29,7 @@ from betahat.keeping import (
     design_in,
     design_out,
     looks_like_ours,
+    opened,
     packed,
     place,
     strings,
@@ -59,6 +60,14 @@ _GENERAL: dict[str, tuple[type, ...]] = {
 
 def save(fit: LinearFit, path: str | Path) -> None:
     """Write a model file, whole or not at all."""
+    written, target = content(fit), place(path)
+    if target.is_file() and target.stat().st_size and not looks_like_ours(target):
+        raise errors.cannot_write(str(path), "it is there already, and is no model")
+    write_whole(path, written)
+
+
+def content(fit: LinearFit) -> bytes:
+    """What a model file of this fit holds."""
     general = isinstance(fit, GeneralFit)
     if isinstance(fit, FirthFit):
         raise errors.penalized_not_saved()
@@ -88,10 +97,12 @@ def save(fit: LinearFit, path: str | Path) -> None:
         tensors["null"] = fit.null
     if fit.chosen is not None:
         tensors |= {**_laid_out("covariance", fit.chosen.matrix), "freedom": fit.chosen.df}
-    target = place(path)
-    if target.is_file() and target.stat().st_size and not looks_like_ours(target):
-        raise errors.cannot_write(str(path), "it is there already, and is no model")
-    write_whole(path, packed(meta, tensors))
+    return packed(meta, tensors)
+
+
+def of_content(kept: bytes) -> LinearFit:
+    """The fit again: how one is unpickled, in another process or from a cache."""
+    return _fit(*opened(kept, "a pickled fit"))
 
 
 def _laid_out(name: str, matrix: Any) -> dict[str, torch.Tensor]:

@@ -123,6 +123,17 @@ class LinearFit(Fit):
     null: Tensor | None = None
     problem: Any = None
 
+    def __copy__(self) -> LinearFit:
+        return self  # it does not change
+
+    def __deepcopy__(self, memo: Any) -> LinearFit:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is pickled, for another process or a cache: as in a model file, without the rows."""
+        files = room("modelfile")
+        return files.of_content, (files.content(self),)
+
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────────────────
 
     @property

@@ -296,8 +296,11 @@ def _from_mapping(data: Mapping[Any, Any]) -> Source:
     torches = any(type(values).__module__.split(".")[0] == "torch" for values in data.values())
 
     def read(wanted: Sequence[str] | None) -> Iterator[Any]:
-        chosen = list(names if wanted is None else wanted)
-        yield pa.table({name: _convert(name, lambda name=name: _arrow(columns[name])) for name in chosen})  # type: ignore[misc]
+        chosen = names if wanted is None else wanted
+        made = [_convert(name, partial(_arrow, name, columns[name])) for name in chosen]
+        yield pa.Table.from_arrays(
+            [one.column(0) for one in made], schema=pa.schema([one.schema.field(0) for one in made])
+        )
 
     n, kind = lengths[names[0]], "torch" if torches else "numpy"
     return Source(names, kind, "a dict of columns", read, rows=lambda: n, more_than=lambda most: n > most)
@@ -321,12 +324,13 @@ def _flat(values: Any, name: str) -> Any:
     return values
 
 
-def _arrow(values: Any) -> Any:
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return values
-    if hasattr(values, "to_arrow"):
-        return values.to_arrow()  # a polars Series
-    return pa.array(values, from_pandas=True)  # NaN of pandas and NumPy is a missing value
+def _arrow(name: str, values: Any) -> Any:
+    """A table of this one column."""
+    if hasattr(values, "to_frame") and hasattr(values, "to_arrow"):
+        return values.to_frame(name).to_arrow()  # a polars Series; its field tells a Categorical from an Enum
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        values = pa.array(values, from_pandas=True)  # NaN of pandas and NumPy is a missing value
+    return pa.table({name: values})
 
 
 # ── handing results out ──────────────────────────────────────────────────────────────────────────────────────────

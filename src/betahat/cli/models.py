@@ -15,6 +15,7 @@ from betahat.cli.options import (
     lettered,
     level_option,
     loss_asked,
+    ratio_option,
     takes_pairs,
 )
 
@@ -57,6 +58,7 @@ from betahat.cli.options import (
 @click.option("--memory", metavar="SIZE", help="Ceiling for what is taken beyond the libraries: 500MB, 2GB, 1.5GiB.")
 @covariance_options
 @level_option
+@ratio_option
 @click.option("--save", "save_to", metavar="FILE", help="Save the model (never its data) for predict and describe.")
 @click.option("--plot", "plot_to", metavar="FILE", help="Draw the residuals in four panels: FILE.png, .pdf or .svg.")
 @form_option
@@ -82,6 +84,7 @@ def fit(
     checkpoint: str | None,
     memory: str | None,
     level: float,
+    exponentiate: bool,
     save_to: str | None,
     plot_to: str | None,
     form: str,
@@ -96,12 +99,16 @@ def fit(
     import betahat as bh
     from betahat import errors, inference, plot, sandwich
     from betahat.formula import responses
+    from betahat.loss import named
+    from betahat.report import ratios
 
     if "~" in data.removeprefix("~") and not Path(data).exists():
         raise errors.swapped_on_the_command_line()
     inference.quantile(level, 1)
     sandwich.maker(**(how := asked_of(options)))
     family = loss_asked(loss, theta, power)
+    if exponentiate:
+        ratios.factor(named(family, link))
     if responses(formula)[0] and not takes_pairs(family):
         raise errors.option_not_for("cbind(…)", "the command line", "fit one response at a time, or use Python")
     for target in (save_to, plot_to):
@@ -130,7 +137,7 @@ def fit(
         )
         if how:
             model = model.with_vcov(**how)
-    text = _render(model, level, form)
+    text = _render(model, level, form, exponentiate)
     if save_to is not None:
         model.save(save_to)
     click.echo(text)
@@ -195,15 +202,16 @@ def predict(
 @click.command()
 @click.argument("model")
 @level_option
+@ratio_option
 @form_option
 @lettered
-def describe(model: str, level: float, form: str) -> None:
+def describe(model: str, level: float, exponentiate: bool, form: str) -> None:
     """Print what a saved MODEL is: its summary, and the columns that it needs."""
     import betahat as bh
     from betahat import errors
 
     loaded = bh.load(model)
-    click.echo(_render(loaded, level, form))
+    click.echo(_render(loaded, level, form, exponentiate))
     if form != "text":
         return
     if loaded.formula is None:
@@ -240,6 +248,7 @@ def describe(model: str, level: float, form: str) -> None:
     "--out", metavar="FILE", help="Write to FILE, in the form of its ending (.tex, .md, .html, .typ, .txt, .json)."
 )
 @level_option
+@ratio_option
 @lettered
 def table(
     models: tuple[str, ...],
@@ -251,6 +260,7 @@ def table(
     form: str,
     out: str | None,
     level: float,
+    exponentiate: bool,
 ) -> None:
     """Set saved MODELS side by side, as papers print them."""
     import betahat as bh
@@ -259,7 +269,7 @@ def table(
     called = None if names is None else [name.strip() for name in names.split(",")]
     made = bh.table(
         [bh.load(path) for path in models], show=show.replace("\\n", "\n"), models=called, title=title, stars=stars,
-        level=level, **listed,
+        level=level, exponentiate=exponentiate, **listed,
     )  # fmt: skip
     if out is None:
         click.echo(made.to(form))
@@ -267,10 +277,10 @@ def table(
         made.save(out)
 
 
-def _render(model: Any, level: float, form: str) -> str:
+def _render(model: Any, level: float, form: str, exponentiate: bool) -> str:
     import json
 
-    summary = model.summary(level)
+    summary = model.summary(level, exponentiate=exponentiate)
     if form == "json":
         return json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
     return str(getattr(summary, f"to_{form}")())

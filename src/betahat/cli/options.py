@@ -127,3 +127,6 @@ def general_only(model: Any, **given: Any) -> dict[str, Any]:
 
 
 level_option = click.option("--level", type=float, default=0.95, help="Level of the intervals.", show_default=True)
+ratio_option = click.option(
+    "--exponentiate", is_flag=True, help="Odds, rate, risk or hazard ratios: links logit, log and cloglog."
+)

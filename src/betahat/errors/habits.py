@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from betahat.errors.estimating import UnansweredError
 from betahat.errors.letters import OptionError, clipped, listing, nearest
 
 #: of `bh.fit`: another's word → how it is said here
@@ -38,6 +39,46 @@ _AT_PREDICT = {
     "alpha": "level=0.95 for alpha=0.05",
     "newdata": "the new rows first: fit.predict(new)",
 }
+
+_RESIDUALS = "fit.residuals('{}'): deviance, pearson, working, response, anscombe or quantile"
+#: of a fit: another's word for what it holds → how it is said here
+_OF_A_FIT = {
+    "resid": "fit.residuals('response'), or fit.augment() for a table of all",
+    "wresid": "fit.residuals('pearson')",
+    "coefficients": "fit.params", "coef_": "fit.params", "beta": "fit.params",
+    "intercept_": "fit.params['Intercept']", "feature_names_in_": "fit.terms", "n_features_in_": "len(fit.terms)",
+    "cov_params": "fit.vcov()", "std_errors": "fit.bse", "se": "fit.bse", "standard_errors": "fit.bse",
+    "t_stats": "fit.tvalues", "zvalues": "fit.tvalues", "p_values": "fit.pvalues", "pval": "fit.pvalues",
+    "get_prediction": "fit.predict(new, interval='confidence')", "predict_proba": "fit.predict(new)",
+    "confint": "fit.conf_int()", "summary2": "fit.summary()", "get_influence": "fit.influence()",
+    "wald_test": "fit.test('x1 = x2')", "t_test": "fit.test('x1 = x2')", "f_test": "fit.test('x1 = x2')",
+    "compare_lr_test": "bh.anova(small, large)", "compare_f_test": "bh.anova(small, large)",
+    "get_robustcov_results": "fit.with_vcov('HC3')", "score": "fit.rsquared, or pseudo_rsquared of a general model",
+    "logLik": "fit.llf", "loglik": "fit.llf", "loglike": "fit.llf", "mse_resid": "fit.scale", "n": "fit.nobs",
+    "condition_number": "fit.condition", "df_residual": "fit.df_resid", "model": "fit.design, fit.formula",
+}  # fmt: skip
+for _word in ("fittedvalues", "fitted", "fitted_values", "mu", "yhat"):
+    _OF_A_FIT[_word] = "fit.predict(data), or fit.augment()"
+for _word in ("deviance", "pearson", "working", "response", "anscombe"):
+    _OF_A_FIT[f"resid_{_word}"] = _RESIDUALS.format(_word)
+for _word in ("margins", "get_margeff"):
+    _OF_A_FIT[_word] = "fit.predict(new) at the rows that you compare"
+for _word in ("HC0", "HC1", "HC2", "HC3"):
+    _OF_A_FIT[f"{_word}_se"] = f"fit.with_vcov('{_word}').bse"
+
+
+def no_answer_of_that_name(name: str, known: Sequence[str]) -> UnansweredError:
+    """Refuse a name that a fit does not have, naming ours where it is another's word."""
+    if name in _OF_A_FIT:
+        return UnansweredError(
+            f"A fit has nothing of the name {name!r}.",
+            "it is another word for something here",
+            f"say {_OF_A_FIT[name]}",
+        )
+    return UnansweredError(
+        f"A fit has nothing of the name {name!r}.",
+        remedy=f"{nearest(name, known)}See dir(fit), or docs/hypotheses.md and docs/tables.md.",
+    )
 
 
 def no_option_of_fit(given: Mapping[str, object], known: Sequence[str]) -> OptionError:

@@ -30,7 +30,7 @@ from betahat.functional import Functional, depends_on_mode
 from betahat.modules import ModuleFit, evaluating, flat, learned, names_of
 from betahat.source import Source
 from betahat.trace import Trace
-from betahat.training.checking import indices, looked_at, ready, shares
+from betahat.training.checks.checking import indices, looked_at, ready, shares
 from betahat.training.explaining import SPOKEN
 
 KINDS = ("sandwich", "fisher", "hessian")

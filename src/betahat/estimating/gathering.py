@@ -21,8 +21,8 @@ from torch.func import grad, jacrev, vmap
 from betahat import errors
 from betahat.feed import Feed
 from betahat.functional import Functional, blocks
-from betahat.training.checking import not_a_number
-from betahat.training.comparing import Comparison
+from betahat.training.checks.checking import not_a_number
+from betahat.training.checks.comparing import Comparison
 
 _COLUMNS = 64  # of a Hessian, that are made at a time
 _ROUNDING = 1e-12  # an eigenvalue of a loss's curvature below this share of the largest is zero

@@ -15,6 +15,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from betahat import errors
+from betahat.lowrank import LowRank
 from betahat.many import Fits, key_order
 from betahat.outcome import LinearFit
 from betahat.papers.exchange import asked, coefficients, usual_there
@@ -92,7 +93,8 @@ def table(
     keep, drop : str or sequence of str
         Terms by name or regular expression: those to show, in this order, and those to leave out.
     indicate : str, sequence of str, or mapping of label to str
-        Factors whose coefficients give way to one row that says "yes" or "no": "C(store)", or just "store".
+        Factors whose coefficients give way to one row that says "yes" or "no": "C(store)", or just "store". So does a
+        category of so many levels that it was eliminated, unless `keep` asks for some of them.
     rows : mapping of label to sequence
         Further rows, one value for each model: ``{"Sample": ["all", "women"]}``.
     digits : int
@@ -158,6 +160,9 @@ def table(
     labels = {name: str(label) for name, label in _mapping("labels", labels).items()}
     style = Style(_template(show), _whole("digits", digits, 1), _decimals(decimals), _stars(stars))
     hidden = {label: _of_factor(found, factor) for label, factor in _factors(indicate, labels).items()}
+    for label, which in {} if keep is not None else _eliminated(found, labels).items():
+        if which not in hidden.values():
+            hidden[label] = which
     gone = frozenset().union(*hidden.values()) if hidden else frozenset()
     all_terms = list(dict.fromkeys(term for fit in found for term in fit.terms))
     terms = {t: labelled(t, labels) for t in picked(all_terms, keep, drop) if t not in gone}
@@ -237,6 +242,12 @@ def _factors(indicate: Any, labels: Mapping[str, str]) -> dict[str, str]:
     if isinstance(indicate, Mapping):
         return {str(label): str(factor) for label, factor in indicate.items()}
     return {labels.get(factor, factor): factor for factor in texts("indicate", indicate)}
+
+
+def _eliminated(found: list[LinearFit], labels: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """The categories of so many levels that they were never made columns, and their coefficients."""
+    terms = dict.fromkeys(fit.design.category.term for fit in found if isinstance(fit.unscaled, LowRank))
+    return {labels.get(term, term): _of_factor(found, term) for term in terms}
 
 
 def _answer(fit: LinearFit, labels: Mapping[str, str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
+from betahat import errors
+
 if TYPE_CHECKING:
     from betahat.covariance import Covariance
 
@@ -23,6 +25,14 @@ class Asked:
         @property
         def response(self) -> str:  # noqa: D102
             ...
+
+    if not TYPE_CHECKING:  # which would take any name for one of ours
+
+        def __getattr__(self, name: str) -> Any:
+            """Answer a name that is another program's, or misspelled, with ours."""
+            if name.startswith("_") or hasattr(type(self), name):  # a property of ours that said why it has no answer
+                return object.__getattribute__(self, name)
+            raise errors.no_answer_of_that_name(name, [own for own in dir(type(self)) if not own.startswith("_")])
 
     @property
     def covariance(self) -> Covariance:

@@ -10,6 +10,8 @@ same: a factor of one is a coefficient of zero.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,20 +33,24 @@ _LEVEL = {"rate ratio": "rate", "risk ratio": "risk", "mean ratio": "mean"}
 
 
 def ratio(fit: LinearFit) -> str:
-    """What e^b is called in this model.
+    """What e^b is called in this model; see `factor`."""
+    return factor(fit.family if isinstance(fit, GeneralFit) else None)
+
+
+def factor(loss: Any) -> str:
+    """What e^b is called under a loss.
 
     Raises
     ------
     OptionError
         When it has no name: only under the links log, logit and cloglog is a sum of terms a product of factors.
     """
-    if not isinstance(fit, GeneralFit):
-        raise errors.no_ratios(None)
-    if fit.link in _OF_LINK:
-        return _OF_LINK[fit.link][0]
-    if fit.link != "log":
-        raise errors.no_ratios(fit.link)
-    return _OF_LOG.get(fit.family.name, "mean ratio")
+    link = getattr(getattr(loss, "link", None), "name", None)
+    if link in _OF_LINK:
+        return _OF_LINK[link][0]
+    if link != "log":
+        raise errors.no_ratios(link)
+    return _OF_LOG.get(loss.name, "mean ratio")
 
 
 def told(fit: LinearFit) -> str:

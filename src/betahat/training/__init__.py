@@ -29,21 +29,21 @@ from betahat.roads import gather
 from betahat.trace import Log, Trace
 from betahat.training import marquardt
 from betahat.training.affine import affine_layer, ordered, squares
-from betahat.training.asking import numbers, pair, truths
-from betahat.training.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
-from betahat.training.comparing import Comparison
+from betahat.training.checkpoints import followed, is_there, kept_in, resumed
+from betahat.training.checks.asking import numbers, pair, truths
+from betahat.training.checks.checking import apart, at_rest, fitting, held_by, indices, ready, rehearsed, scheduled
+from betahat.training.checks.comparing import Comparison
 from betahat.training.devices import moved, placed
 from betahat.training.ending import cause, words
 from betahat.training.fast import WORTH, leap, slow
 from betahat.training.loop import Ended, Plan, run
+from betahat.training.onlookers.showing import checked, shown
+from betahat.training.onlookers.validating import Validation
 from betahat.training.precision import Precision
 from betahat.training.ranks import here, together
+from betahat.training.ranks.sharing import Spread, same_call, same_data, shared
 from betahat.training.rates import limit, made
 from betahat.training.recorder import Recorder
-from betahat.training.resuming import followed, is_there, kept_in, resumed
-from betahat.training.sharing import Spread, same_call, same_data, shared
-from betahat.training.showing import checked, shown
-from betahat.training.validating import Validation
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from betahat.modules import learned
 from betahat.trace import Trace
-from betahat.training.comparing import Comparison
+from betahat.training.checks.comparing import Comparison
 from betahat.training.randomness import untouched
 
 _PASSIVE = (nn.Identity, nn.Flatten)  # layers that change no number of (n, p)

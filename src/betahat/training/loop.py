@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from betahat import errors
 from betahat.feed import Feed
-from betahat.training import checking
+from betahat.training.checks import checking
 from betahat.training.explaining import SPOKEN, retold
 from betahat.training.precision import Precision
 from betahat.training.recorder import Recorder

@@ -26,7 +26,7 @@ from betahat import errors
 from betahat.functional import Functional, blocks
 from betahat.modules import evaluating, learned, restored
 from betahat.training.affine import squares
-from betahat.training.comparing import alongside
+from betahat.training.checks.comparing import alongside
 from betahat.training.loop import Ended, Plan
 from betahat.training.recorder import Recorder
 

@@ -24,8 +24,8 @@ from betahat.feed import Feed
 from betahat.modules import evaluating, learned
 from betahat.roads import gather
 from betahat.sums import Sums
-from betahat.training import checking
 from betahat.training.affine import affine_layer, squares
+from betahat.training.checks import checking
 from betahat.training.loop import Plan
 from betahat.training.marquardt import NAMES as TANGENTS
 from betahat.update.descent import Descent

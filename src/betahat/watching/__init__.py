@@ -11,10 +11,8 @@ the gradients themselves (`ledger`), judged by rules (`rules`), and told as a le
 
 from __future__ import annotations
 
-import json
 import sys
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from threading import get_ident
 from types import TracebackType
@@ -23,24 +21,23 @@ from typing import Any, Self
 import torch
 
 from betahat import errors
-from betahat.finding import LEVELS, Finding, Findings
-from betahat.trace import Trace
+from betahat.finding import LEVELS, Finding
 from betahat.watching import events, listening, pages, rules, words
 from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
+from betahat.watching.gathered import Gathered
 from betahat.watching.gradient import OPENING, Gradient
 from betahat.watching.guarding import guarded, kept_out
 from betahat.watching.ledger import Ledger
-from betahat.watching.places import here
+from betahat.watching.places import frame_here, here, names_of
 from betahat.watching.rules import Alarm
-from betahat.watching.tracing import Record
 
 LANGUAGES = ("en", "ko")
 _FIRST = 110  # backward passes that are followed one by one
 _SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
 
 
-class watch:  # noqa: N801  a context manager, used like a function
+class watch(Gathered):  # noqa: N801  a context manager, used like a function
     """Watch the training loops inside a `with` block, and say what is wrong with them.
 
     Parameters
@@ -81,15 +78,14 @@ class watch:  # noqa: N801  a context manager, used like a function
             raise errors.unknown_option("raise_on", raise_on, LEVELS)
         if language not in LANGUAGES:
             raise errors.unknown_option("language", language, LANGUAGES)
-        self._raise_on, self._language, self._quiet = raise_on, language, quiet
-        self._found: list[Finding] = []
+        super().__init__(language)
+        self._raise_on, self._quiet = raise_on, quiet
         self._said: set[str] = set()
-        self._ledger, self._curvature = Ledger(), Curvature()
+        self._curvature = Curvature()
         self._broken: set[str] = set()
         self._heard, self.asleep, self._wake = 0, False, 0
         self._burst, self._rests = Burst(), 0
-        self._states: dict[int, tuple[Any, int]] = {}
-        self._record = Record()
+        self._states: dict[int, tuple[Any, int, Any]] = {}
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
         self.thread, self.deaf = 0, False
 
@@ -256,21 +252,23 @@ class watch:  # noqa: N801  a context manager, used like a function
             self._burst.end()
         events.happened(event, self._ledger, *given)
         if event == "saved":
-            state, then = self._states.get(id(given[0]), (None, self._ledger.updates))
+            state, then, _ = self._states.get(id(given[0]), (None, self._ledger.updates, None))
             return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
         return None
 
     @guarded("state")
-    def stated(self, state: Any) -> None:
+    def stated(self, state: Any, module: torch.nn.Module) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
-        key = id(state)
-        self._states[key] = weakref.ref(state, lambda _: self._states.pop(key, None)), self._ledger.updates
+        key, states = id(state), self._states
+        states[key] = weakref.ref(state, lambda _: states.pop(key, None)), self._ledger.updates, weakref.ref(module)
 
     @guarded("state")
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
-        _, then = self._states.get(id(state), (None, 0))
+        _, then, giver = self._states.get(id(state), (None, 0, None))
         if then == self._ledger.updates:
+            if giver is not None and giver() is module:
+                self._judge("its_own", rules.its_own, self._ledger, names_of(module, frame_here()))
             return
         own = {p.data_ptr() for p in module.state_dict(keep_vars=True).values() if p.numel()}
         given = [v for v in state.values() if isinstance(v, torch.Tensor) and v.numel()]
@@ -306,90 +304,3 @@ class watch:  # noqa: N801  a context manager, used like a function
         self.deaf = True
         self._burst.end()
         self._tell(words.broken(name, problem, self._language))
-
-    # ── what was found ───────────────────────────────────────────────────────────────────────────────────────────
-
-    _looked = (0, 0)
-
-    @property
-    def findings(self) -> Findings:
-        """All findings so far, as a value."""
-        backwards, updates = (
-            self._looked if not self._ledger.backwards else (self._ledger.backwards, self._ledger.updates)
-        )
-        return Findings(tuple(self._found), words.looked(backwards, updates, self._language))
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.findings
-
-    def __getitem__(self, name: str) -> Finding:
-        return self.findings[name]
-
-    @property
-    def trace(self) -> Trace:
-        """What the loop has done, a row for each backward pass; see docs/watching.md for what is sampled."""
-        return self._record.trace()
-
-    @property
-    def ending(self) -> str:
-        """How the loss behaved at the end, in a sentence; empty where there were fewer than twenty."""
-        from betahat.watching import ending
-
-        return ending.words(*self._record.losses(), self._language)
-
-    def plot(self, kind: str = "loss", *, ax: Any = None) -> Any:
-        """Draw the trace: its "loss", its "norms" of gradient and update, or the "weights" of a small model.
-
-        Parameters
-        ----------
-        kind : {"loss", "norms", "weights"}
-        ax : matplotlib Axes, optional
-            Where to draw.
-
-        Raises
-        ------
-        OptionError
-            When the kind is not known.
-        FitError
-            When nothing of it is on record.
-        DrawingError
-            When matplotlib is not installed.
-        """
-        from betahat.plot import traced
-
-        return traced.draw(self.trace, kind, ax)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON."""
-        return self.findings.to_dict()
-
-    def to_json(self) -> str:
-        """The same as text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
-
-    def to_sarif(self) -> dict[str, Any]:
-        """A SARIF 2.1.0 log, which editors and continuous integration show beside the line."""
-        from betahat.watching import sarif
-
-        return sarif.of(self.findings)
-
-    @property
-    def closing(self) -> str:
-        """What was found, counted, what was looked at, and how the loss ended: one line."""
-        from betahat.watching import showing
-
-        return showing.closing(self.findings, self.ending, self._language)
-
-    def __repr__(self) -> str:
-        return str(self.findings) if self._found else self.closing
-
-    def _repr_html_(self) -> str:
-        from betahat.watching import showing
-
-        return showing.page(self.findings, self.ending, self._language)

@@ -35,6 +35,10 @@ class Schedule:
     waste: int = 0  # steps while gradients were waiting and its optimizer had never stepped
     part: bool = False  # of another scheduler
     total: int = 0  # steps that it was made for, where it says so
+    half: int = 0  # steps from its largest rate to its smallest, after which it rises again
+    told: int = 0  # backward passes when a plateau was last told a number
+    upside: int = 0  # times in a row that it was told a number which goes the other way
+    value: float = 0.0  # that number
 
 
 @dataclass(eq=False)
@@ -95,7 +99,7 @@ class Around:
         owned = frozenset(id(p) for group in optimizer.param_groups for p in group["params"])
         self.schedules[id(scheduler)] = Schedule(
             weakref.ref(scheduler), id(optimizer), owned, type(scheduler).__name__, place, steps,
-            total=int(getattr(scheduler, "total_steps", 0) or 0),
+            total=int(getattr(scheduler, "total_steps", 0) or 0), half=int(getattr(scheduler, "T_max", 0) or 0),
         )  # fmt: skip
 
     def feed(self, loader: Any) -> Feed:

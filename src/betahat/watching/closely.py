@@ -107,7 +107,8 @@ def watched(ledger: Ledger) -> None:
         p for one in ledger.gradients.values()
         if (p := one.parameter()) is not None and p.grad is not None and p.layout == p.grad.layout == torch.strided
     ]  # fmt: skip
-    ledger.flow.grads, ledger.flow.read = {p.grad.data_ptr() for p in there[:256] if p.grad is not None}, False
+    ledger.flow.read = False
+    ledger.flow.grads = {p.grad.data_ptr(): weakref.ref(p.grad) for p in there[:256] if p.grad is not None}
     ledger.flow.gradients = {p.data_ptr(): weakref.ref(p.grad) for p in there[:256] if p.layout == torch.strided}
     mine = measurable([
         p for one in ledger.gradients.values()

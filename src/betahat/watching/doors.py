@@ -22,6 +22,7 @@ from torch.utils.data import dataloader
 _replaced: list[tuple[Any, str, Any, Any, bool]] = []  # owner, name, the own one, ours, whether it was the owner's own
 _tell: list[Callable[..., None]] = []
 _deep = [0]  # schedulers that are at work within each other
+_moding = [0]  # modules that are put into a mode, within each other
 
 
 def opened(tell: Callable[..., None]) -> None:
@@ -94,7 +95,7 @@ def _fetch(own: Any, iterator: Any) -> Any:
         if _tell:
             _tell[0]("ran_dry", iterator)
         raise
-    _tell[0]("fetched", iterator)
+    _tell[0]("fetched", iterator, batch)
     return batch
 
 
@@ -114,7 +115,7 @@ def _made(own: Any, scheduler: Any, *args: Any, **options: Any) -> Any:
 
 def _scheduled(own: Any, scheduler: Any, *args: Any, **options: Any) -> Any:
     if not _deep[0]:
-        _tell[0]("scheduled", scheduler)
+        _tell[0]("scheduled", scheduler, args[0] if args else options.get("metrics"))
     _deep[0] += 1
     try:
         return own(scheduler, *args, **options)
@@ -168,9 +169,13 @@ def _scaler_steps(own: Any, scaler: Any, optimizer: Any, *args: Any, **options: 
 
 
 def _mode(own: Any, module: Any, mode: bool = True) -> Any:
-    if not mode:
-        _tell[0]("put_to_rest")
-    return own(module, mode)
+    if not _moding[0]:
+        _tell[0]("put_to_work" if mode else "put_to_rest", module)
+    _moding[0] += 1  # a module puts its parts into the same mode
+    try:
+        return own(module, mode)
+    finally:
+        _moding[0] -= 1
 
 
 def _registered(own: Any, module: Any, name: str, parameter: Any, *args: Any, **options: Any) -> Any:

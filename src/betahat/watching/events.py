@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from betahat.watching.around import Clip
+from betahat.watching.around import Clip, Schedule
 from betahat.watching.known import Made
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
+
+_ALIKE = 1e-6  # relative: a mean of losses, and the same in single precision
 
 
 def fetching(ledger: Ledger, loader: Any, iterator: Any) -> None:
@@ -33,8 +35,10 @@ def fetching(ledger: Ledger, loader: Any, iterator: Any) -> None:
     around.iterators[iterator] = feed
 
 
-def fetched(ledger: Ledger, iterator: Any) -> None:
+def fetched(ledger: Ledger, iterator: Any, batch: Any) -> None:
     """An iterator has given a batch."""
+    if ledger.flow is not None and ledger.opening:
+        ledger.flow.batches.given(batch)
     feed = ledger.around.iterators.get(iterator)
     if feed is not None:
         feed.given, feed.dry = feed.given + 1, 0
@@ -58,7 +62,7 @@ def scheduler_made(ledger: Ledger, scheduler: Any) -> None:
     ledger.around.made(scheduler, ledger.steps, here())
 
 
-def scheduled(ledger: Ledger, scheduler: Any) -> None:
+def scheduled(ledger: Ledger, scheduler: Any, given: Any = None) -> None:
     """A scheduler steps."""
     around = ledger.around
     known = around.schedules.get(id(scheduler))
@@ -74,6 +78,8 @@ def scheduled(ledger: Ledger, scheduler: Any) -> None:
         part = around.schedules.get(id(one))
         if part is not None:
             part.part = True
+    if known.optimizer not in ledger.optimizers:
+        known.optimizer = _within(scheduler.optimizer, ledger)
     own = ledger.optimizers.get(known.optimizer)
     steps = 0 if own is None else own.steps
     known.steps, known.place = known.steps + 1, here()
@@ -88,6 +94,36 @@ def scheduled(ledger: Ledger, scheduler: Any) -> None:
     elif steps > known.seen:
         known.idle = 0
     known.seen, known.others = steps, others
+    if known.kind == "ReduceLROnPlateau":
+        _fed(ledger, known, scheduler, given)
+
+
+def _fed(ledger: Ledger, known: Schedule, scheduler: Any, given: Any) -> None:
+    """Whether a plateau is told the loss that is made small, and waits for it to grow; or its negative, to fall.
+
+    The loss of the last pass, or the mean of those since it was told before.
+    """
+    since, known.told = ledger.backwards - known.told, ledger.backwards
+    lately = list(ledger.losses)[-since:] if 0 < since <= len(ledger.losses) else []
+    if isinstance(given, Tensor):
+        given = float(given) if given.numel() == 1 and given.device.type == "cpu" else None
+    if not lately or not isinstance(given, int | float) or not given:
+        known.upside = 0
+        return
+    loss = sum(lately) / len(lately)
+    sign = next((s for s in (1, -1) if given == s * lately[-1] or abs(given - s * loss) <= _ALIKE * abs(loss)), 0)
+    grows = any(group.get("maximize") for group in scheduler.optimizer.param_groups)
+    wrong = sign == (1 if scheduler.mode == "max" else -1) and not grows
+    known.upside, known.value = known.upside + 1 if wrong else 0, float(given)
+
+
+def _within(optimizer: Any, ledger: Ledger) -> int:
+    """The one that steps where a scheduler was given a wrapper: both have the very same groups, whose rates it sets."""
+    for key, one in ledger.optimizers.items():
+        inner = one.itself()
+        if inner is not None and inner.param_groups is optimizer.param_groups:
+            return key
+    return id(optimizer)
 
 
 def clipped(ledger: Ledger, parameters: Sequence[Tensor], bound: Any) -> None:
@@ -130,8 +166,16 @@ def scaler_steps(ledger: Ledger, optimizer: Any) -> None:
     ledger.around.scales = True
 
 
-def put_to_rest(ledger: Ledger) -> None:
-    """A module is put into evaluation mode."""
+def put_to_rest(ledger: Ledger, module: nn.Module) -> None:
+    """A module is put into evaluation mode, with all its parts."""
+    ledger.at_rest[id(module)] = weakref.ref(module)
+
+
+def put_to_work(ledger: Ledger, module: nn.Module) -> None:
+    """A module is put into training mode, with all its parts."""
+    if ledger.at_rest:
+        for part in module.modules():
+            ledger.at_rest.pop(id(part), None)
 
 
 def registered(ledger: Ledger, module: nn.Module, name: str, parameter: Any) -> None:
@@ -188,7 +232,7 @@ def optimizer_made(ledger: Ledger, optimizer: torch.optim.Optimizer) -> None:
 EVENTS: dict[str, Callable[..., None]] = {
     one.__name__: one for one in (
         fetching, fetched, ran_dry, scheduler_made, scheduled, clipped, scaled, unscaled, scaler_steps, put_to_rest,
-        registered, copied, loading, saved, optimizer_made, compiling,
+        put_to_work, registered, copied, loading, saved, optimizer_made, compiling,
     )
 }  # fmt: skip
 

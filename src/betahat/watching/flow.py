@@ -12,58 +12,22 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import deque
-from dataclasses import dataclass, field
-from types import FrameType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from betahat.watching import functions as f
+from betahat.watching.batches import Batches
 from betahat.watching.places import Place, here
+from betahat.watching.trails import Event, Met, Trail, outermost, tensors
 
 _BOUNDS = {"clamp_", "clip_", "clamp_min_", "clamp_max_"}
 _CLEARING = {"detach_", "zero_", "_foreach_zero_", "mul_", "__imul__"}
 _MOVES = {"sub_", "__isub__", "add_", "__iadd__"}
+_ROW, _MANY = 10, 1 << 30  # passes that were given zeros: rows in order may begin with some
 _LARGE = 1 << 18  # numbers of a tensor that are looked through
-
-
-@dataclass(frozen=True)
-class Met:
-    """Rows that met all rows."""
-
-    one: tuple[int, ...]  # the shape of what comes from the weights
-    other: tuple[int, ...]
-    n: int
-    place: Place | None
-    turned: bool = False  # whether a row met a column, as in a distance between samples
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that a function did at a place."""
-
-    name: str
-    place: Place | None
-    detail: str = ""
-    often: bool = False  # whether it happens within the loop
-
-
-@dataclass(eq=False)
-class Trail:
-    """How a tensor came about."""
-
-    itself: Any = None
-    mask: int = 0  # the weights, in their versions, from which its numbers come
-    following: int = 0  # of these, those to which its gradient goes back
-    cut: Event | None = None  # where a gradient first ended
-    met: Met | None = None  # a table, or what became of one
-    reduced: bool = False  # whether it became a number
-    part: Event | None = None  # a term that depends on weights and has no gradient
-    cast: Event | None = None  # where fractions were cut off
-    lossy: Event | None = None  # the same, after it has met what comes from weights
-    source: Event | None = None  # where a number first was none
-    viewed: bool = False
 
 
 @dataclass(eq=False)
@@ -84,7 +48,10 @@ class Flow:
     lost: dict[int, tuple[int, Event | None]] = field(default_factory=dict)  # weights in a loss that it does not reach
     calls: int = 0
     passes: int = 0
-    grads: set[int] = field(default_factory=set)  # where gradients lie
+    grads: dict[int, Any] = field(default_factory=dict)  # by where they lie: gradients, weakly
+    emptied: int = 0  # how often a layer was given zeros, of which a cast has left nothing
+    batches: Batches = field(default_factory=Batches)
+    asked: set[int] = field(default_factory=set)  # tensors with respect to which slopes were asked for, or rows
     read: bool = False  # whether somebody has looked at one since the last backward
     gradients: dict[int, Any] = field(default_factory=dict)  # by where a weight lies: its gradient, weakly
     loose: dict[Any, tuple[int, Event]] = field(default_factory=dict)  # active dropouts where no gradient is kept
@@ -98,26 +65,37 @@ class Flow:
         """A pass is over: what was given to Python before is no longer waited for."""
         self.exits.clear()
         self.risky, self.paired, self.passes = None, False, self.passes + 1
+        self.batches.after_backward()
         self.touched.clear()
 
     # ── a function has been called ───────────────────────────────────────────────────────────────────────────────
 
     def heard(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Leave a trail on what it has made."""
-        given = _tensors((*args, *kwargs.values()))
+        given = tensors((*args, *kwargs.values()))
         if self.grads and not self.read and name not in _CLEARING:
-            self.read = any(one.layout == torch.strided and one.data_ptr() in self.grads for one in given)
+            self.read = any(
+                one.layout == torch.strided and (kept := self.grads.get(one.data_ptr())) is not None
+                and kept() is not None  # another tensor may lie where a gradient was
+                for one in given
+            )  # fmt: skip
+        if self.batches.newest:
+            self.batches.used(given)
         if name in _BOUNDS and given:
             self.touched.append((given[0].data_ptr(), here()))
         if name in _MOVES and given and len(given) > 1:
             self._move(name, given, kwargs)
         known = [self._known(one) for one in given]
+        if name == "grad" and len(args) > 1:
+            self.asked.update(map(id, tensors(args[1] if isinstance(args[1], list | tuple) else (args[1],))))
+        elif name in f.LAYERS and given and given[0].is_leaf and given[0].requires_grad:
+            self.asked.add(id(given[0]))
         if name in f.EXITS:
             self._exit(name, given, known, out)
             return
         if name in f.DROPOUTS and given:
             self._dropout(name, args, kwargs, given[0])
-        made = [one for one in _tensors((out,)) if not any(one is other for other in given)]
+        made = [one for one in tensors((out,)) if not any(one is other for other in given)]
         if not made and isinstance(out, Tensor) and known and known[0] is not None and not out.is_leaf:
             made = [out]  # in place
         for one in made:
@@ -278,6 +256,16 @@ class Flow:
                         str(out.dtype).removeprefix("torch."), here(), f"{value:.6g} → {int(value)}", self.passes > 0
                     )
             return
+        first = known[0] if known else None
+        if name in f.LAYERS and first is not None and first.cast is not None and not first.mask:
+            if given[0].numel() <= _LARGE and given[0].device.type == "cpu" and not bool(given[0].any()):
+                self.emptied += 1
+            else:
+                self.emptied = -_MANY  # something is left of these rows
+            if self.emptied >= _ROW:
+                trail.lossy = replace(first.cast, empty=True)
+            trail.cast = None
+            return
         if name in f.MEETING or name in f.LOSSES:
             carried = name not in f.SCALING and any(one is not None and one.following for one in known)
             cast = next((one.cast for one in known if one is not None and one.cast is not None and not one.mask), None)
@@ -331,10 +319,9 @@ class Flow:
         trail.source = next((one.source for one in known if one is not None and one.source is not None), None)
         if trail.source is None:
             bad = [
-                one
-                for one in given
+                one for one in given
                 if one.is_floating_point() and one.numel() <= _LARGE and not bool(one.detach().isfinite().all())
-            ]
+            ]  # fmt: skip
             detail = "" if not bad else "weight" if bad[0].is_leaf and bad[0].requires_grad else "input"
             trail.source = Event(name, here(), detail)
             if steep and not bad:
@@ -348,7 +335,7 @@ class Flow:
         rate = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
         if not training or not rate:
             return
-        outer, inner, given = _outermost(sys._getframe(1))
+        outer, inner, given = outermost(sys._getframe(1))
         if outer is None:
             return
         if outer.training:
@@ -361,30 +348,3 @@ class Flow:
         key = (given, here())
         count = self.dropped.get(key, (0, None))[0]
         self.dropped[key] = count + 1, Event(type(outer).__name__, here())
-
-
-def _outermost(frame: FrameType | None) -> tuple[torch.nn.Module | None, torch.nn.Module | None, Any]:
-    """The model that is being called, the innermost part of it, and what it was given."""
-    found, inner, given = None, None, None
-    while frame is not None:
-        if frame.f_code.co_name == "_call_impl":
-            here = dict(frame.f_locals)
-            if isinstance(here.get("self"), torch.nn.Module):
-                found = here["self"]
-                inner = inner or found
-                first = next((one for one in here.get("args", ()) if isinstance(one, Tensor)), None)
-                given = None if first is None else (first.data_ptr(), tuple(first.shape), first._version)
-            if sys.version_info < (3, 13):
-                frame.f_locals.clear()
-        frame = frame.f_back
-    return found, inner, given
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    found = []
-    for one in values:
-        if isinstance(one, Tensor):
-            found.append(one)
-        elif isinstance(one, list | tuple) and len(one) <= 4096:
-            found.extend(two for two in one if isinstance(two, Tensor))
-    return found

@@ -39,6 +39,8 @@ VIEWS = {
     "expand", "expand_as", "unbind", "split", "chunk", "narrow", "select", "movedim", "swapaxes", "index_select",
     "stack", "cat", "concat", "ravel", "view_as", "reshape_as", "take", "roll", "flip",
 }  # fmt: skip
+#: of rows, by weights that are given beside them
+LAYERS = {"linear", "conv1d", "conv2d", "conv3d"}
 #: from tensors to numbers of Python or numpy, and back
 EXITS = {"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__index__"}
 ENTRIES = {"tensor", "as_tensor", "asarray", "from_numpy", "new_tensor", "scalar_tensor"}

@@ -69,6 +69,7 @@ class Graph:
     nodes: int = 0
     walked: int | None = None  # the backward that has been through a part of it already
     piled: bool = False  # whether a loss of before is inside
+    inside: int | None = None  # the backward whose loss is a part of this one, or the other way round
     asleep: tuple[Asleep, ...] = ()  # activations that gave nothing but their limit
     scaled: str = ""  # "one": a softmax over one unit, "rows": over the rows; "scores": a likelihood of no logarithms
     shape: tuple[int, ...] = ()  # of what it was over
@@ -83,6 +84,7 @@ class Graph:
         before_weights: set[Any] = set()  # operations with a layer between them and the loss
         squashed: tuple[str, ...] = ()
         walked, piled, scaled = None, False, ""
+        inside: int | None = None
         asleep: list[Asleep] = []
         shape: tuple[int, ...] = ()
         while waiting and len(seen) < _MOST:
@@ -98,6 +100,8 @@ class Graph:
                 if before is not None and before != number:
                     walked = before
                     piled = piled or (node is not root.grad_fn and "betahat" in marks)
+                    if _shape(node) == () and (node is root.grad_fn or "betahat" in marks):
+                        inside = before if node is root.grad_fn else marks["betahat"][0]
                 marks["betahat-walked"] = number
                 if (one := _asleep(node, node in before_weights)) is not None:
                     asleep.append(one)
@@ -114,8 +118,8 @@ class Graph:
             scaled, shape = _over_rows(root.grad_fn)
         return cls(
             tuple(one for one, _ in leaves.values()), _table(root.grad_fn), squashed,
-            tuple(depth for _, depth in leaves.values()), len(seen), walked, piled, tuple(asleep), scaled, shape,
-            _divided(root.grad_fn),
+            tuple(depth for _, depth in leaves.values()), len(seen), walked, piled, inside, tuple(asleep), scaled,
+            shape, _divided(root.grad_fn),
         )  # fmt: skip
 
 

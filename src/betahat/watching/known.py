@@ -68,6 +68,7 @@ class Optimizer:
     start: Start | None = None  # where its weights were at the first step
     second: int = 0  # steps in a row on gradients that another optimizer has used, and nobody since
     twofold: tuple[Place | None, ...] | None = None  # where the two passes began that its first step took
+    counted: int = 0  # steps in a row that took a loss, and a sum that it is a part of
     wasteful: int = 0  # steps in a row before each of which a whole pass was thrown away
     thrown_at: int = 0  # backward passes at the last step, for that
     plain: int = 0  # steps in a row that took one pass of each gradient

@@ -54,6 +54,7 @@ class Ledger:
     made_rows: int = 0  # backward passes in a row that reached one which was not there before
     made_last: Made | None = None
     self_copies: int = 0  # parameters into which their own numbers were copied
+    at_rest: dict[int, Any] = field(default_factory=dict)  # modules that were put to rest as a whole, weakly
     loading: bool = False  # whether a module is taking over a state
     spoiled: tuple[Gradient, Any] | None = None  # the first gradient that is no number, while its loss is one
     consumed: set[int] = field(default_factory=set)  # backward passes of which a step has used something
@@ -61,7 +62,8 @@ class Ledger:
     twice_by_hand: tuple[Gradient, int] | None = None
     closed_on: int = 0  # backward passes when the closure of this step was called first
     bare: int = 0  # steps in a row whose closure has made no backward pass
-    outside: bool = False  # whether a closure has added to a gradient that was waiting before its step
+    outside: bool = False  # whether a closure has made once more the very pass that was waiting before its step
+    ahead: Root | None = None  # the last pass before a closure was called
     hand: Start | None = None  # of weights without an optimizer
     unstepped: dict[int, tuple[Any, frozenset[int]]] = field(default_factory=dict)  # optimizers that never have
     dead: dict[str, int] = field(default_factory=dict)  # looks in a row at which an operation gave nothing but zeros
@@ -139,12 +141,12 @@ class Ledger:
             self.new_each_time, self.new = self.new_each_time + 1 if fresh and self.gradients else 0, fresh
             for parameter in graph.leaves:
                 self.known(parameter)
+            closely.modes(self, graph)
             if self.opening:
                 if any(
                     not isinstance(p, torch.nn.Parameter) and not self.gradients[id(p)].owners for p in graph.leaves
                 ):
                     self.consumed.add(self.backwards)  # it asks for slopes with respect to something else
-                closely.modes(self, graph)
                 closely.made_in_between(self, graph)
                 if trail is not None:
                     closely.lost(self, graph, trail)
@@ -198,8 +200,8 @@ class Ledger:
             elif not gradient.owners and parameter.numel() <= LARGE and parameter.device.type == "cpu":
                 gradient.sum = fingerprint(parameter)
         if self.called and self.closing == 1 and unused_before:
-            self.outside = True
-        self.called = False
+            self.outside = _repeated(self.ahead, self.root)
+        self.called, self.ahead = False, None
         if self.flow is not None and self.opening:
             closely.watched(self)
         return mixed
@@ -208,7 +210,7 @@ class Ledger:
         """The closure of a step is called."""
         self.closing, self.called = self.closing + 1, True
         if self.closing == 1:
-            self.closed_on = self.backwards
+            self.closed_on, self.ahead = self.backwards, self.root
 
     # ── step ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -313,6 +315,11 @@ class Ledger:
         untouched = self._versions.get(id(first)) == first._version  # by anything but a step
         self._makes[key] = self._makes.get(key, 0) + 1 if untouched else 1
         return self._makes[key]
+
+
+def _repeated(one: Root | None, other: Root | None) -> bool:
+    """Whether two lines of code went back from one and the same loss: parts of a sum differ, or come from one line."""
+    return None not in (one, other) and one.value == other.value is not None and one.place != other.place  # type: ignore[union-attr]
 
 
 def _first(optimizer: torch.optim.Optimizer) -> Tensor | None:

@@ -52,7 +52,7 @@ class Listener(Protocol):
     def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         ...
 
-    def stated(self, state: Any) -> None:  # noqa: D102
+    def stated(self, state: Any, module: torch.nn.Module) -> None:  # noqa: D102
         ...
 
     def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
@@ -154,7 +154,7 @@ def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:
     state = _own[2](self, *args, **options)
     listener = _here()
     if listener is not None and not args and not options:  # a module asks its parts with arguments
-        listener.stated(state)
+        listener.stated(state, self)
     return state
 
 

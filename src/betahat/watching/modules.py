@@ -33,6 +33,32 @@ def hidden(orphans: Sequence[Gradient]) -> tuple[str, str, str, int] | None:
     return None
 
 
+def unregistered(loose: Sequence[Gradient], mine: set[int]) -> tuple[str, str, Tensor] | None:
+    """Where a module with some of these weights keeps a tensor that is no parameter of it: its name, the attribute."""
+    ids = {id(p) for one in loose if (p := one.parameter()) is not None}
+    for name, module in held():
+        if not any(id(p) in mine for p in module.parameters()):
+            continue
+        for inner, part in module.named_modules():
+            for attribute, value in vars(part).items():
+                if isinstance(value, Tensor) and id(value) in ids:
+                    return f"{name}.{inner}" if inner else name, attribute, value
+    return None
+
+
+def half_awake(leaves: Sequence[Tensor], at_rest: dict[int, Any]) -> Iterator[tuple[str, nn.Module, str]]:
+    """Models that were put to rest as a whole, and of which nothing but themselves is in training mode."""
+    reached = {id(leaf) for leaf in leaves}
+    for name, module in held():
+        known = at_rest.get(id(module))
+        if known is None or known() is not module or not module.training:
+            continue
+        parts = [one for one in module.modules() if one is not module]
+        layers = [one for one in parts if isinstance(one, _DropoutNd | _BatchNorm)]
+        if layers and not any(one.training for one in parts) and any(id(p) in reached for p in module.parameters()):
+            yield name, module, ", ".join(sorted({type(one).__name__ for one in layers}))
+
+
 def _within(value: Any, deep: int = 3) -> Iterator[Any]:
     """What a container holds, and the containers in it."""
     for one in list(value.values()) if isinstance(value, dict) else list(value):

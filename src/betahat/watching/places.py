@@ -85,6 +85,21 @@ def name_of(value: Any, frame: FrameType | None, otherwise: str) -> str:
     return otherwise
 
 
+def names_of(value: Any, frame: FrameType | None) -> list[str]:
+    """The names of one kind by which this very object goes where a frame stands: its own variables, or attributes.
+
+    What a caller or the module around calls it is not counted: an argument has another name there.
+    """
+    if frame is None:
+        return []
+    code = frame.f_code
+    own = {*code.co_varnames, *code.co_cellvars, *code.co_freevars} if code.co_flags & CO_OPTIMIZED else None
+    found = [*dict.fromkeys(name for name, one in variables(frame) if one is value)]
+    attributes = [name for name in found if "." in name]
+    plain = [name for name in found if "." not in name and (own is None or name in own)]
+    return max(attributes, plain, key=len)
+
+
 def variables(frame: FrameType | None) -> list[tuple[str, Any]]:
     """The names that a line of code can use and what they hold: of its function, of `self`, of its module."""
     if frame is None:

@@ -1,5 +1,7 @@
 """`watch`의 편지, 한국어: 처음 몇 번의 반복을 가까이서 보는 규칙들."""
 
+from betahat.watching import words_ko_second
+
 _NOTHING = "아무것도 배우지 못합니다. 가중치가 그대로입니다"
 
 LETTERS = {
@@ -300,96 +302,4 @@ LETTERS = {
         "학습 모드로 검증하면 결과가 매번 달라집니다. 예측의 흩어짐을 보려는 것이라면 괜찮습니다",
         "model.eval()  # 검증하기 전에. 끝나면 model.train()",
     ),
-    "validation-trains": (
-        "{place1}의 {optimizer}.step()이 쓰는 기울기의 일부는 모델이 평가 모드일 때 {place0}에서 만들어졌습니다.",
-        "모델을 평가해야 할 데이터로 모델을 학습시키고 있습니다",
-        "with torch.no_grad(): …  # 검증 전체를 감싸고, 그 안에서는 backward() 없이",
-    ),
-    "validation-trains, steps": (
-        "{place1}에서 {optimizer}가 평가 모드로, 다른 로더의 배치로 step을 {times}번 한 다음 학습이 이어집니다"
-        "({place0}의 backward()).",
-        "모델을 평가해야 할 데이터로 모델을 학습시키고 있습니다",
-        "with torch.no_grad(): …  # 검증 전체를 감싸고, 그 안에서는 backward()와 step() 없이",
-    ),
-    "dropout-in-evaluation": (
-        "모델({model})이 평가 모드인데 {place0}에서 드롭아웃이 켜져 있습니다.",
-        "F.dropout은 따로 말하지 않으면 켜져 있고, forward 안에서 만든 드롭아웃은 학습 모드로 시작합니다. 예측이 매번 "
-        "달라집니다",
-        "F.dropout(x, p, training=self.training)  # 또는 __init__에서 self.dropout = nn.Dropout(p)",
-    ),
-    "state-is-a-reference, copied": (
-        "{place0}에서 가중치를 자기 자신에게 복사합니다(텐서 {count}개). 따로 둔 것이 모델 자신의 텐서입니다.",
-        "state_dict(), .data, .detach()는 복사본이 아니라 참조입니다. 따로 둔 것도 모델과 함께 바뀌었습니다",
-        "best = copy.deepcopy(model.state_dict())",
-    ),
-    "state-is-a-reference, saved": (
-        "{place0}에서 저장하는 상태는 전에 받아 둔 것인데, 그 뒤로 모델이 더 학습되면서 함께 바뀌었습니다.",
-        "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 그때의 가중치가 아니라 마지막 가중치가 저장됩니다",
-        "best = copy.deepcopy(model.state_dict())",
-    ),
-    "one-batch-only": (
-        "{place0}의 로더가 연달아 {times}번, step마다 처음부터 다시 시작해서 배치 {length}개 가운데 첫 배치만 "
-        "내놓았습니다.",
-        "모델이 첫 배치만 배웁니다",
-        "for xb, yb in loader:  # 또는 에포크마다 한 번 it = iter(loader)",
-    ),
-    "one-batch-only, looked at": (
-        "{place0}의 로더가 연달아 {times}번 처음부터 다시 시작해서 배치 {length}개 가운데 첫 배치만 내놓았습니다.",
-        "여기서 계산하는 값은 늘 같은 행에서 나옵니다",
-        "for xb, yb in loader:  # 모든 배치",
-    ),
-    "one-batch-only, shuffled": (
-        "{place0}의 로더가 연달아 {times}번 처음부터 다시 시작해서 배치 {length}개 가운데 하나만 내놓았습니다.",
-        "이터레이터를 만들 때마다 다시 섞으므로 어떤 행은 자주, 어떤 행은 한 번도 나오지 않습니다",
-        "for xb, yb in loader:  # 또는 에포크마다 한 번 it = iter(loader)",
-    ),
-    "iterator-exhausted": (
-        "{place0}의 이터레이터는 배치 {given}개를 다 내놓았는데 다시 불렸습니다. 더 내놓을 것이 없습니다.",
-        "이 이터레이터를 도는 루프는 할 일이 없습니다. 다음 에포크부터는 step 없이 지나갑니다",
-        "for xb, yb in loader:  # 에포크마다 처음부터 시작하는 로더를 그대로",
-    ),
-    "values-truncated": (
-        "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸고(첫 번째: {how}), {place1}의 loss에서 예측과 "
-        "만납니다.",
-        "모델이 소수 부분이 없는 수를 배웁니다",
-        "y = y.float()  # 정수는 레이블과 위치에만",
-    ),
-    "generator-exhausted": (
-        "가중치 {names}은(는) 처음 {times}번만 바뀌고 그 뒤로는 그대로입니다({place0}의 backward()). {generator}는 "
-        "이미 "
-        "끝난 제너레이터입니다.",
-        "제너레이터는 원소를 한 번만 내놓습니다. 두 번째부터는 이것을 도는 루프가 아무 일도 하지 않습니다",
-        "{generator} = list(model.parameters())",
-    ),
-    "loss-not-finite, made": (
-        "{place0}의 loss가 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 그 기울기를 씁니다. 유한하지 않은 "
-        "값은 {place2}의 {by}에서 처음 생겼습니다.",
-        "이제부터 가중치가 모두 NaN이 됩니다",
-        "{by}에 들어가는 값을 정의역 안에 두세요(clamp, eps 더하기, log_softmax, logsumexp). loss가 유한하지 않으면 "
-        "멈추세요",
-    ),
-    "loss-not-finite, weight": (
-        "{place0}의 loss가 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 그 기울기를 씁니다. {place2}의 "
-        "{by}에 들어간 가중치가 이미 유한하지 않았습니다.",
-        "앞선 step이 무한대로 갔습니다. 가중치가 이미 모두 NaN입니다",
-        "학습률을 10분의 1로 줄이거나, step() 앞에서 기울기를 자르세요",
-    ),
-    "loss-not-finite, input": (
-        "{place0}의 loss가 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 그 기울기를 씁니다. {place2}의 "
-        "{by}에 들어간 데이터에 이미 유한하지 않은 값이 있었습니다.",
-        "이제부터 가중치가 모두 NaN이 됩니다",
-        "assert X.isfinite().all()  # 학습하기 전에. 값이 모두 같은 열은 나눌 표준편차가 0입니다",
-    ),
-    "gradient-not-finite": (
-        "{place0}의 loss는 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 쓰는 {names}의 기울기는 유한하지 "
-        "않습니다. {place2}의 {by}에서 기울기가 무한대이거나 유한하지 않은 값이 생깁니다.",
-        "이제부터 가중치가 모두 NaN이 됩니다",
-        "torch.sqrt(x + 1e-8)  # {by}에 들어가는 값을 정의역의 끝에서 떼어 두세요",
-    ),
-    "gradient-not-finite, somewhere": (
-        "{place0}의 loss는 {value}인데 {place1}에서 {optimizer}의 {step}번째 step이 쓰는 {names}의 기울기는 유한하지 "
-        "않습니다.",
-        "이제부터 가중치가 모두 NaN이 됩니다",
-        "sqrt(0), norm(0), 0/0, where(…, log(0))이 없는지 보세요. torch.autograd.detect_anomaly()가 줄을 알려 줍니다",
-    ),
-}
+} | words_ko_second.LETTERS

@@ -15,7 +15,7 @@ from betahat.watching.ledger import Ledger
 from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
 from betahat.watching.rules.gradients import closure, closures, uncleared_by_hand
-from betahat.watching.rules.modules import reference, saved_late
+from betahat.watching.rules.modules import its_own, reference, saved_late
 from betahat.watching.rules.optimizers import too_fast, uphill
 
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
@@ -27,8 +27,8 @@ AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm |
     clips.stepped_while_scaled, clips.halfway, losses.network_cut, losses.turnless, optimizers.shared,
     optimizers.left_out, modules.made_late, numbers.gradient_not_finite, schedulers.zero, schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
-    gradients.doubled_once, gradients.not_averaged, modules.validation_trains, modules.validation_steps,
-    modules.never_in_training_mode,
+    gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
+    modules.validation_trains, modules.validation_steps, modules.never_in_training_mode,
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.same_loss, losses.table, losses.squashed, modules.hidden, modules.made_in_forward,
@@ -37,16 +37,17 @@ AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
 AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.weighted, losses.table_seen, losses.table_of_a_metric, losses.stale, losses.piled, losses.part_cut,
     losses.softmaxes, gradients.never_used, gradients.twice_by_hand, gradients.generator, clips.bounded_in_vain,
-    schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, data.truncated,
-    gradients.asleep,
+    schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
+    data.truncated, data.not_used, gradients.asleep,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),
-    "scheduled": (schedulers.instead, schedulers.idle, schedulers.early), "copied": (modules.self_copied,),
+    "scheduled": (schedulers.instead, schedulers.idle, schedulers.early, schedulers.upside_down),
+    "copied": (modules.self_copied,),
 }  # fmt: skip
 AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (
-    gradients.never_stepped, schedulers.unused, schedulers.unused_at_the_end, gradients.left_over, modules.dropped,
-    losses.table_of_a_metric,
+    gradients.never_stepped, schedulers.unused, schedulers.unused_at_the_end, schedulers.up_and_down,
+    gradients.left_over, modules.dropped, losses.table_of_a_metric,
 )  # fmt: skip
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Alarm",
     "closure",
     "closures",
+    "its_own",
     "reference",
     "saved_late",
     "too_fast",

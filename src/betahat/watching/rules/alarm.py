@@ -26,7 +26,8 @@ KINDS = {
     # losses
     "loss-cut-off": "error", "part-cut-off": "warning", "network-cut-off": "warning", "loss-computed-once": "error",
     "prediction-computed-once": "error", "stepped-before-backward": "warning", "losses-pile-up": "error",
-    "backward-twice": "error", "backward-weighted-by-loss": "error", "rows-compared-with-all": "error",
+    "backward-twice": "error", "backward-weighted-by-loss": "error", "loss-counted-twice": "warning",
+    "rows-compared-with-all": "error",
     "squashed-twice": "error", "softmax-over-one": "error", "softmax-over-rows": "error", "nll-of-scores": "error",
     # optimizers, rates and schedulers
     "foreign-parameters": "error", "layer-replaced": "error", "parameters-left-out": "warning",
@@ -34,15 +35,17 @@ KINDS = {
     "rate-zero": "warning", "rate-collapsed": "warning", "update-lost-to-rounding": "warning",
     "scheduler-never-stepped": "warning", "scheduler-instead-of-optimizer": "error",
     "scheduler-of-another-optimizer": "warning", "scheduler-before-optimizer": "warning",
-    "scheduler-out-of-step": "warning",
+    "scheduler-out-of-step": "warning", "scheduler-upside-down": "warning",
     # modules
-    "layers-hidden": "error", "parameter-made-anew": "error", "layer-made-late": "warning",
+    "layers-hidden": "error", "parameter-not-registered": "warning", "parameter-made-anew": "error",
+    "layer-made-late": "warning",
     "evaluated-in-training-mode": "note", "trained-in-eval-mode": "warning", "validation-trains": "warning",
     "dropout-in-evaluation": "warning",
     "state-is-a-reference": "error",
     # data and numbers
-    "one-batch-only": "warning", "iterator-exhausted": "warning", "values-truncated": "warning",
-    "generator-exhausted": "warning", "loss-not-finite": "error", "gradient-not-finite": "error",
+    "one-batch-only": "warning", "batch-not-used": "warning", "iterator-exhausted": "warning",
+    "values-truncated": "warning", "generator-exhausted": "warning", "loss-not-finite": "error",
+    "gradient-not-finite": "error",
 }  # fmt: skip
 
 

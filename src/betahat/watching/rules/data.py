@@ -22,6 +22,18 @@ def one_batch(ledger: Ledger) -> Alarm | None:
     return Alarm("one-batch-only", "note", (feed.place,), values, form=form)
 
 
+def not_used(ledger: Ledger) -> Alarm | None:
+    """Batches are fetched, one before each backward pass, and none is used: the same older one is, each time.
+
+    A batch that is fetched ahead is used in its turn, and rows that are kept for a look are used beside the new ones.
+    """
+    flow = ledger.flow
+    if flow is None or flow.batches.stale < 2 * ROW:
+        return None
+    values = {"times": flow.batches.stale}
+    return Alarm("batch-not-used", "warning", (flow.batches.place, of_root(ledger)), values)
+
+
 def dry(ledger: Ledger) -> Alarm | None:
     """An iterator over a loader that has ended is asked again: a loop over it has nothing to do."""
     for feed in ledger.around.feeds.values():
@@ -40,5 +52,8 @@ def truncated(ledger: Ledger) -> Alarm | None:
     if trail is None or trail.lossy is None:
         return None
     event = trail.lossy
+    if event.empty:
+        return Alarm("values-truncated", "warning", (event.place, of_root(ledger)),
+                     {"to": event.name, "how": event.detail}, form="values-truncated, rows")  # fmt: skip
     level = "warning" if event.often else "note"
     return Alarm("values-truncated", level, (event.place, of_root(ledger)), {"to": event.name, "how": event.detail})

@@ -240,15 +240,17 @@ def alike(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> 
 def closures(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
     """After a step with a closure: whether it has made a gradient of its own, and of nothing else.
 
-    Gradients that are given by hand within it are new tensors, and count as made.
+    Gradients that are given by hand within it are new tensors, and count as made. What was waiting and never used is
+    the rest of a batch, to which a closure may add its part; not the very pass that it makes itself. A closure that
+    makes no pass is a plain step, which other rules have judged.
     """
     if not ledger.closing:
         return None
     there = [one for one in owned if one.look() is not None]
-    if any(one.mixed and one.used.get(key) for one in there) or ledger.outside:
+    made = ledger.backwards > ledger.closed_on
+    if made and (ledger.outside or any(one.mixed and one.used.get(key) for one in there)):
         form = "closure-does-not-clear, outside" if ledger.outside else "closure-does-not-clear, steps"
         return Alarm("closure-does-not-clear", "error", (of_root(ledger), known.place), {}, tuple(there), form=form)
-    made = ledger.backwards > ledger.closed_on
     stale = ledger.closing > 1 or not any(one.fresh for one in there)
     by_hand = any(one.fresh and not one.written for one in there)
     ledger.bare = ledger.bare + 1 if not made and stale and not by_hand else 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from betahat.watching.flow import Met
 from betahat.watching.gradient import Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import Place
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
+from betahat.watching.trails import Met
 
 
 def cut(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
@@ -120,6 +120,22 @@ def piled(ledger: Ledger) -> Alarm | None:
     if ledger.dead["piled"] < ROW or ledger.updates < ROW:
         return None
     return Alarm("losses-pile-up", "error", (root.place,), {"before": root.graph.walked})
+
+
+def counted_twice(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A loss and a sum that it is a part of both go back into one step, three steps in a row.
+
+    Gradients of a part that are only looked at are cleared before those of the sum come; a loss that grows from pass to
+    pass is piled up, and has another name.
+    """
+    root = ledger.root
+    inside = None if root is None or root.graph is None or root.again is not None else root.graph.inside
+    found = [one for one in owned if inside is not None and one.fresh and {inside, ledger.backwards} <= {*one.passes}]
+    known.counted = known.counted + 1 if found else 0
+    if known.counted < ROW or ledger.dead.get("piled", 0) > 1:
+        return None
+    places = (found[0].first, of_root(ledger))
+    return Alarm("loss-counted-twice", "warning", places, {"times": known.counted}, tuple(found))
 
 
 def weighted(ledger: Ledger) -> Alarm | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch.nn import Parameter
+
 from betahat.watching import modules
 from betahat.watching.gradient import Gradient
 from betahat.watching.known import Optimizer
@@ -39,6 +41,31 @@ def made_in_forward(ledger: Ledger) -> Alarm | None:
     return Alarm("parameter-made-anew", "error", (root.place,), {"times": ledger.new_each_time})
 
 
+def unregistered(ledger: Ledger) -> Alarm | None:
+    """A tensor that a module holds and does not know as a parameter gets gradients, which nobody uses or clears.
+
+    Not one with respect to which a slope is asked for, or that a layer takes as its rows: those are data. Nor one that
+    an optimizer owns or will own, that is updated by hand, or whose gradient is cleared, and so wanted.
+    """
+    root, flow = ledger.root, ledger.flow
+    if root is None or root.graph is None or flow is None or not ledger.steps:
+        return None
+    loose = [
+        one for one in ledger.gradients.values()
+        if not one.owners and one.writes == one.pending >= 2 * ROW and not one.taken_by_hand
+        and (p := one.parameter()) is not None and not isinstance(p, Parameter)
+        and id(p) not in flow.asked and id(p) not in ledger.waiting
+    ]  # fmt: skip
+    if not loose:
+        return None
+    found = modules.unregistered(loose, {key for key, one in ledger.gradients.items() if one.owners})
+    if found is None:
+        return None
+    owner, attribute, tensor = found
+    values = {"owner": owner, "attribute": attribute, "shape": str(tuple(tensor.shape)), "times": loose[0].writes}
+    return Alarm("parameter-not-registered", "warning", (root.place,), values, (ledger.known(tensor),))
+
+
 def in_eval_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
     """A model with dropout or batch normalization that was stepped in training mode is now stepped in evaluation mode.
 
@@ -58,7 +85,22 @@ def in_eval_mode(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: i
             return Alarm("trained-in-eval-mode", "warning", (root.place,), {"model": name, "kinds": kinds})
         if module.training:
             ledger.in_training.add(id(module))
+    for name, module, kinds in modules.half_awake(root.graph.leaves, ledger.at_rest) if ledger.at_rest else ():
+        if any(id(p) in own for p in module.parameters()):
+            return Alarm("trained-in-eval-mode", "warning", (root.place,), {"model": name, "kinds": kinds},
+                         form="trained-in-eval-mode, flag")  # fmt: skip
     return None
+
+
+def its_own(ledger: Ledger, names: list[str]) -> Alarm | None:
+    """A model that has been trained is given the state that it has: another name of the user's holds the same model.
+
+    With one name only it is a trial of saving and loading.
+    """
+    if len(names) < 2 or not ledger.updates:
+        return None
+    values = {"one": names[0], "other": names[1]}
+    return Alarm("state-is-a-reference", "warning", (here(),), values, form="state-is-a-reference, itself")
 
 
 def reference(ledger: Ledger, shared: int) -> Alarm | None:

@@ -56,6 +56,36 @@ def early(ledger: Ledger) -> Alarm | None:
     return None
 
 
+def upside_down(ledger: Ledger) -> Alarm | None:
+    """Three times in a row a plateau that waits for growth is told the very loss which is made small.
+
+    Not where the optimizer makes it large; a score, or a loss with its sign turned, is another number.
+    """
+    for one in _schedules(ledger):
+        if one.upside >= ROW:
+            mode = getattr(one.itself(), "mode", "max")
+            values = {"kind": one.kind, "mode": mode, "value": one.value, "right": "min" if mode == "max" else "max"}
+            form = "" if mode == "max" else "scheduler-upside-down, negative"
+            return Alarm("scheduler-upside-down", "warning", (one.place, one.made), values, form=form)
+    return None
+
+
+def up_and_down(ledger: Ledger) -> Alarm | None:
+    """At the end: a cosine laid out for as many steps as a loader was gone through, and stepped for each batch of it.
+
+    Both numbers exactly: a cosine that is meant to rise again has a length of its own.
+    """
+    for one in _schedules(ledger):
+        if one.half < 2 or one.part or one.steps < 2 * one.half:
+            continue
+        for feed in ledger.around.feeds.values():
+            if feed.length > 1 and feed.passes == one.half and one.steps == feed.passes * feed.length:
+                values = {"kind": one.kind, "half": one.half, "length": feed.length, "times": one.steps}
+                return Alarm("scheduler-out-of-step", "warning", (one.place, one.made), values,
+                             form="scheduler-out-of-step, batches")  # fmt: skip
+    return None
+
+
 def unused(ledger: Ledger) -> Alarm | None:
     """At the end: a scheduler that has never stepped, although its optimizer has, often.
 

@@ -22,12 +22,13 @@ from betahat import __version__, errors
 from betahat.keeping import BROKEN, FORMAT, packed, unpacked, write_whole
 from betahat.keeping import place as where
 from betahat.modules import learned
-from betahat.training import likeness, marquardt, states
+from betahat.training import marquardt
+from betahat.training.checkpoints import likeness, states
 from betahat.training.interrupts import held_back
 from betahat.training.loop import Ended, Place, Plan
+from betahat.training.onlookers.validating import Validation
 from betahat.training.randomness import Randomness
 from betahat.training.recorder import Recorder
-from betahat.training.validating import Validation
 
 _VERSION = 1
 _EVERY = 30.0  # seconds between two keepings

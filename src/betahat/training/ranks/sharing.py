@@ -29,8 +29,8 @@ from betahat import errors
 from betahat.feed import Feed
 from betahat.modules import evaluating, learned
 from betahat.training import loop, marquardt
-from betahat.training.checking import scored
-from betahat.training.comparing import Comparison
+from betahat.training.checks.checking import scored
+from betahat.training.checks.comparing import Comparison
 from betahat.training.devices import each
 from betahat.training.loop import GLANCE, rows_of
 from betahat.training.precision import Precision

@@ -22,7 +22,7 @@ from betahat.feed import Feed
 from betahat.feed.given import refuse_not_finite
 from betahat.feed.loader import common, is_loader, tensors_of
 from betahat.modules import evaluating, learned
-from betahat.training.comparing import Comparison
+from betahat.training.checks.comparing import Comparison
 from betahat.training.explaining import alike, explaining, within
 from betahat.training.precision import Precision
 

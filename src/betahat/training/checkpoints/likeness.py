@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 from betahat import errors
 from betahat.feed import Feed
 from betahat.feed.loader import tensors_of
-from betahat.training.comparing import Comparison
+from betahat.training.checkpoints.states import numbers_of, parts_of
+from betahat.training.checks.comparing import Comparison
 from betahat.training.loop import Plan
-from betahat.training.states import numbers_of, parts_of
 
 _SAMPLED = 1 << 18  # numbers of a table that are looked at
 _LR = "the optimizer's lr"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat import errors
-from betahat.training.comparing import Comparison
+from betahat.training.checks.comparing import Comparison
 from betahat.training.loop import Plan
 
 _STORED = (

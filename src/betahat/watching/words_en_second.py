@@ -1,0 +1,158 @@
+"""More letters of `watch` in English."""
+
+LETTERS = {
+    "trained-in-eval-mode, always": (
+        "backward() at {place0} goes through {model}, which has been in evaluation mode from the beginning. It has "
+        "{kinds}.",
+        "dropout is off, and batch norms use means that they have never taken",
+        "{model}.train()  # before the training begins",
+    ),
+    "validation-trains": (
+        "The step of {optimizer} at {place1} takes gradients of which a part was made at {place0} while the model was "
+        "in evaluation mode.",
+        "the rows that should judge the model are used to train it",
+        "with torch.no_grad(): …  # around the validation, and no backward() in it",
+    ),
+    "validation-trains, steps": (
+        "{optimizer} at {place1} made {times} steps in evaluation mode, on batches of another loader, before the "
+        "training went on (backward() at {place0}).",
+        "the rows that should judge the model are used to train it",
+        "with torch.no_grad(): …  # around the validation, without backward() and step()",
+    ),
+    "dropout-in-evaluation": (
+        "At {place0} a dropout is active although the model ({model}) is in evaluation mode.",
+        "F.dropout is active unless it is told otherwise, and a dropout that is made in forward begins in training "
+        "mode: predictions are random",
+        "F.dropout(x, p, training=self.training)  # or self.dropout = nn.Dropout(p) in __init__",
+    ),
+    "state-is-a-reference, copied": (
+        "At {place0} weights are copied into themselves ({count} tensors): what was put aside is the model's own.",
+        "state_dict(), .data and .detach() are references, not copies: what was put aside has changed with the model",
+        "best = copy.deepcopy(model.state_dict())",
+    ),
+    "state-is-a-reference, saved": (
+        "The state that is saved at {place0} was taken earlier, and the model has been trained since: the state has "
+        "changed with it.",
+        "state_dict() returns references, not copies: the last weights are saved, not those of that time",
+        "best = copy.deepcopy(model.state_dict())",
+    ),
+    "one-batch-only": (
+        "{times} times in a row the loader at {place0} was begun anew for one step and gave its first batch: one of "
+        "{length}.",
+        "the model is trained on the first batch alone",
+        "for xb, yb in loader:  # or it = iter(loader), once for each epoch",
+    ),
+    "one-batch-only, looked at": (
+        "{times} times in a row the loader at {place0} was begun anew and gave its first batch only: one of {length}.",
+        "what is computed from it is always computed from the same rows",
+        "for xb, yb in loader:  # all batches",
+    ),
+    "one-batch-only, shuffled": (
+        "{times} times in a row the loader at {place0} was begun anew and gave one batch: one of {length}.",
+        "each iterator shuffles anew, so that some rows come often and others never",
+        "for xb, yb in loader:  # or it = iter(loader), once for each epoch",
+    ),
+    "iterator-exhausted": (
+        "The iterator at {place0} has given its {given} batches and is asked again: it has no more.",
+        "a loop over it has nothing to do: later epochs pass without a step",
+        "for xb, yb in loader:  # the loader itself, which begins anew in each epoch",
+    ),
+    "values-truncated": (
+        "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}), and meet "
+        "predictions in the loss at {place1}.",
+        "the model learns the numbers without their fractions",
+        "y = y.float()  # whole numbers are for labels and positions",
+    ),
+    "generator-exhausted": (
+        "The weights {names} changed in the first {times} passes and in none since (backward() at {place0}): "
+        "{generator} is a generator that has ended.",
+        "a generator gives its elements once: from the second pass on a loop over it does nothing",
+        "{generator} = list(model.parameters())",
+    ),
+    "loss-not-finite, made": (
+        "The loss at {place0} is {value}, and step {step} of {optimizer} at {place1} uses its gradient. The first "
+        "value that is no number was made by {by} at {place2}, from numbers.",
+        "from here on no weight is a number",
+        "keep the argument of {by} inside its domain (clamp, add eps, log_softmax, logsumexp); stop when a loss is not "
+        "finite",
+    ),
+    "loss-not-finite, weight": (
+        "The loss at {place0} is {value}, and step {step} of {optimizer} at {place1} uses its gradient. The weights "
+        "themselves were no numbers before: they met {by} at {place2}.",
+        "an earlier step has gone to infinity: no weight is a number any more",
+        "try a tenth of the rate, or clip the gradients before the step",
+    ),
+    "loss-not-finite, input": (
+        "The loss at {place0} is {value}, and step {step} of {optimizer} at {place1} uses its gradient. The data "
+        "contained values that are no numbers before they met {by} at {place2}.",
+        "from here on no weight is a number",
+        "assert X.isfinite().all()  # before training; a constant column has no standard deviation to divide by",
+    ),
+    "gradient-not-finite": (
+        "Step {step} of {optimizer} at {place1} uses a gradient that is no number in {names}, while the loss at "
+        "{place0} is {value}: at {place2} {by} has an infinite slope or makes a value that is none.",
+        "from here on no weight is a number",
+        "torch.sqrt(x + 1e-8)  # keep the argument of {by} away from the edge of its domain",
+    ),
+    "gradient-not-finite, somewhere": (
+        "Step {step} of {optimizer} at {place1} uses a gradient that is no number in {names}, while the loss at "
+        "{place0} is {value}.",
+        "from here on no weight is a number",
+        "look for sqrt(0), norm(0), 0/0 and where(…, log(0)) on the way; torch.autograd.detect_anomaly() names the "
+        "line",
+    ),
+    "parameter-not-registered": (
+        "{owner}.{attribute} is a plain tensor {shape} with requires_grad, and no parameter of {owner}: the loss at "
+        "{place0} has sent it {times} gradients, and no optimizer has it.",
+        "it keeps its first value for ever, and is missing in parameters(), in state_dict() and on another device",
+        "self.{attribute} = nn.Parameter(…)  # in __init__; with requires_grad=False if it is to stand still",
+    ),
+    "trained-in-eval-mode, flag": (
+        "backward() at {place0} goes through {model}, whose own flag says training, while every layer in it is in "
+        "evaluation mode. It has {kinds}.",
+        "{model}.training = True sets one flag and reaches no layer: dropout is off, and running means stand still",
+        "{model}.train()  # reaches all layers",
+    ),
+    "state-is-a-reference, itself": (
+        "load_state_dict() at {place0} gives the model the state that it has: {one} and {other} are two names of one "
+        "model.",
+        "an assignment copies nothing: the best model is the last one, and nothing is put back",
+        "best = copy.deepcopy(model)  # where the best one is found",
+    ),
+    "scheduler-out-of-step, batches": (
+        "{kind} at {place0} goes down for T_max={half} steps and then up again. The loader was gone through {half} "
+        "times, in {length} batches each, and the schedule has made {times} steps, one for each batch.",
+        "the schedule is laid out for epochs, but stepped for batches: the rate swings up and down all the time",
+        "scheduler.step()  # once, after each epoch; or T_max=epochs * len(loader)",
+    ),
+    "scheduler-upside-down": (
+        "{kind}(mode='{mode}') at {place0} is told the loss that backward() makes small (lately {value}).",
+        "it waits for the loss to grow: as long as all goes well it sees no improvement, and cuts the rate",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # 'max' is for scores",
+    ),
+    "scheduler-upside-down, negative": (
+        "{kind}(mode='{mode}') at {place0} is told the negative of the loss that backward() makes small (lately "
+        "{value}).",
+        "it waits for that number to fall: as long as all goes well it sees no improvement, and cuts the rate",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # or give it the loss itself",
+    ),
+    "values-truncated, rows": (
+        "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
+        "given on the way to the loss at {place1} are zeros, and nothing else.",
+        "numbers between 0 and 1 become 0: the model sees no data, and learns which response is frequent",
+        "x = x.float()  # or (255 * x).to(torch.uint8), and divided by 255 again before the model",
+    ),
+    "loss-counted-twice": (
+        "In the last {times} steps backward() began at {place0} from a loss, and at {place1} from a sum that has the "
+        "same loss in it; both went into one step ({names}).",
+        "this part counts once more than its weight in the sum says",
+        "loss.backward()  # of the sum alone",
+    ),
+    "batch-not-used": (
+        "The last {times} batches that were fetched at {place0} went into nothing before backward() at {place1}: each "
+        "time it was one and the same older batch.",
+        "the loop trains on names that were left from before it: one batch is learned by heart, the others are never "
+        "seen",
+        "for xb, yb in loader: loss = criterion(model(xb), yb)  # the names that the loop sets",
+    ),
+}
