@@ -2,8 +2,9 @@
 
     fit = general("cases ~ dose", trial, options, missing, how, penalty, unused)
 
-Most families are learned by Newton's method (`generalizing`), a negative binomial whose theta is not given in turn with
-it (`theta`), and a penalized likelihood by its own (`penalizing`).
+Most families are learned by Newton's method (`generalizing`) or, where p² numbers do not fit, by L-BFGS (`wide`); a
+negative binomial whose theta is not given in turn with it (`theta`), and a penalized likelihood by its own
+(`penalizing`).
 """
 
 from __future__ import annotations

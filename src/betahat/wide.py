@@ -77,22 +77,25 @@ class _Place:
     V : array (p,)
         Weights about the center.
     total : Slopes
-        What the rows leave behind there, its diagonal told.
+        What the rows leave behind there.
+    diagonal : array (p,)
+        The curvature's, there or a few steps before.
     """
 
     V: Array
     total: Slopes
+    diagonal: Array
 
     @property
     def grad(self) -> Array:
         """Its gradient (p,)."""
         return np.asarray(self.total.grad.numpy())
 
-    def unit(self, family: Any, diagonal: Array) -> float:
+    def unit(self, family: Any) -> float:
         """What one standard error is, in those at dispersion 1; or a millionth of the weights, where it is less."""
         free = max(1, self.total.rows - len(self.V))
         dispersion = self.total.pearson / free if family.dispersed else 1.0
-        longest = float(np.max(np.abs(self.V) * np.sqrt(np.maximum(diagonal, 0.0)), initial=0.0))
+        longest = float(np.max(np.abs(self.V) * np.sqrt(np.maximum(self.diagonal, 0.0)), initial=0.0))
         return max(math.sqrt(dispersion), _ROUNDING * longest, 1e-300)
 
 
@@ -129,6 +132,12 @@ class _Road:
         if found.diagonal is not None and self.intercept:  # a column that is one number but for rounding bends nothing
             found.diagonal[1:][found.diagonal[1:] <= _CONSTANT * found.omega * torch.from_numpy(self.center**2)] = 0.0
         return found
+
+    def place(self, V: Array) -> _Place:
+        """What is known there."""
+        total = self.look(V, bent=True)
+        assert total.diagonal is not None, "it was asked for"
+        return _Place(V, total, total.diagonal.numpy())
 
     def curvature(self, V: Array, diagonal: Array) -> Curvature:
         """The curvature there."""
@@ -178,19 +187,18 @@ def _descended(road: _Road) -> tuple[_Place, list[Step]]:
     update, p, rows = LBFGS(), len(road.begun), road.rows
     V, memory = torch.from_numpy(road.begun.copy()), update.prepare(None)
     steps: list[Step] = []
-    at_start, asked, count, diagonal = 0.0, False, 0, np.zeros(p)
+    at_start, asked, count = 0.0, False, 0
     while True:
         total = road.look(V.numpy(), bent=count < _FIRST or count % _EVERY == 0)
         at, before = V, memory
         V, memory = update.step(V, total, memory)
-        diagonal = memory.diagonal
         at_start = at_start or total.omega
         if memory.at is at:  # it was accepted
             count += 1
-            place = _Place(at.numpy(), total)
+            place = _Place(at.numpy(), total, memory.diagonal)
             if before.at is not None and (len(steps) + 2) * p <= _TRACED:
                 steps.append(_step(road, len(steps) + 1, before, total, at))
-            unit = place.unit(road.family, diagonal)
+            unit = place.unit(road.family)
             left = memory.distance / unit
             if left <= _ALMOST * CLOSE or (road.passes > _SLOW and left < _NEAR):
                 return place, steps or [_step(road, 1, memory, total, at)]
@@ -201,7 +209,7 @@ def _descended(road: _Road) -> tuple[_Place, list[Step]]:
                     not_separated(rows, road.family, None)
         if memory.stuck and memory.at is not None:
             V = memory.at
-            return _Place(V.numpy(), road.look(V.numpy(), bent=True)), steps or [_step(road, 1, memory, total, V)]
+            return road.place(V.numpy()), steps or [_step(road, 1, memory, total, V)]
         if road.passes >= _MOST:
             _not_at_the_edge(road, place)
             raise errors.no_convergence(road.family.name, road.passes, memory.distance)
@@ -233,10 +241,8 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
     """
     family = road.family
     for _ in range(_POLISHED):
-        if place.total.diagonal is None:
-            place = _Place(place.V, road.look(place.V, bent=True))
-        diagonal = place.total.diagonal.numpy()  # type: ignore[union-attr]
-        curvature, unit = road.curvature(place.V, diagonal), place.unit(family, diagonal)
+        diagonal = place.diagonal
+        curvature, unit = road.curvature(place.V, diagonal), place.unit(family)
         told = solved(
             curvature, place.grad[:, None], diagonal, tolerance=_SHARE, most=_PRODUCTS, enough=(CLOSE * unit) ** 2
         )
@@ -246,7 +252,7 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
             break
         step, here = told.x[:, 0], place
         for _ in range(30):
-            place = _Place(here.V - step, road.look(here.V - step, bent=True))
+            place = road.place(here.V - step)
             rise = float(place.total.value) - float(here.total.value)
             if rise <= 1e-12 * (here.total.size + place.total.size):
                 break
@@ -291,7 +297,7 @@ def _with_products(road: _Road, W: Tensor, steps: list[Step]) -> Arrived:
 def _without(road: _Road, place: _Place, told: Solved, distance: float, W: Tensor, steps: list[Step]) -> Arrived:
     """What is known without products."""
     design, total, p = road.rows.problem.design, place.total, len(W)
-    diagonal = total.diagonal.numpy()  # type: ignore[union-attr]
+    diagonal = place.diagonal
     flat = np.flatnonzero(~(diagonal > 0))
     dropped = {design.names[j]: "a multiple of the Intercept" if road.intercept else "0" for j in flat}
     problem, null = road.rows.problem, torch.zeros((p, len(flat)), dtype=torch.float64)
