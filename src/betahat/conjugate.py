@@ -18,6 +18,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 SURE = 100.0  # times what is left, for directions that are flatter than those met
+_NONE = 1e-10  # of an eigenvalue: terms are collinear, and b has no part in that direction
 _LEAST = 1e-15  # of an eigenvalue on the correlation scale: below that it is rounding
 
 
@@ -50,7 +51,7 @@ class Solved:
 
 def solved(
     product: Callable[[Array], Array], right: Array, diagonal: Array, *, tolerance: float, most: int,
-    enough: float = 0.0,
+    enough: float = 0.0, least: float = 1e-30,
 ) -> Solved:  # fmt: skip
     """Solve H x = b until what is left of b' H⁻¹ b is a share `tolerance` of it, or `most` products are taken.
 
@@ -75,6 +76,7 @@ def solved(
     flat, steep = np.ones(right.shape[1]), np.ones(right.shape[1])
     taken, begun = 0, rz.copy()
     busy = rz > 0
+    ended = ~busy
     while busy.any() and taken < most:
         Hd = product(d)
         taken += 1
@@ -89,13 +91,22 @@ def solved(
         alphas.append(alpha)
         betas.append(beta)
         for i in np.flatnonzero(good):
-            flat[i], steep[i] = _ends([a[i] for a in alphas], [b[i] for b in betas])
+            flat[i], steep[i] = _ends(
+                [a[i] for a in alphas if a[i]], [b[i] for a, b in zip(alphas, betas, strict=True) if a[i]]
+            )
         rz = np.where(good, after, rz)
-        d = np.where(good, z + beta * d, 0.0)
-        found, left = np.abs((x * right).sum(0)), rz / flat
-        busy = good & (left > tolerance * found) & (found + SURE * left > enough) & (rz > 1e-30 * begun)
-    rest = rz / flat
+        d = np.where(good, z + beta * d, d)
+        found, left = np.abs((x * right).sum(0)), rz / _flattest(flat)
+        ended |= busy & ~(good & (flat >= _NONE) & (rz > least * begun))  # beyond, there is rounding
+        busy = ~ended & (left > tolerance * found) & (found + SURE * left > enough)  # which another side may reopen
+    rest = rz / _flattest(flat)
     return Solved(x, r, (x * right).sum(0) + rest, rest, float(flat.min()), float(steep.max()), taken)
+
+
+def _flattest(flat: Array) -> Array:
+    """The flattest eigenvalue that any side has met; each side's own where that is none of H but rounding."""
+    least = float(flat.min())
+    return flat if least < _NONE else np.full_like(flat, least)
 
 
 def _ends(alphas: list[float], betas: list[float]) -> tuple[float, float]:

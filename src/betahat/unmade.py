@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float64]
 
 _TOLERANCE = 1e-13  # of a variance: what equations leave of it
 _MOST = 2_000  # products
-_FLAT = 1e-13  # an eigenvalue on the correlation scale that is rounding: a direction that the rows do not tell
+_FLAT = 1e-10  # an eigenvalue on the correlation scale that is rounding: a direction that the rows do not tell
 TOGETHER = 64  # right sides that are solved together
 
 

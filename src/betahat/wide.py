@@ -55,6 +55,7 @@ _POLISHED = 12  # steps by conjugate gradients
 _PRODUCTS = 500  # of one
 _ROUNDING = 1e-6  # of the weights: a hundred-millionth of that is rounding (as in Newton's method)
 _CONSTANT = 1e-25  # of a column's mean square: a variance that is rounding
+_LEAST = 1e-20  # of the square of a gradient: what is left of it is rounding, and points anywhere
 _TRACED = 1 << 24  # numbers of a trace
 _ASKED = 2_000  # coefficients up to which separation is decided exactly
 _EDGE = 30.0  # of a predictor at a bound: 1/(1 + exp(30)) is 1e-13, which no data tell
@@ -236,16 +237,19 @@ def certified(road: _Road, place: _Place) -> tuple[_Place, Solved, float]:
     coefficient is farther by its own standard error. (What costs one division, |g_j| / √H_jj, is no such bound:
     SE_j ≥ √(φ / H_jj) holds, but a step along collinear columns is longer than each gradient tells.) Conjugate
     gradients find g'H⁻¹g as they find the step itself: x'g + r'H⁻¹r with the residual r, whose part is estimated by the
-    flattest direction that they have met, and counted a hundredfold, since a flatter one may be there. They go on until
+    flattest direction that they have met, and counted a hundredfold, since a flatter one may be there. Lest the
+    gradient hide it, a second right side goes along that has a part in every direction. They go on until
     that part is a ten-thousandth, or until the whole is below what is asked for.
     """
     family = road.family
     for _ in range(_POLISHED):
         diagonal = place.diagonal
         curvature, unit = road.curvature(place.V, diagonal), place.unit(family)
+        anything = np.sqrt(np.maximum(diagonal, 0.0)) * np.random.default_rng(0).standard_normal(len(diagonal))
         told = solved(
-            curvature, place.grad[:, None], diagonal, tolerance=_SHARE, most=_PRODUCTS, enough=(CLOSE * unit) ** 2
-        )
+            curvature, np.stack([place.grad, anything], axis=1), diagonal, tolerance=_SHARE, most=_PRODUCTS,
+            enough=(CLOSE * unit) ** 2, least=_LEAST,
+        )  # fmt: skip
         road.passes += told.products
         distance = math.sqrt(max(0.0, float(told.forms[0] + (SURE - 1) * told.rest[0]))) / unit
         if distance <= CLOSE or road.passes > _MOST:
