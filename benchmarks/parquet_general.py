@@ -2,8 +2,8 @@
 
     python benchmarks/parquet_general.py [ROWS]
 
-The fit runs in a process of its own, so that its peak memory, imports included, is its own; the same rows in memory are
-fitted afterwards for comparison. Prints a line for the documents.
+The fit runs in a process of its own, so that its peak memory, imports included, is its own, beside the same rows in
+memory. `speed_general.py` holds this contest, and one of text, too.
 """
 
 import json
@@ -11,9 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from contest import Contest, Program, Sample, timed
 from parquet import COLUMNS, GROUP, PREDICTORS, _peak
 
 TEXT = "y ~ " + " + ".join(PREDICTORS)
@@ -48,28 +52,78 @@ def turn(path: str) -> dict:
     return {"seconds": seconds, "rows": int(fit.nobs), "coef": fit.params.tolist(), "memory": _peak()}
 
 
-def main(rows: int) -> None:
-    """Write, fit apart, fit in memory, compare."""
+def stream(rows: int, rounds: int = 3) -> Contest:
+    """The file in a process of its own, beside the same rows in memory, from which the coefficients come."""
+    import pyarrow.parquet as papq
+
+    import betahat as bh
+
+    title = f"poisson, log link, {rows:,} rows × {len(COLUMNS)} columns of Parquet"
+    note = (
+        "float64 drawn at random; the file in a process of its own, whose peak memory is that of all its imports, too."
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         written(path, rows)
-        done = subprocess.run([sys.executable, __file__, "--turn", str(path)], stdout=subprocess.PIPE, check=True)
-        told = json.loads(done.stdout)
-        assert told["rows"] == rows
-        import pyarrow.parquet as papq
+        table = papq.read_table(path)
+        programs = {
+            "betahat": Program(partial(_apart, path, rows)),
+            "betahat, decoded beforehand": Program(
+                lambda: timed(lambda: bh.fit(TEXT, table, loss="poisson"), lambda fit: fit.params)
+            ),
+        }
+        exact = bh.fit(TEXT, table, loss="poisson").params.to_numpy()
+        return Contest(title, note, programs, rtol=1e-10).hold(rounds, exact)
 
-        import betahat as bh
 
-        whole = bh.fit(TEXT, papq.read_table(path), loss="poisson")
-    apart = float(np.max(np.abs(np.array(told["coef"]) / whole.params.to_numpy() - 1)))
-    print(
-        f"Poisson, {rows:,} rows × {len(COLUMNS)} columns of Parquet: {told['seconds']:.1f} s, peak memory "
-        f"{told['memory']:.0f} MB; coefficients as in memory to {apart:.1e}"
-    )
+def text(rows: int, rounds: int = 3) -> Contest:
+    """CSV under a formula, its rows cached on disk, beside the same read and encoded anew in each pass."""
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    import betahat as bh
+
+    rng = np.random.default_rng(6)
+    numbers = {name: rng.standard_normal(rows) for name in ("x1", "x3", "x4")}
+    table = {**numbers, "x2": rng.uniform(0.5, 5, rows), "g": rng.choice(list("abcdefgh"), rows)}
+    eta = 0.2 + 0.1 * table["x1"] - 0.2 * np.log(table["x2"]) + 0.3 * (table["g"] == "c")
+    table["y"] = rng.poisson(np.exp(eta))
+    model = "y ~ x1 + log(x2) + C(g) + x3:x4"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        pacsv.write_csv(pa.table(table), path)
+
+        def fitted(kept: int, opened: Callable[[], Any]) -> Sample:
+            from betahat import passes, shelf
+
+            real, before = shelf.Shelf.opened, passes._KEPT
+            shelf.Shelf.opened, passes._KEPT = opened, kept  # rows that are few would stay in memory
+            try:
+                return timed(lambda: bh.fit(model, path, loss="poisson"), lambda fit: fit.params)
+            finally:
+                shelf.Shelf.opened, passes._KEPT = real, before
+
+        from betahat.shelf import Shelf
+
+        programs = {
+            "betahat": Program(partial(fitted, 0, Shelf.opened)),
+            "betahat, read anew in each pass": Program(partial(fitted, 0, lambda: None)),
+        }
+        exact = bh.fit(model, table, loss="poisson").params.to_numpy()
+        title = f"poisson, log link, {rows:,} rows of CSV under a formula"
+        return Contest(title, f"`{model}`, g a category of eight levels; a file in the system's cache.", programs,
+                       rtol=1e-10).hold(rounds, exact)  # fmt: skip
+
+
+def _apart(path: Path, rows: int) -> Sample:
+    done = subprocess.run([sys.executable, __file__, "--turn", str(path)], stdout=subprocess.PIPE, check=True)
+    told = json.loads(done.stdout)
+    assert told["rows"] == rows
+    return Sample(told["seconds"], np.array(told["coef"]), told["memory"])
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--turn"]:
         print(json.dumps(turn(sys.argv[2])))
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000)
+        print(*stream(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000).table(), sep="\n")

@@ -18,7 +18,7 @@ ORDER = [
     "sums", "levels", "design", "arrays", "keeping", "predict", "loss", "penalty", "derive", "blocks", "direct",
     "update", "epochs", "records", "trace", "covariance", "questions", "outcome", "general", "modules", "functional",
     "progress", "problem", "roads", "separation", "firth", "moments", "checkpoint", "learning", "finishing", "groups",
-    "many", "validation", "working", "closing", "slopes", "conjugate", "passes", "unmade", "eliminating", "journal",
+    "many", "validation", "working", "closing", "slopes", "conjugate", "shelf", "passes", "unmade", "eliminating", "journal",
     "theta", "generalizing", "wide", "penalizing", "families", "restricted", "groupwise", "fitting", "feed", "training",
     "estimating", "coordinates", "revisit", "regard", "sandwich", "residuals", "inference", "prediction", "delta",
     "windows", "numerals", "finding", "diagnose", "tabular", "equations", "hypotheses", "squares", "deviances",

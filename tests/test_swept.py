@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import betahat as bh
-from betahat import blocks
+from betahat import products
 from betahat.batch import Tally
 from betahat.blocks import swept
 from betahat.closing import closing, constants, ending
@@ -104,7 +104,9 @@ def test_what_a_sweep_does_not_see_is_left_to_the_plain_way():
     assert swept(Lens(Poisson(), W, True), wild, y, *nothing) is None
     assert not derivative(Lens(Poisson(), W, True), wild, y, *nothing).is_finite
     far = X.copy()
-    far[:: blocks._ROWS // 64, 0] += 1e6  # what the guess of the mean looks at is nowhere near it
+    far[:: max(products._SAMPLE, len(X) // products._ENOUGH), 0] += (
+        1e6  # what the guess of the mean looks at is nowhere near it
+    )
     plain = _plainly(Lens(Gaussian(), W, True), False, far, y, *nothing)
     found = derivative(Lens(Gaussian(), W, True), far, y, *nothing)
     np.testing.assert_allclose(found.sums.cross, plain.sums.cross, rtol=1e-9)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from betahat.derive import Derivative
-from betahat.products import Products, add_blocks, desk, roughly
+from betahat.products import Products, add_blocks, desk, dot, roughly
 from betahat.strips import Strips
 from betahat.sums import Sums
 
@@ -99,7 +99,7 @@ def swept(lens: Any, X: Any, y: Any, weight: Any, offset: Any, count: Any, trial
                 np.multiply(block.omega, count[here], out=block.omega)
                 np.multiply(block.value, count[here], out=block.value)
             value += float(block.value.sum())
-            size += float(np.sqrt(m * (block.value @ block.value)))
+            size += float(np.sqrt(m * dot(block.value, block.value)))
             extent = max(extent, float(block.yhat.max()), -float(block.yhat.min()))
             root = np.sqrt(block.omega, out=room[0])
             room[1:-1] *= root
@@ -112,7 +112,7 @@ def swept(lens: Any, X: Any, y: Any, weight: Any, offset: Any, count: Any, trial
         if far or not math.isfinite(value + extent + float(M.sum())):
             return None
         mass = _product((weight, trials, count), slice(None))
-        total = (float(n), float(y.sum(dtype=np.float64))) if mass is None else (float(mass.sum()), float(mass @ y))
+        total = (float(n), float(y.sum(dtype=np.float64))) if mass is None else (float(mass.sum()), dot(mass, y))
     rows = n if count is None else round(float(count.sum(dtype=np.float64)))
     products = Products(rows, weighed, 0.0, np.append(guess, 0.0), apart, square)
     sums = Sums.of_products(products, X, [block.e]).with_zeros([k])

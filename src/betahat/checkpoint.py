@@ -62,7 +62,7 @@ def resumable(
     asked = {"formula": formula, "weights": weights, "offset": offset, "freq": freq, "missing": missing}
     total, done = _begun(checkpoint, asked)
     for path, mark in done.items():
-        if path not in paths or _mark(path) != mark:
+        if path not in paths or files.mark(path) != mark:
             raise errors.file_changed(path, str(checkpoint), gone=path not in paths)
     known = None if total is None else total.design
     problem = of_formula(formula, data, weights, offset, freq, intercept, missing, known)
@@ -72,7 +72,7 @@ def resumable(
     for path in paths:
         if path in done:
             continue
-        mark = _mark(path)
+        mark = files.mark(path)
         try:
             total = total + _of_file(path, paths, total, problem, weights, offset, freq, missing)
         except errors.BetahatError as letter:
@@ -97,12 +97,6 @@ def _begun(checkpoint: str | Path, asked: dict[str, Any]) -> tuple[Moments | Non
 
 def _keep(total: Moments, checkpoint: str | Path, asked: dict[str, Any], done: dict[str, list[int]]) -> None:
     write_whole(checkpoint, total.packed(asked=asked, done=done), again=True)
-
-
-def _mark(path: str) -> list[int]:
-    """What shows that a file has changed: its size and the time it was written, in nanoseconds."""
-    stat = Path(path).stat()
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _nothing(problem: Problem) -> Moments:

@@ -130,10 +130,15 @@ def _left_by(
 
 def eliminated(problem: Problem, tally: Tally, how: How, why: str) -> LinearFit:
     """Least squares, solved by elimination of the largest category's levels."""
-    design = problem.design
+    with Rows(problem.beside_levels(), tally) as rows:
+        return _eliminated(rows, tally, how, why)
+
+
+def _eliminated(rows: Rows, tally: Tally, how: How, why: str) -> LinearFit:
+    problem = rows.problem.dense
+    assert problem is not None, "there are levels beside its rows"
+    design, seen = problem.design, looked(rows)
     names = tuple(design.names[1:])
-    rows = Rows(problem.beside_levels(), tally)
-    seen = looked(rows)
     others = design.category.others()
     learnable(problem, seen.beside, tally, how.collinear, [names[j] for j in others])
     start = begun_at(problem, how.start)
@@ -156,6 +161,6 @@ def eliminated(problem: Problem, tally: Tally, how: How, why: str) -> LinearFit:
     step = Step(1, total.rows, value, grad, start, solution.coef)
     answer = Answer(
         solution.coef, Trace.of(tuple(design.names), [step]), replace(Exact(), answer=solution), solution,
-        total, f"{why}, and roundings corrected from the rows", solution.rss,
+        total, f"{why}, and roundings corrected from the rows{rows.told}", solution.rss,
     )  # fmt: skip
     return fitted(problem, answer, tally, how)

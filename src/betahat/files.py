@@ -113,6 +113,14 @@ def kind(path: str) -> str:
     return named
 
 
+def mark(path: str) -> list[int]:
+    """What shows that a file has changed: its size and the time it was written, in nanoseconds; [] where it is gone."""
+    if not Path(path).is_file():
+        return []
+    told = Path(path).stat()
+    return [told.st_size, told.st_mtime_ns]
+
+
 def _ending(name: str) -> str | None:
     lower = name.lower()
     return next((ending for ending in sorted(_ENDINGS, key=len, reverse=True) if lower.endswith(ending)), None)

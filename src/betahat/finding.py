@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
+
 from betahat.numerals import wrap
 
 #: error: certain; warning: the evidence is strong; note: look here
@@ -41,7 +43,8 @@ class Finding:
     step : int, optional
         In a loop: the update before which it was seen, counted from 1.
     heading : str
-        The first line in another language than English, and with `labels` what stands before why and what to do.
+        The first line in another language than English, and with `labels` what stands before why, what to do, and
+        where to read more.
     labels : tuple of str
     page : str
         The page of the documentation about it; of a loop, "docs/findings/….md". Empty where there is none.
@@ -55,7 +58,7 @@ class Finding:
     where: tuple[str, ...] = ()
     step: int | None = None
     heading: str = ""
-    labels: tuple[str, str] = ("Why:  ", "Next: ")
+    labels: tuple[str, str, str] = ("Why:  ", "Next: ", "More: ")
     page: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,11 +75,13 @@ class Finding:
 
     def __str__(self) -> str:
         lines = [self.heading or f"{self.level}: {self.name.replace('-', ' ')}"]
-        more = [("More: ", f"betahat watch --explain {self.name}")] if self.page else []
-        told = zip(("", *self.labels), (self.evidence, self.why, self.fix), strict=True)
-        for label, text in (*told, *more):
-            first, *rest = wrap(text, WIDTH - 2 - len(label))
-            lines += [f"  {label}{first}", *(f"  {' ' * len(label)}{line}" for line in rest)]
+        more = f"betahat watch --explain {self.name}" if self.page else ""
+        for label, text in zip(("", *self.labels), (self.evidence, self.why, self.fix, more), strict=True):
+            if label == self.labels[-1] and not text:
+                continue
+            wide = cell_len(label)
+            first, *rest = wrap(text, WIDTH - 2 - wide)
+            lines += [f"  {label}{first}", *(f"  {' ' * wide}{line}" for line in rest)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

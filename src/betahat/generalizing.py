@@ -221,7 +221,7 @@ def not_separated(rows: Rows, family: Any, solution: Solution | None, columns: l
     columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else columns
 
     def blocks() -> Iterator[tuple[Any, Any]]:
-        return ((batch.X, batch.y) for batch in rows.kept or problem.batches(Tally()))
+        return ((batch.X, batch.y) for batch in rows.batches())
 
     intercept = bool(problem.design.intercept)
     found = detect(blocks, names=names, intercept=intercept, bounds=bounds, columns=columns)
@@ -240,7 +240,7 @@ def bounds_of(family: Any) -> tuple[float, float] | None:
 def in_range(rows: Rows, family: Any) -> None:
     """Refuse the first response that the family cannot have, by its row."""
     problem = rows.problem
-    for item in rows.kept or (problem.batches if problem.dense is None else problem.pieces)(Tally()):  # type: ignore[misc]
+    for item in rows.batches() if problem.dense is None else problem.pieces(Tally()):  # type: ignore[misc]
         family.check(torch.as_tensor(item.y), item.rows, problem.design.response)
 
 
@@ -281,8 +281,13 @@ def generalized(
     problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "", rows: Rows | None = None,
     learn: Callable[[Rows, Any, Tensor | None], Arrived] = learned, update: str = "newton",
 ) -> GeneralFit:  # fmt: skip
-    """Learn a generalized linear model; `rows` where their passes are kept, `learn` where it is not Newton's method."""
-    rows = Rows(problem, tally) if rows is None else rows
+    """Learn a generalized linear model; `rows` where they are shared with others, or their passes are kept.
+
+    `learn` where it is not Newton's method.
+    """
+    if rows is None:
+        with Rows(problem, tally) as rows:
+            return generalized(problem, family, tally, start=start, why=why, rows=rows, learn=learn, update=update)
     if problem.dense is not None:
         begin(rows, bounds_of(family))
     found = learn(rows, family, start)
@@ -334,7 +339,7 @@ def generalized(
         digits=digits(solution.condition, found.careful),
         loss=family.name,
         update=update,
-        why=why,
+        why=why + rows.told,
         trace=Trace.of(tuple(design.names), found.steps),
         label=problem.label,
         kind=problem.kind,

@@ -91,7 +91,7 @@ class Noted(Rows):
         total, done, tally = journal.passes[place][1:] if place < len(journal.passes) else (None, 0, Tally())
         for i in range(done, len(paths)):
             path, here = paths[i], Tally()
-            if _mark(path) != journal.marks[path]:
+            if files.mark(path) != journal.marks[path]:
                 raise errors.file_changed(path, str(journal.path), gone=False)
             try:
                 found = self.one(path).gathered(here, work, through=partial(_shown, tally=here, label=path))
@@ -121,7 +121,7 @@ def begun(path: str | Path, data: Any, asked: dict[str, Any]) -> Journal:
     """
     if not isinstance(data, str | Path | list | tuple):
         raise errors.option_not_for("checkpoint=", "a table in memory", "pass the path, glob or list of files")
-    marks = {name: _mark(name) for name in files.expand(data)}
+    marks = {name: files.mark(name) for name in files.expand(data)}
     if not place(path).is_file():
         return Journal(path, asked, marks)
     meta, tensors = unpacked(path)
@@ -149,14 +149,6 @@ def begun(path: str | Path, data: Any, asked: dict[str, Any]) -> Journal:
 
 def _shown(items: Any, tally: Tally, label: str) -> Any:
     return watched(items, tally, label)
-
-
-def _mark(path: str) -> list[int]:
-    """What shows that a file has changed: its size and the time it was written, in nanoseconds."""
-    if not Path(path).is_file():
-        return []
-    stat = Path(path).stat()
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _key(work: Any) -> str:

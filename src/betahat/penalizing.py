@@ -118,7 +118,7 @@ class FirthFit(GeneralFit):
 def _blocks(problem: Problem, kept: list[int], rows: Rows | None = None) -> Iterator[tuple[Any, Any, Any, Any]]:
     """The rows as `firth` takes them: the columns that were kept, y, weight · trials · count, offset."""
     every = len(kept) == len(problem.design.names)
-    for batch in (rows.kept if rows is not None else None) or problem.batches(Tally()):
+    for batch in problem.batches(Tally()) if rows is None else rows.batches():
         mass = None
         for v in (batch.weight, batch.trials, batch.count):
             mass = v if mass is None else mass if v is None else mass * v

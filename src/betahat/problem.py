@@ -67,6 +67,10 @@ class Problem:
         How many rows there are, where that can be told without reading them; else None.
     again : callable or None
         From Keys to the same problem, whose reading notes the groups of the rows; None for arrays.
+    parsed : bool
+        Whether reading the rows means to parse text.
+    marks : callable
+        Of each file that the rows lie in, what shows that it has changed.
     data : object
         The table, or X, as it was given.
     beside : dict
@@ -94,6 +98,8 @@ class Problem:
     exposure: str | None = None
     levelled: Callable[[Tally], Iterator[Piece]] | None = None
     dense: Problem | None = None
+    parsed: bool = False
+    marks: Callable[[], dict[str, list[int]]] = dict
 
     def beside_levels(self) -> Problem:
         """The same problem, its largest category as codes; what it was stays as `dense`."""
@@ -243,7 +249,7 @@ def of_formula(
         design, batches, source.label, source.kind, _column_of(offset), weights is not None, freq is not None,
         rereadable=source.rereadable, total=source.rows, more_than=source.more_than, direct=direct, again=again,
         data=data, beside=vectors, exposure=_column_of(exposure),
-        levelled=None if design.category is None else levelled,
+        levelled=None if design.category is None else levelled, parsed=source.parsed, marks=source.marks,
     )  # fmt: skip
 
 

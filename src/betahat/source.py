@@ -56,6 +56,10 @@ class Source:
         Whether there are certainly more rows than so many, as far as that can be told without reading them.
     parts : callable
         From columns to parts of their rows that threads may read by themselves; None where there are no such parts.
+    parsed : bool
+        Whether some of it is text, whose parsing takes longer than anything that is done with its numbers.
+    marks : callable
+        Of each file, what shows that it has changed.
     """
 
     names: tuple[str, ...]
@@ -67,6 +71,8 @@ class Source:
     rows: Callable[[], int | None] = lambda: None
     more_than: Callable[[int], bool] = lambda most: False
     parts: Callable[[Sequence[str]], Iterator[Part] | None] = lambda columns: None
+    parsed: bool = False
+    marks: Callable[[], dict[str, list[int]]] = dict
 
     @classmethod
     def of(cls, data: Any) -> Source:
@@ -223,6 +229,8 @@ def _from_files(data: Any) -> Source:
         more_than=lambda most: files.more_than(paths, most),
         parts=lambda columns: files.parts(paths, columns),
         no_number=lambda column: files.no_number(paths, column),
+        parsed=any(files.kind(path) == "CSV" for path in paths),
+        marks=lambda: {path: files.mark(path) for path in paths},
     )
 
 

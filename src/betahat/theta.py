@@ -56,20 +56,20 @@ def alternated(
     learn: Callable[..., GeneralFit], problem: Problem, family: NegativeBinomial, tally: Tally, *, start: Tensor | None
 ) -> GeneralFit:
     """Estimate coefficients and theta in turn until theta does not change; `learn` fits with a theta that is given."""
-    first = learn(problem, family.at(1.0), tally, start=start)
-    rows = Rows(problem, tally, passes=1)
-    theta = _begun(rows, first)
-    fit, settled, se = first, False, math.nan
-    for _ in range(_STEPS):
-        fit = learn(problem, family.at(theta), Tally(), start=fit.coef)
-        found, se = _theta(rows, fit, theta)
-        settled = abs(found - theta) <= _SETTLED * theta
-        theta = found
-        if settled:
-            break
+    with Rows(problem, tally) as rows:
+        fit = learn(problem, family.at(1.0), tally, start=start, rows=rows)
+        theta = _begun(rows, fit)
+        settled, se = False, math.nan
+        for _ in range(_STEPS):
+            fit = learn(problem, family.at(theta), tally, start=fit.coef, rows=rows)
+            found, se = _theta(rows, fit, theta)
+            settled = abs(found - theta) <= _SETTLED * theta
+            theta = found
+            if settled:
+                break
     if not settled:
         raise errors.theta_unsettled(theta)
-    return replace(fit, tally=tally, theta_se=se)
+    return replace(fit, theta_se=se)
 
 
 def _begun(rows: Rows, fit: GeneralFit) -> float:

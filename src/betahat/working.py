@@ -27,6 +27,7 @@ from betahat.blocks import Block, slope, swept
 from betahat.derive import Derivative
 from betahat.levels import Levelled, LevelSums, rows_of
 from betahat.problem import Problem
+from betahat.products import dot
 from betahat.strips import Strips
 from betahat.sums import Sums
 from betahat.threads import in_order
@@ -176,7 +177,7 @@ def against(X: Any, v: Array) -> Array:
     parts = [
         np.bincount(strip.values, weights=v, minlength=1 + strip.levels)[1:]
         if strip.levels
-        else np.array([strip.values @ v])
+        else np.array([dot(strip.values, v)])
         for strip in X.strips
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
@@ -236,11 +237,11 @@ def _plainly(lens: Lens, factor: bool, X: Any, y: Any, weight: Any, offset: Any,
 
 def _derivative(rows: Rows, sums: Any, grad: torch.Tensor, y: Any, weight: Any, count: Any, trials: Any) -> Derivative:
     """The sums of some rows, with their loss and what else is told of them."""
-    value = float(rows.value.sum() if count is None else count @ rows.value)
+    value = float(rows.value.sum()) if count is None else dot(count, rows.value)
     extent = float(max(rows.yhat.max(), -rows.yhat.min()))
     mass, response = masses(y, weight, count, trials)
     total = torch.tensor(value, dtype=torch.float64)
-    size = float(np.abs(rows.value).sum() if count is None else count @ np.abs(rows.value))
+    size = float(np.abs(rows.value).sum()) if count is None else dot(count, np.abs(rows.value))
     return Derivative(total, grad, mass, None, sums, extent, response, size)
 
 
@@ -252,7 +253,7 @@ def masses(y: Any, weight: Any, count: Any, trials: Any) -> tuple[float, float]:
     m = np.array(given[0], np.float64)
     for v in given[1:]:
         m *= v
-    return float(m.sum()), float(m @ y)
+    return float(m.sum()), dot(m, y)
 
 
 # ── the same rows, for whoever looks at them again ───────────────────────────────────────────────────────────────

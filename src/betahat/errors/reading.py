@@ -118,6 +118,16 @@ def file_changed(path: str, checkpoint: str, *, gone: bool) -> SourceError:
     )
 
 
+def file_changed_meanwhile(path: str, *, gone: bool) -> SourceError:
+    """Refuse a file that is written while its rows are read, or between one pass over them and the next."""
+    what = "is gone" if gone else "has changed"
+    return SourceError(
+        f"{path!r} {what} since the fit began to read it.",
+        "some numbers would be of its old rows and some of its new ones",
+        "fit again when nothing writes to it, or fit a copy of it",
+    )
+
+
 def other_checkpoint(checkpoint: str, what: str, before: object, now: object) -> SourceError:
     """Refuse a checkpoint of another question."""
     return SourceError(

@@ -44,7 +44,8 @@ def page(findings: Findings, ending: str, language: str) -> str:
 def _card(one: Finding) -> str:
     color = _COLORS[one.level]
     code, _, remark = one.fix.partition("  # ")
-    told = f"<p><b>{escape(one.name.replace('-', ' '))}</b> ({one.level})</p><p>{escape(one.evidence)}</p>"
+    heading = one.heading or f"{one.level}: {one.name.replace('-', ' ')}"
+    told = f"<p><b>{escape(heading)}</b></p><p>{escape(one.evidence)}</p>"
     fix = f"<p><code>{escape(code)}</code>{f' — {escape(remark)}' if remark else ''}</p>"
     return (
         f'<div style="border-left: 4px solid {color}; margin: 0.6em 0; padding: 0.1em 0.9em">'

@@ -1,7 +1,7 @@
 """`watch`가 찾는 것들의 이름, 한국어."""
 
 LEVELS = {"error": "오류", "warning": "경고", "note": "참고"}
-LABELS = ("왜:  ", "고침: ")
+LABELS = ("왜:   ", "고침: ", "참조: ")
 
 TITLES = {
     "gradient-not-cleared": "기울기를 지우지 않음",
