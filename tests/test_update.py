@@ -334,7 +334,7 @@ def test_the_named_update_and_the_reason(name, expected):
 UNKNOWN = [
     ("exakt", "Did you mean 'exact'?"), ("Adam", "Did you mean 'adam'?"), ("decent", "Did you mean 'descent'?"),
     ("moment", "Did you mean 'momentum'?"), ("", "Known: auto"),
-    ("sgd", "Known: auto, exact, newton, descent, momentum, adam"),
+    ("sgd", "Known: auto, exact, newton, lbfgs, descent, momentum, adam"),
     (None, "Known: auto"), (0.1, "Known: auto"), (Descent, "Known: auto"),  # the class, not an object of it
     (torch.optim.SGD([torch.zeros(1)], lr=0.1), "Known: auto"),
 ]  # fmt: skip

@@ -93,6 +93,12 @@ class Basis:
         near = plain and bool((abs(center[kept]) <= _NEAR * spreads).all()) and len(kept) == len(center)
         return cls(center, U, full, level, root, plain, near)
 
+    @classmethod
+    def none(cls, fit: LinearFit) -> Basis:
+        """No coordinates, for whoever looks at rows and asks for no leverage."""
+        k, p = len(fit.center), len(fit.coef)
+        return cls(np.zeros(k), np.zeros((k, 0)), np.zeros((p, 0)), 0.0, 0.0, False, False)
+
     def back(self, null: Array) -> Array:
         """R (r, p): the design's columns in these coordinates; a row √w x is R'z.
 

@@ -41,6 +41,8 @@ class Derivative:
         The largest |yhat|, and Σ w y, where somebody looked.
     size : float
         Σ |w value|: on what scale the value was rounded.
+    diagonal : Tensor (p,) or None
+        Of the second derivative, where that is all that is asked for.
     """
 
     value: Tensor
@@ -51,6 +53,7 @@ class Derivative:
     extent: float = 0.0
     response: float = 0.0
     size: float = 0.0
+    diagonal: Tensor | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -67,6 +70,7 @@ class Derivative:
             max(self.extent, other.extent),
             self.response + other.response,
             self.size + other.size,
+            None if self.diagonal is None or other.diagonal is None else self.diagonal + other.diagonal,
         )
 
     def mean(self) -> Derivative:

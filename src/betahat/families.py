@@ -2,8 +2,9 @@
 
     fit = general("cases ~ dose", trial, options, missing, how, penalty, unused)
 
-Most families are learned by Newton's method (`generalizing`), a negative binomial whose theta is not given in turn with
-it (`theta`), and a penalized likelihood by its own (`penalizing`).
+Most families are learned by Newton's method (`generalizing`) or, where p² numbers do not fit, by L-BFGS (`wide`); a
+negative binomial whose theta is not given in turn with it (`theta`), and a penalized likelihood by its own
+(`penalizing`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from betahat import errors
+from betahat import errors, wide
 from betahat.batch import Tally
 from betahat.eliminating import worth
 from betahat.finishing import How, begun_at
@@ -26,6 +27,8 @@ from betahat.penalizing import PENALTIES, firth
 from betahat.problem import Problem, of_arrays, of_formula
 from betahat.response import NUMBER
 from betahat.theta import alternated
+from betahat.update import LBFGS, too_wide
+from betahat.update.choose import ASKED
 
 #: option → what to do without it
 
@@ -56,6 +59,8 @@ def asked_of(
 ) -> dict[str, Any]:
     """The options of the rows, and how the response is to be read; what does not go together is refused."""
     family: Any = how.loss
+    if penalty is not None and isinstance(how.update, LBFGS):
+        raise errors.option_not_for("update='lbfgs'", "a penalized likelihood, which needs products", "leave it out")
     for name, given in unused.items():
         if given is not None:
             raise errors.option_not_for(f"{name}=", f"a {family.name} model", "leave it out")
@@ -77,10 +82,13 @@ def learn_from(problem: Problem, how: How, penalty: str | None, tally: Tally) ->
     """The generalized linear model of a problem's rows."""
     family: Any = how.loss
     start = None if how.start is None else begun_at(problem, how.start)
+    gradients = "" if penalty is not None else by_gradients(problem, how)
     reason = "" if penalty is not None else worth(problem)
     problem = problem.beside_levels() if reason else problem
-    why = f"newton: {how.reason}" + (f"; {reason}" if reason else "")
+    why = (f"lbfgs: {gradients}" if gradients else f"newton: {how.reason}") + (f"; {reason}" if reason else "")
     learn = partial(generalized, why=why)
+    if gradients:
+        learn = partial(learn, learn=wide.learned, update="lbfgs")
     fit: GeneralFit
     if penalty is not None:
         fit = firth(problem, family, tally, why=why)
@@ -89,6 +97,18 @@ def learn_from(problem: Problem, how: How, penalty: str | None, tally: Tally) ->
     else:
         fit = learn(problem, family, tally, start=start)
     return _said(fit, family, how)
+
+
+def by_gradients(problem: Problem, how: How) -> str:
+    """Why L-BFGS is taken, by name or since p² is too much; "" where it is not."""
+    if isinstance(how.update, LBFGS):
+        return how.reason
+    if how.reason == ASKED:
+        return ""
+    p = len(problem.design.names)
+    if worth(problem):  # its levels are no columns
+        p -= problem.design.category.levels - 1
+    return too_wide(p)
 
 
 def _said(fit: GeneralFit, family: Any, how: How) -> GeneralFit:
@@ -106,6 +126,8 @@ def _kept(
     """The same from files whose passes are kept in `checkpoint`."""
     family: Any = how.loss
     unknown = isinstance(family, NegativeBinomial) and family.theta is None
+    if isinstance(how.update, LBFGS):
+        raise errors.option_not_for("checkpoint=", "update='lbfgs'", "leave one of them out")
     if penalty is not None or isinstance(family, Own) or unknown:
         what = "penalty=" if penalty else "a function of one's own" if isinstance(family, Own) else "theta estimated"
         raise errors.option_not_for("checkpoint=", what, "leave it out")

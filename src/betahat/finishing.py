@@ -28,6 +28,7 @@ from betahat.sums import Sums
 from betahat.trace import Trace
 from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
+from betahat.update.lbfgs import LBFGS
 from betahat.update.newton import Newton
 
 _MOST_EPOCHS = 100_000  # some 100 MB of trace for a small model
@@ -78,8 +79,8 @@ def asked(
         raise errors.bad_number("epochs", epochs, "a whole number, one or more")
     chosen = named(loss, link)
     method, reason = updates.named(update, chosen)
-    if isinstance(method, Newton):
-        _curved(lr, epochs, collinear)
+    if isinstance(method, Newton | LBFGS):
+        _curved(method, lr, epochs, collinear)
     if lr is not None:
         if isinstance(method, Exact):
             raise errors.option_not_for(
@@ -96,11 +97,12 @@ def asked(
     return How(chosen, method, reason, epochs, start, collinear)
 
 
-def _curved(lr: Any, epochs: Any, collinear: str) -> None:
-    """Refuse what Newton's method has no use for."""
+def _curved(method: Newton | LBFGS, lr: Any, epochs: Any, collinear: str) -> None:
+    """Refuse what Newton's method and L-BFGS have no use for."""
     if lr is not None or epochs is not None:
         what = "lr" if lr is not None else "epochs"
-        raise errors.option_not_for(f"{what}=", "Newton's method, which goes on until it has arrived", "leave it out")
+        whose = "Newton's method" if isinstance(method, Newton) else "L-BFGS"
+        raise errors.option_not_for(f"{what}=", f"{whose}, which goes on until it has arrived", "leave it out")
     if collinear == "min_norm":
         raise errors.option_not_for("collinear='min_norm'", "a generalized linear model", "take 'drop' or 'raise'")
 

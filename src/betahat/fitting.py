@@ -84,7 +84,7 @@ def fit(
         "firth" penalizes the likelihood of a logistic or Poisson model by Jeffreys' prior: estimates are finite even
         where a combination of terms tells the response (separation), and less biased.
     update : str or update object
-        "auto", "exact", "newton", "descent", "momentum", "adam", or an object of `betahat.update`.
+        "auto", "exact", "newton", "lbfgs", "descent", "momentum", "adam", or an object of `betahat.update`.
     lr : float, optional
         The learning rate of a descent named by a string; when left out it is computed from the data's spectrum.
     epochs : int, optional
@@ -108,7 +108,8 @@ def fit(
         files again.
     memory : str or int, optional
         A ceiling for what betahat takes beyond its libraries and your own data: "500MB", "2GB", "1.5GiB", or a number
-        of bytes. It bounds what is read ahead and kept; without it, that has the size that is quickest.
+        of bytes. It bounds what is read ahead and kept; without it, that has the size that is quickest. Where tables of
+        p² numbers would not fit, a generalized linear model is learned by L-BFGS.
     **unknown
         Nothing else: an option that is no option, or another program's, is refused with the name of ours.
 

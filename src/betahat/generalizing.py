@@ -10,7 +10,7 @@ the family says of the rows at the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -138,24 +138,24 @@ def _walked(
             end = rows.gather(partial(both, factor=careful))
             total = end.total
         else:
-            total = _derived(rows, lens, careful)
+            total = derived(rows, lens, careful)
         sums = total.sums
         assert sums is not None, "Newton's method needs them"
         quick = not rough and sums.rows * len(names) <= _QUICK
         if lens.strict and not total.value.isfinite():
             in_range(rows, family)
         if quick and not careful:  # the first pass has told how many rows there are
-            careful, total = True, _derived(rows, lens, True)
+            careful, total = True, derived(rows, lens, True)
         if W is not None and memory.move is None and not total.value.isfinite():
             return None
         at_start = at_start or sums.weight
         if not asked and suspicious(furthest=total.extent, curvature=sums.weight, at_start=at_start, steps=len(steps)):
             asked = True
-            _not_separated(rows, family, memory.solution)
+            not_separated(rows, family, memory.solution)
         before, last = W, memory
         W, memory = update.step(W, total, memory)
         found = memory.solution
-        if found is not None and not careful and not rough and _doubtful(found):
+        if found is not None and not careful and not rough and doubtful(found):
             careful, W, memory = True, before, last
             continue
         if before is not None:
@@ -170,7 +170,7 @@ def _walked(
             ):
                 if observed:
                     lens = Lens(family, W.numpy(), intercept)
-                    total = _derived(rows, lens, careful)
+                    total = derived(rows, lens, careful)
                     found = update.step(W, total, memory._replace(move=None))[1].solution
                 assert found is not None, "a step was taken"
                 return Arrived(W, memory.distance, found, total, steps, careful)
@@ -189,7 +189,7 @@ def _few(rows: Rows) -> bool:
     return rows.problem.numbers is not None and rows.problem.numbers <= _QUICK and rows.problem.dense is None
 
 
-def _derived(rows: Rows, lens: Lens, careful: bool) -> Derivative:
+def derived(rows: Rows, lens: Lens, careful: bool) -> Derivative:
     """What all rows leave behind at the lens' weights."""
     total: Derivative = rows.gather(partial(derivative, lens, factor=careful and rows.centers is None))
     if careful and rows.centers is not None:  # a factor has to be about the means by level under these weights
@@ -211,14 +211,14 @@ def constant(rows: Rows, family: Any) -> Tensor | None:
     return W
 
 
-def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
-    """Refuse rows of which a combination of terms tells the response: their estimates are infinite."""
-    problem, bounds = rows.problem, _bounds(family)
+def not_separated(rows: Rows, family: Any, solution: Solution | None, columns: list[int] | None = None) -> None:
+    """Refuse rows of which a combination of terms, or of some columns, tells the response: estimates are infinite."""
+    problem, bounds = rows.problem, bounds_of(family)
     if bounds is None or problem.dense is not None:  # of a category that is eliminated each level has been looked at
         return
     names = list(problem.design.names)
     dropped = {} if solution is None else solution.dropped
-    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else None
+    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else columns
 
     def blocks() -> Iterator[tuple[Any, Any]]:
         return ((batch.X, batch.y) for batch in rows.batches())
@@ -229,7 +229,7 @@ def _not_separated(rows: Rows, family: Any, solution: Solution | None) -> None:
         raise found.error(problem.design.response, firth=(family.name, family.link.name) in KERNELS)
 
 
-def _bounds(family: Any) -> tuple[float, float] | None:
+def bounds_of(family: Any) -> tuple[float, float] | None:
     """The responses that no mean can have, where the linear predictor would have to be infinite."""
     kind = READS.get(family.name, NUMBER).kind
     if kind == "number" or (kind == "count" and family.link.name != "log"):
@@ -252,7 +252,7 @@ def digits(condition: float, careful: bool) -> float:
     return min(15.0, max(0.0, _HELD - (1 if careful else 2) * math.log10(condition)))
 
 
-def _doubtful(solution: Solution) -> bool:
+def doubtful(solution: Solution) -> bool:
     """Whether the rows have to be factorized: cross-products keep too few digits, or say that a term adds nothing."""
     return bool(solution.dropped) or digits(solution.condition, False) < _ENOUGH
 
@@ -278,21 +278,25 @@ def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:
 
 @np.errstate(over="ignore", invalid="ignore")  # what is too large to be a number is refused in words
 def generalized(
-    problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "", rows: Rows | None = None
-) -> GeneralFit:
-    """Learn a generalized linear model; `rows` where they are shared with others, or their passes are kept."""
+    problem: Problem, family: Any, tally: Tally, *, start: Tensor | None, why: str = "", rows: Rows | None = None,
+    learn: Callable[[Rows, Any, Tensor | None], Arrived] = learned, update: str = "newton",
+) -> GeneralFit:  # fmt: skip
+    """Learn a generalized linear model; `rows` where they are shared with others, or their passes are kept.
+
+    `learn` where it is not Newton's method.
+    """
     if rows is None:
         with Rows(problem, tally) as rows:
-            return generalized(problem, family, tally, start=start, why=why, rows=rows)
+            return generalized(problem, family, tally, start=start, why=why, rows=rows, learn=learn, update=update)
     if problem.dense is not None:
-        begin(rows, _bounds(family))
-    found = learned(rows, family, start)
+        begin(rows, bounds_of(family))
+    found = learn(rows, family, start)
     end, distance, level = _end(rows, family, found)
     bare = null_deviance(rows, family, end, level)
     if start is None and not (
         end.deviance <= _WORSE * bare or math.isnan(bare)
     ):  # it has gone where a likelihood that is not concave is flat
-        found = learned(rows, family, constant(rows, family))
+        found = learn(rows, family, constant(rows, family))
         end, distance, level = _end(rows, family, found)
     for _ in range(_AGAIN):  # a promise that was not kept
         if distance <= CLOSE:
@@ -334,7 +338,7 @@ def generalized(
         condition=solution.condition,
         digits=digits(solution.condition, found.careful),
         loss=family.name,
-        update="newton",
+        update=update,
         why=why + rows.told,
         trace=Trace.of(tuple(design.names), found.steps),
         label=problem.label,

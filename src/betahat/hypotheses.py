@@ -24,6 +24,7 @@ from betahat.modules import ModuleFit
 from betahat.numerals import number, p_value
 from betahat.outcome import LinearFit
 from betahat.tabular import Table, plain
+from betahat.unmade import Unmade
 
 Array = npt.NDArray[np.float64]
 
@@ -151,6 +152,8 @@ def read(fit: LinearFit | ModuleFit, given: Any, right: Any) -> Hypotheses:
     if isinstance(fit, ModuleFit):
         scale = fit.covariance.matrix.diagonal().sqrt().numpy()
         return asked.independent(np.where(scale > 0, scale, 1.0))
+    if isinstance(fit.unscaled, Unmade):
+        return asked.independent(fit.unscaled.units())
     return asked.independent(fit.unscaled.diagonal().sqrt().numpy())
 
 

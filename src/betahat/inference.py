@@ -27,6 +27,7 @@ from betahat.general import GeneralFit
 from betahat.lowrank import MOST, LowRank, between
 from betahat.outcome import LinearFit
 from betahat.problem import of_arrays, of_formula
+from betahat.unmade import Unmade
 from betahat.working import seen_through
 
 SIMULTANEOUS = ("bonferroni", "scheffe")
@@ -97,7 +98,9 @@ def with_rows(
         problem = of_formula(fit.formula, data, weights, offset, freq, None, "drop", known=fit.design, **more)
     problem = replace(problem, design=fit.design)
     if isinstance(fit, GeneralFit):
-        return replace(fit, problem=seen_through(problem, fit.lens), rows=problem)
+        V: Any = fit.unscaled
+        V = V.of_rows(problem, fit.lens, fit.center.numpy()) if isinstance(V, Unmade) else V
+        return replace(fit, unscaled=V, problem=seen_through(problem, fit.lens), rows=problem)
     return replace(fit, problem=problem)
 
 
@@ -166,7 +169,7 @@ def vcov(fit: LinearFit, terms: Sequence[str] | None = None) -> pd.DataFrame:
         if stray := next((term for term in names if term not in place), None):
             raise errors.unknown_option("terms", stray, fit.terms)
         index = [place[term] for term in names]
-        matrix = found.block(index).numpy() if isinstance(found, LowRank) else found.numpy()[np.ix_(index, index)]
+        matrix = found.numpy()[np.ix_(index, index)] if isinstance(found, Tensor) else found.block(index).numpy()
     gone = np.array([term in fit.dropped for term in names], dtype=bool)
     matrix[gone, :] = matrix[:, gone] = np.nan
     return pd.DataFrame(matrix, index=names, columns=names)
@@ -296,7 +299,7 @@ def _parts(fit: LinearFit, found: Covariance) -> tuple[np.ndarray[Any, Any], np.
     """U and M of V = U M U'; None where neither the covariance nor the rows tell."""
     if found.parts is not None or found.kind != "classical":
         return found.parts
-    if isinstance(getattr(fit, "unscaled", None), LowRank) or not (at_hand(fit) or fit.condition <= FAIR):
+    if not isinstance(getattr(fit, "unscaled", None), Tensor) or not (at_hand(fit) or fit.condition <= FAIR):
         return None
     U = Basis.of(fit).full
     return U, fit.scale * np.eye(U.shape[1])

@@ -104,5 +104,5 @@ class LowRank:
 
 
 def between(L: Array, V: Any) -> Array:
-    """L V L' (q, q) for combinations L (q, p) and a matrix of either kind."""
-    return V.between(L) if isinstance(V, LowRank) else np.asarray(L @ V.numpy() @ L.T)
+    """L V L' (q, q) for combinations L (q, p) and a matrix, or what stands for one."""
+    return np.asarray(L @ V.numpy() @ L.T if isinstance(V, Tensor) else V.between(L))

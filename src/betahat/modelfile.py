@@ -41,6 +41,7 @@ from betahat.lowrank import LowRank
 from betahat.outcome import LinearFit
 from betahat.penalizing import FirthFit
 from betahat.trace import Log, Trace
+from betahat.unmade import Unmade
 from betahat.working import Lens
 
 #: what a model file says of a fit besides its tensors: name → the kinds that it may be of
@@ -105,7 +106,9 @@ def of_content(kept: bytes) -> LinearFit:
 
 
 def _laid_out(name: str, matrix: Any) -> dict[str, torch.Tensor]:
-    """A matrix (p, p) as tensors: itself, or the parts of a LowRank."""
+    """A matrix (p, p) as tensors: itself, the parts of a LowRank, or that it was never made."""
+    if isinstance(matrix, Unmade):
+        return {f"{name}.unmade": torch.tensor([matrix.scale], dtype=torch.float64)}
     if not isinstance(matrix, LowRank):
         return {name: matrix}
     parts = {f"{name}.tall": matrix.tall, f"{name}.middle": matrix.middle, f"{name}.own": matrix.own}
@@ -120,6 +123,8 @@ def _matrix(name: str, tensors: dict[str, torch.Tensor], p: int) -> Any:
     """The matrix again; parts that do not belong together are refused."""
     if name in tensors:
         return tensors[name]
+    if f"{name}.unmade" in tensors:
+        return Unmade(None, p, float(tensors[f"{name}.unmade"].sum()))
     tall, middle, own = (tensors[f"{name}.{part}"] for part in ("tall", "middle", "own"))
     if tall.ndim != 2 or len(tall) != p or middle.shape != (tall.shape[1],) * 2 or own.shape != (p,):
         raise ValueError(f"the parts of {name} do not belong together")

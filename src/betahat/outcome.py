@@ -46,7 +46,8 @@ class LinearFit(Fit):
     coef : Tensor (p,), float64
         The weights; zero for a dropped term, so that X @ coef is right.
     unscaled : Tensor (p, p)
-        (X'WX)⁻¹; zero for dropped terms. Where a category's levels were eliminated, a `LowRank` that stands for it.
+        (X'WX)⁻¹; zero for dropped terms. Where a category's levels were eliminated, a `LowRank` that stands for it; in
+        a model of very many coefficients an `Unmade`, of which parts are solved for.
     center : Tensor (k,)
         The means of X's columns, the intercept not counted, zeros without one: intervals are reckoned from there.
     weight : float

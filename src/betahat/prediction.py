@@ -23,6 +23,7 @@ from betahat.inference import covariance, quantile, wide_quantile
 from betahat.lowrank import LowRank
 from betahat.outcome import LinearFit
 from betahat.source import Source, hand_out, is_frame
+from betahat.unmade import Unmade
 
 INTERVALS = ("confidence", "prediction")
 SCALES = ("response", "link")
@@ -167,6 +168,8 @@ def _variance(fit: LinearFit, X: Tensor) -> Tensor:
     """X'Vx for new rows, (n,)."""
     found = covariance(fit)
     if isinstance(found.matrix, LowRank) and not isinstance(X, Tensor):
+        return found.matrix.quadratic(X).clamp(min=0.0)
+    if isinstance(found.matrix, Unmade):
         return found.matrix.quadratic(X).clamp(min=0.0)
     if not isinstance(X, Tensor):  # a covariance that was made whole
         X = torch.from_numpy(np.asarray(X))

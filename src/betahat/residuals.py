@@ -21,11 +21,13 @@ import torch
 from scipy import special
 
 from betahat import errors
+from betahat.coordinates import Basis
 from betahat.modules import ModuleFit
 from betahat.outcome import LinearFit
 from betahat.regard import Regarded, family_of, regarded
 from betahat.sandwich.heteroskedastic import ONE
 from betahat.source import Source, is_frame
+from betahat.unmade import Unmade
 
 Array = npt.NDArray[np.float64]
 
@@ -44,7 +46,8 @@ def residuals(fit: LinearFit, kind: str, standardized: bool, seed: int) -> Any:
     if not isinstance(standardized, bool):
         raise errors.unknown_option("standardized", standardized, ["True", "False"])
     definition = of_kind(fit, kind, standardized, seed)
-    parts = list(regarded(fit, lambda rows: (rows.places, definition(rows))))
+    basis = Basis.none(fit) if isinstance(fit.unscaled, Unmade) and not standardized else None
+    parts = list(regarded(fit, lambda rows: (rows.places, definition(rows)), basis=basis))
     out = np.full(fit.tally.read, np.nan)
     for places, values in parts:
         out[places] = values

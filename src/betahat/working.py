@@ -37,6 +37,7 @@ Array = npt.NDArray[np.float64]
 BLOCK = 1 << 13  # rows that a loss is asked for at a time
 _STRIPE = 1 << 17  # rows that a thread takes at a time
 _GEMV = 1 << 13  # multiplications of a matrix and a vector up to which BLAS wakes no threads
+_WIDENED = 1 << 19  # numbers that are made float64 at a time
 _PART = 1e-3  # of its expectation: what the observed curvature of a row is at least, as a step needs it
 FLAT = 1e-100  # a curvature below this is nothing: a row there has a slope at most, and e would overflow
 
@@ -155,6 +156,10 @@ def linear(X: Any, slopes: Array, level: float, out: Array) -> None:
             out += np.concatenate([[0.0], b])[strip.values] if strip.levels else strip.values * b[0]
             start += strip.width
         return
+    if X.dtype != np.float64 and n > 1 and n * k > _WIDENED:
+        for part in (slice(0, n // 2), slice(n // 2, n)):
+            linear(X[part], slopes, level, out[part])
+        return
     rows = np.asarray(X, np.float64)
     size = max(1, _GEMV // max(1, k))
     whole = n // size * size if rows.strides[1] == rows.itemsize else 0
@@ -192,12 +197,12 @@ def derivative(
     return found
 
 
-def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool) -> Any:
-    """What `work` makes of each thread's share of the rows, merged in order."""
+def by_stripes(work: Any, X: Any, y: Any, columns: Any, threads: int, bare: bool, long: int | None = None) -> Any:
+    """What `work` makes of each thread's share of the rows, at most `long` at a time, merged in order."""
     y, columns = np.asarray(y), [None if v is None else np.asarray(v) for v in columns]
     X = np.empty((len(y), 0)) if bare else X if isinstance(X, Strips) else np.asarray(X)
 
-    long = rows_of(X.factor.width) if isinstance(X, Levelled) else _STRIPE
+    long = long or (rows_of(X.factor.width) if isinstance(X, Levelled) else _STRIPE)
 
     def share(start: int) -> Any:
         here = slice(start, min(len(y), start + long))

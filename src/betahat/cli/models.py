@@ -43,7 +43,7 @@ from betahat.cli.options import (
     "--update",
     default="auto",
     metavar="NAME",
-    help="auto, exact, newton, descent, momentum or adam.",
+    help="auto, exact, newton, lbfgs, descent, momentum or adam.",
     show_default=True,
 )
 @click.option("--lr", type=float, metavar="RATE", help="Learning rate of a descent; chosen when left out.")

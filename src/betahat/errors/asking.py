@@ -57,15 +57,15 @@ def bad_number(what: str, given: object, wanted: str) -> OptionError:
 def over_ceiling(what: str, needed: int, allowed: int) -> OptionError:
     """Refuse work that needs more memory than the user allows."""
     small = "; a number without a unit is bytes" if allowed < 10**6 else ""
-    there = f"{_size(allowed)} {'is' if allowed == 1 else 'are'} allowed"
+    there = f"{as_bytes(allowed)} {'is' if allowed == 1 else 'are'} allowed"
     return OptionError(
-        f"{what} would need some {_size(needed)} of memory; {there}.",
+        f"{what} would need some {as_bytes(needed)} of memory; {there}.",
         f"the ceiling is for what betahat takes beyond its libraries and your own data{small}",
         f"allow more, memory='{-(-needed // 10**6) * 5 // 4}MB', or name fewer columns",
     )
 
 
-def _size(number: int) -> str:
+def as_bytes(number: int) -> str:
     """A number of bytes as one reads it."""
     if number < 10**6:
         return count(number, "byte")

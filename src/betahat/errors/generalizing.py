@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from betahat.errors.asking import as_bytes
 from betahat.errors.estimating import UnansweredError
 from betahat.errors.letters import BetahatWarning, FitError, OptionError, count, listing
 
@@ -64,6 +65,76 @@ def no_convergence(family: str, passes: int, distance: float) -> FitError:
     )
 
 
+def unmade(p: int, most: int) -> FitError:
+    """Refuse what needs the covariance of all coefficients where it was never made."""
+    return FitError(
+        f"This needs the covariance of all {p:,} coefficients, and a model learned by L-BFGS has none.",
+        f"L-BFGS is for models whose table of {p:,} × {p:,} numbers ({as_bytes(8 * p * p)}) does not fit, and "
+        "never makes it; standard errors of all terms, leverages and robust covariances rest on it",
+        f"fit.vcov(terms=[…]) gives variances of up to {most} terms and fit.test('…') tests them, each for some "
+        "passes over the rows; fit.params has all coefficients; update='newton' has everything, if memory is enough",
+    )
+
+
+def too_many_solved(p: int, asked: int, most: int) -> FitError:
+    """Refuse more variances than are solved for together."""
+    return FitError(
+        f"{asked:,} variances were asked for at once, of a model of {p:,} coefficients learned by L-BFGS.",
+        "it has no table of all variances: each is the solution of an equation, for which the rows are read again, and "
+        f"up to {most} are solved together",
+        f"ask for up to {most} terms, or new rows, at a time",
+    )
+
+
+def variances_without_rows(p: int) -> FitError:
+    """Refuse variances that are solved from rows where there are none."""
+    return FitError(
+        f"This model of {p:,} coefficients, learned by L-BFGS, has no rows from which variances could be solved.",
+        "it was loaded from a file, or is one of several by group: no table of all variances was ever made, and the "
+        "rows that tell some of them are not kept",
+        "fit.with_rows(…) gives it its rows again; its coefficients and predictions need none",
+    )
+
+
+def variances_unsolved(products: int, left: float) -> FitError:
+    """Refuse variances whose equations did not end."""
+    return FitError(
+        f"The variances of these terms have not been found: after {products:,} passes a share {left:.2g} of one is "
+        "left, or the rows do not tell it.",
+        "these terms are so nearly collinear with others that their equations have no end",
+        "leave out what other terms nearly say, or fit fewer terms with update='newton', which names them",
+    )
+
+
+def own_too_wide(p: int) -> FitError:
+    """Refuse a loss of one's own with very many coefficients."""
+    return FitError(
+        f"A loss of one's own with {p:,} coefficients has no standard errors that could be solved for.",
+        "those of such a loss come from a sandwich, which takes a table of p × p numbers, and L-BFGS makes none",
+        "fit fewer terms, take a family, or descend with bh.train, which learns weights alone",
+    )
+
+
+def wide_without_rows(rows: int, p: int) -> FitError:
+    """Refuse more coefficients than rows."""
+    return FitError(
+        f"There are {p:,} coefficients and only {rows:,} rows, so that no single solution exists.",
+        "each coefficient beyond the rows can be anything; L-BFGS makes no products that would tell which to drop",
+        "leave out terms, or fit with update='newton', which drops those that others say",
+    )
+
+
+def perhaps_separated(family: str, p: int, edge: float, response: str) -> FitError:
+    """Refuse to hand out estimates that run to infinity as far as gradients tell."""
+    return FitError(
+        f"The estimates of this {family} model run to infinity: the linear predictor of some row has reached "
+        f"{edge:,.0f}, at a {response} where no mean can be.",
+        f"some combination of the terms tells {response} without fail (separation); with {p:,} coefficients it is not "
+        "looked for exactly, which takes p² numbers",
+        "leave out terms that are rarely anything but zero, or join levels; fewer terms are told by name",
+    )
+
+
 def bends_nowhere(family: str) -> FitError:
     """Refuse to end where a loss bends upwards in no row, which is no minimum."""
     return FitError(
@@ -90,7 +161,7 @@ def update_not_for(update: str, loss: str, known: list[str]) -> OptionError:
     return OptionError(
         f"update={update!r} does not go with the loss {loss!r}.",
         "the exact update and the descents are computed from moments, which only a squared loss has; Newton's method "
-        "is for losses that are curved otherwise",
+        "and L-BFGS are for losses that are curved otherwise",
         f"for this loss there is: {listing(known)}; bh.train descends on any loss",
     )
 

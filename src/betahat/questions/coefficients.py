@@ -103,7 +103,8 @@ class Coefficients(Asked):
         Raises
         ------
         FitError
-            When all of it is asked for and a category of more than 5,000 levels was eliminated.
+            When all of it is asked for and a category of more than 5,000 levels was eliminated, or the model was
+            learned by L-BFGS, which has variances of up to 64 terms at a time, for some passes over the rows.
         """
         return room("inference").vcov(self._under(kind, how), terms)  # type: ignore[no-any-return]
 

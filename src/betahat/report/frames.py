@@ -11,8 +11,9 @@ from betahat import inference
 from betahat.general import GeneralFit
 from betahat.modules import ModuleFit
 from betahat.outcome import LinearFit
-from betahat.report.ratios import estimates, ratio
+from betahat.report.ratios import bare, estimates, ratio
 from betahat.source import hand_out
+from betahat.unmade import Unmade
 
 if TYPE_CHECKING:
     from betahat.report import Summary
@@ -71,9 +72,10 @@ def values_general(summary: Summary) -> dict[str, Any]:
 def begun(summary: Summary) -> dict[str, Any]:
     """What any linear model has: the data, how it was learned, the coefficients."""
     fit, found = summary.fit, summary.fit.covariance
-    shown = estimates(fit, summary.level, summary.exponentiate)
+    unmade = isinstance(fit.unscaled, Unmade)  # then there are coefficients, and nothing beside them
+    shown = bare(fit, summary.exponentiate) if unmade else estimates(fit, summary.level, summary.exponentiate)
     names = ("ratio" if summary.exponentiate else "coef", "std_error", "t", "p", "lower", "upper")
-    values = dict(zip(names, shown.values(), strict=True)) | {"df": found.df.tolist()}
+    values = dict(zip(names, shown.values(), strict=not unmade)) | {"df": found.df.tolist()}
     coefficients = [
         {"term": term, "dropped": fit.dropped[term]}
         if term in fit.dropped

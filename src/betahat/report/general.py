@@ -10,10 +10,14 @@ from betahat import errors
 from betahat.general import GeneralFit
 from betahat.inference import upper_tail
 from betahat.loss import Own
-from betahat.numerals import number, p_value
+from betahat.numerals import column, number, p_value
+from betahat.outcome import LinearFit
 from betahat.report import Summary
 from betahat.report.frames import values_general
-from betahat.report.ratios import told
+from betahat.report.ratios import bare, ratio, told
+from betahat.unmade import TOGETHER, Unmade
+
+_SHOWN = 20  # terms of a model of very many
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,12 @@ class GeneralSummary(Summary):
     """A generalized linear model's table."""
 
     fit: Any
+
+    @classmethod
+    def of(cls, fit: LinearFit, level: float = 0.95, exponentiate: bool = False) -> Summary:
+        """The summary; of a model without a table of all variances, one without standard errors."""
+        made = super().of(fit, level, exponentiate)
+        return WideSummary(fit, level, made.exponentiate) if isinstance(fit.unscaled, Unmade) else made
 
     @property
     def title(self) -> str:
@@ -118,3 +128,43 @@ class GeneralSummary(Summary):
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON: what is not a finite number is None."""
         return values_general(self)
+
+
+class WideSummary(GeneralSummary):
+    """The table of a model of very many coefficients: the first of them, without standard errors."""
+
+    @property
+    def left(self) -> list[tuple[str, str]]:
+        """How it was fitted: label and value; the gradient is a bound for all terms together."""
+        lines = {name: value for name, value in super().left if name != "Condition"}
+        lines["Gradient"] = f"≤ {number(self.fit.distance, 2)} std. errors"
+        lines["Covariance"] = f"solved for up to {TOGETHER} terms"
+        return list(lines.items())
+
+    @property
+    def heads(self) -> list[str]:
+        """The names of the coefficient table's columns."""
+        return [ratio(self.fit) if self.exponentiate else "coef"]
+
+    def rows(self, digits: int = 5, *, line_up: bool = True) -> list[tuple[str, list[str] | str]]:
+        """The first terms, each with its coefficient; and how many more there are."""
+        fit: GeneralFit = self.fit
+        few, found = fit.terms[:_SHOWN], bare(fit, self.exponentiate)["estimate"]
+        numbers = [float(value) for value in found[: len(few)]]
+        cells = column(numbers, digits) if line_up else [number(value, digits) for value in numbers]
+        rows: list[tuple[str, list[str] | str]] = [
+            (term, self.without(term) if term in fit.dropped else [cell]) for term, cell in zip(few, cells, strict=True)
+        ]
+        more = len(fit.terms) - len(few)
+        return [*rows, ("…", f"{more:,} more; fit.params has them")] if more else rows
+
+    @property
+    def notes(self) -> list[str]:
+        """What stands below the table."""
+        return [
+            *super().notes,
+            "Gradient: √(g'H⁻¹g), by conjugate gradients; no coefficient, and no combination of them, is farther from "
+            "the solution, in its own standard errors.",
+            "No standard errors: the table of all variances was never made. fit.vcov(terms=[…]) solves for some of "
+            "them, fit.test('…') tests hypotheses.",
+        ]

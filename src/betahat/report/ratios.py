@@ -75,3 +75,13 @@ def estimates(fit: LinearFit, level: float, exponentiate: bool = False) -> dict[
             found |= {name: np.exp(found[name]) for name in ("estimate", "lower", "upper")}
             found["std_error"] = found["std_error"] * found["estimate"]
     return found
+
+
+def bare(fit: LinearFit, exponentiate: bool = False) -> dict[str, Array]:
+    """The estimates (p,) alone, of a model that has no table of all variances."""
+    found: Array = np.array(fit.params, np.float64)
+    if exponentiate:
+        ratio(fit)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.exp(found)
+    return {"estimate": found}

@@ -15,12 +15,13 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from betahat.derive import Derivative
-from betahat.update.choose import choose, named
+from betahat.update.choose import choose, named, too_wide
 from betahat.update.descent import Adam, Descent
 from betahat.update.exact import Exact
+from betahat.update.lbfgs import LBFGS
 from betahat.update.newton import Newton
 
-__all__ = ["Adam", "Descent", "Exact", "Newton", "Update", "choose", "named"]
+__all__ = ["LBFGS", "Adam", "Descent", "Exact", "Newton", "Update", "choose", "named", "too_wide"]
 
 
 class Update(Protocol):
