@@ -19,7 +19,8 @@ from betahat.eliminating import worth
 from betahat.finishing import How, begun_at
 from betahat.formula import responses
 from betahat.general import GeneralFit
-from betahat.generalizing import READS, generalized
+from betahat.generalizing import generalized
+from betahat.grounds import READS
 from betahat.journal import begun
 from betahat.loss import NegativeBinomial, Own
 from betahat.moments import Moments

@@ -10,7 +10,7 @@ the family says of the rows at the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,13 +24,20 @@ from betahat.batch import Tally
 from betahat.closing import Closing, closing, constants, ending, summable
 from betahat.derive import Derivative
 from betahat.eliminating import begin
-from betahat.firth import KERNELS
 from betahat.general import GeneralFit, exact
-from betahat.levels import LevelSums
+from betahat.grounds import (
+    bounds_of,
+    constant,
+    derived,
+    digits,
+    doubtful,
+    in_range,
+    not_separated,
+    null_level,
+)  # fmt: skip
 from betahat.passes import Rows
 from betahat.problem import Problem
-from betahat.response import BINARY, COUNT, NUMBER
-from betahat.separation import detect, suspicious
+from betahat.separation import suspicious
 from betahat.trace import Step, Trace
 from betahat.update.exact import Solution
 from betahat.update.newton import Memory, Newton
@@ -47,12 +54,6 @@ _HALVES = 60  # of one step: then it is nothing, and the loss still higher
 _STILL = 1e-9  # standard errors: a step that promises to be shorter is looked at together with all else
 _WITHIN = 4.0  # standard errors within which the way of many rows is sure
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
-_ENOUGH = 10.0  # digits that cross-products must keep
-_HELD = 15.6  # digits of a float64
-
-#: how a family's response is read, where it is no plain number
-READS = {"binomial": BINARY, "quasi-binomial": BINARY, "poisson": COUNT, "quasi-poisson": COUNT,
-         "negative binomial": COUNT}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,74 +190,6 @@ def _few(rows: Rows) -> bool:
     return rows.problem.numbers is not None and rows.problem.numbers <= _QUICK and rows.problem.dense is None
 
 
-def derived(rows: Rows, lens: Lens, careful: bool) -> Derivative:
-    """What all rows leave behind at the lens' weights."""
-    total: Derivative = rows.gather(partial(derivative, lens, factor=careful and rows.centers is None))
-    if careful and rows.centers is not None:  # a factor has to be about the means by level under these weights
-        assert isinstance(total.sums, LevelSums), "there are centers only beside levels"
-        low = total.sums.means()
-        rows.centers = rows.centers + np.concatenate([low[:-1], np.zeros_like(low[-1:])])
-        total = rows.gather(partial(derivative, lens, factor=True))
-    return total
-
-
-def constant(rows: Rows, family: Any) -> Tensor | None:
-    """The weights (p,) of a model that is the mean of the response everywhere; zeros without an intercept."""
-    design = rows.problem.design
-    W = torch.zeros(len(design.names), dtype=torch.float64)
-    if design.intercept:
-        half = family.link(torch.tensor([0.5], dtype=torch.float64))  # a mean that every family can have
-        end = rows.gather(partial(closing, Lens(family, half.numpy(), True), bare=True))
-        W[0] = family.link(torch.tensor([end.response / end.prior], dtype=torch.float64))[0]
-    return W
-
-
-def not_separated(rows: Rows, family: Any, solution: Solution | None, columns: list[int] | None = None) -> None:
-    """Refuse rows of which a combination of terms, or of some columns, tells the response: estimates are infinite."""
-    problem, bounds = rows.problem, bounds_of(family)
-    if bounds is None or problem.dense is not None:  # of a category that is eliminated each level has been looked at
-        return
-    names = list(problem.design.names)
-    dropped = {} if solution is None else solution.dropped
-    columns = [j for j, name in enumerate(names) if name not in dropped] if dropped else columns
-
-    def blocks() -> Iterator[tuple[Any, Any]]:
-        return ((batch.X, batch.y) for batch in rows.batches())
-
-    intercept = bool(problem.design.intercept)
-    found = detect(blocks, names=names, intercept=intercept, bounds=bounds, columns=columns)
-    if found:
-        raise found.error(problem.design.response, firth=(family.name, family.link.name) in KERNELS)
-
-
-def bounds_of(family: Any) -> tuple[float, float] | None:
-    """The responses that no mean can have, where the linear predictor would have to be infinite."""
-    kind = READS.get(family.name, NUMBER).kind
-    if kind == "number" or (kind == "count" and family.link.name != "log"):
-        return None
-    return 0.0, 1.0 if kind == "binary" else math.inf
-
-
-def in_range(rows: Rows, family: Any) -> None:
-    """Refuse the first response that the family cannot have, by its row."""
-    problem = rows.problem
-    for item in rows.batches() if problem.dense is None else problem.pieces(Tally()):  # type: ignore[misc]
-        family.check(torch.as_tensor(item.y), item.rows, problem.design.response)
-
-
-def digits(condition: float, careful: bool) -> float:
-    """Digits that (X'ΩX)⁻¹ keeps, from cross-products or from the factor of the rows.
-
-    Coefficients keep more: each step corrects what rounding has left of the step before.
-    """
-    return min(15.0, max(0.0, _HELD - (1 if careful else 2) * math.log10(condition)))
-
-
-def doubtful(solution: Solution) -> bool:
-    """Whether the rows have to be factorized: cross-products keep too few digits, or say that a term adds nothing."""
-    return bool(solution.dropped) or digits(solution.condition, False) < _ENOUGH
-
-
 def _promises(memory: Memory, last: Memory, quadratic: bool) -> bool:
     """Whether the next step will be next to nothing: steps shrink as this one has, or as fast again in proportion."""
     if memory.halved or not math.isfinite(last.distance) or not 0 < memory.distance < _NEAR:
@@ -374,13 +307,6 @@ def _end(rows: Rows, family: Any, found: Arrived) -> tuple[Closing, float, float
     assert sums is not None, "Newton's method needs them"
     move = replace(solution, coef=-(solution.unscaled @ torch.from_numpy(end.grad)), rss=end.pearson)
     return end, Newton(dispersed=family.dispersed).distance(move, sums.rows, found.W), level
-
-
-def null_level(problem: Problem, family: Any, total: Derivative) -> float | None:
-    """The predictor of the mean response; None without an intercept."""
-    if not problem.design.intercept:
-        return None
-    return float(family.link(torch.tensor([total.response / total.weight], dtype=torch.float64)))
 
 
 def null_deviance(rows: Rows, family: Any, end: Closing, level: float | None) -> float:

@@ -25,7 +25,8 @@ from betahat.batch import Tally
 from betahat.closing import closing
 from betahat.firth import Kernel, Penalized, kernel, likelihood_ratio, penalized, profile
 from betahat.general import GeneralFit
-from betahat.generalizing import digits, in_range, null_deviance, null_level
+from betahat.generalizing import null_deviance
+from betahat.grounds import digits, in_range, null_level
 from betahat.passes import Rows
 from betahat.problem import Problem
 from betahat.trace import Step, Trace

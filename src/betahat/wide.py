@@ -21,9 +21,8 @@ from torch import Tensor
 from betahat import errors, memory
 from betahat.closing import closing
 from betahat.conjugate import SURE, Solved, solved
-from betahat.generalizing import (
-    CLOSE,
-    Arrived,
+from betahat.generalizing import CLOSE, Arrived
+from betahat.grounds import (
     bounds_of,
     constant,
     derived,
@@ -32,7 +31,7 @@ from betahat.generalizing import (
     in_range,
     not_separated,
     null_level,
-)
+)  # fmt: skip
 from betahat.loss import Own
 from betahat.lowrank import MOST
 from betahat.passes import Rows
