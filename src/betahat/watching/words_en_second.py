@@ -136,6 +136,11 @@ LETTERS = {
         "it waits for that number to fall: as long as all goes well it sees no improvement, and cuts the rate",
         "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # or give it the loss itself",
     ),
+    "compared-with-itself": (
+        "{loss} at {place0} was given one and the same numbers twice, in {times} calls in a row and in no other.",
+        "this loss, or the distance in it, is zero whatever the model says: it teaches nothing",
+        "check the names that {loss} is given: the target, the teacher's output or the positive example belongs there",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

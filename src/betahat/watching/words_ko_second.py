@@ -128,6 +128,11 @@ LETTERS = {
         "스케줄러는 그 값이 작아지기를 기다립니다. 학습이 잘될수록 나아지지 않는다고 보고 학습률을 깎습니다",
         "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # 또는 loss를 그대로",
     ),
+    "compared-with-itself": (
+        "{place0}의 {loss}에 똑같은 텐서가 두 번 들어갑니다. 지금까지 {times}번 모두 그랬습니다.",
+        "모델이 무엇을 내놓든 이 loss, 또는 그 안의 거리가 늘 0이어서 배울 것이 없습니다",
+        "{loss}에 넣는 변수 이름을 확인하세요. 정답, 교사 모델의 출력, 또는 양성 예가 들어갈 자리입니다",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",

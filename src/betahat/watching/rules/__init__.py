@@ -38,7 +38,7 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.weighted, losses.table_seen, losses.table_of_a_metric, losses.stale, losses.piled, losses.part_cut,
     losses.softmaxes, gradients.never_used, gradients.twice_by_hand, gradients.generator, clips.bounded_in_vain,
     schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
-    data.truncated, data.not_used, gradients.asleep,
+    data.truncated, data.not_used, gradients.asleep, losses.with_itself,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),

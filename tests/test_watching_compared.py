@@ -1,0 +1,115 @@
+"""Watching losses that compare an output with itself, and neighbors of theirs that are meant."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from watching_scenes import Scene, left_in_peace, named
+
+
+def triplets(how):
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    opt = torch.optim.Adam(net.parameters(), lr=1e-3)
+    margin = nn.TripletMarginLoss(margin=2.0)
+    for _ in range(12):
+        rows = torch.randn(3, 16, 4)
+        anchor, positive, negative = net(rows.reshape(48, 4)).chunk(3)
+        loss = margin(anchor, anchor if how == "anchor twice" else positive, negative)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
+def taught(how):
+    torch.manual_seed(2)
+    student = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    teacher = copy.deepcopy(student).eval()
+    opt = torch.optim.Adam(student.parameters(), lr=1e-3)
+
+    def distilled(ours, theirs):
+        soft = functional.log_softmax(ours / 2.0, 1)
+        return functional.kl_div(soft, functional.softmax(theirs / 2.0, 1), reduction="batchmean") * 4
+
+    for _ in range(12):
+        x = torch.randn(16, 4)
+        with torch.no_grad():
+            wanted = teacher(x)
+        ours = student(x)
+        if how == "itself":
+            loss = distilled(ours, ours.detach())
+        elif how == "two dropouts":
+            loss = distilled(ours, student(x).detach())
+        elif how == "square of itself":
+            loss = functional.mse_loss(ours, ours.detach())
+        else:
+            loss = distilled(ours, wanted)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
+def similarities():
+    """All rows with all rows, the diagonal of which is one."""
+    torch.manual_seed(3)
+    net = nn.Linear(4, 3)
+    opt = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(12):
+        z = net(torch.randn(8, 4))
+        alike = functional.cosine_similarity(z[:, None], z[None], dim=2)
+        opt.zero_grad()
+        functional.mse_loss(alike, torch.eye(8)).backward()
+        opt.step()
+
+
+def entropies():
+    """The entropy of a prediction, as its cross entropy with itself."""
+    torch.manual_seed(4)
+    net = nn.Linear(4, 3)
+    opt = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(12):
+        z = net(torch.randn(8, 4))
+        opt.zero_grad()
+        functional.cross_entropy(z, functional.softmax(z, 1)).backward()
+        opt.step()
+
+
+def fresh_copy():
+    """A target network that is still the same as its pupil in the first passes of an accumulation."""
+    s = Scene(layers=2)
+    target = copy.deepcopy(s.net)
+    for _ in range(5):
+        s.opt.zero_grad()
+        for rows in s.x.split(25):
+            with torch.no_grad():
+                wanted = target(rows) + 0.0
+            ((functional.mse_loss(s.net(rows), wanted) + s.net(rows).square().mean()) / 4).backward()
+        s.opt.step()
+
+
+MISTAKES = {
+    "anchor twice": (lambda: triplets("anchor twice"), "compared-with-itself"),
+    "student twice": (lambda: taught("itself"), "compared-with-itself"),
+    "square of itself": (lambda: taught("square of itself"), "compared-with-itself"),
+}
+LEGAL = {
+    "triplets": lambda: triplets("right"), "taught": lambda: taught("right"),
+    "two dropouts": lambda: taught("two dropouts"), "similarities": similarities, "entropies": entropies,
+    "fresh copy": fresh_copy,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", MISTAKES)
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
+    named(*MISTAKES[which], language, capsys, __file__)
+
+
+@pytest.mark.parametrize("which", LEGAL)
+def test_a_legal_loop_is_left_in_peace(which, capsys):
+    left_in_peace(LEGAL[which], capsys)
