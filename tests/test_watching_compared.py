@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Categorical
 from torch.nn import functional
 
 from watching_scenes import Scene, left_in_peace, named
@@ -92,15 +93,62 @@ def fresh_copy():
         s.opt.step()
 
 
+def through_a_scaler(how):
+    s = Scene(lr=0.05)
+    other = nn.Linear(2, 1)
+    plain = torch.optim.SGD(other.parameters(), lr=0.05)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=how != "off")
+    for _ in range(12):
+        s.opt.zero_grad()
+        plain.zero_grad()
+        loss = s.loss()
+        scaled = scaler.scale(loss)
+        if how == "two":
+            both = functional.mse_loss(other(s.x), s.y)
+            both.backward()
+            plain.step()
+        if how == "by hand":
+            (loss * scaler.get_scale()).backward()
+        elif how in ("bare", "off"):
+            loss.backward()
+        else:
+            scaled.backward()
+        scaler.step(s.opt)
+        scaler.update()
+
+
+def chosen(how):
+    torch.manual_seed(5)
+    net = nn.Linear(4, 3)
+    opt = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(12):
+        s = torch.randn(20, 4)
+        p = torch.softmax(net(s), -1)
+        if how == "energy":  # of a mixture: no normalization of the probabilities themselves
+            loss = (net(s) - torch.logsumexp(p, -1, keepdim=True)).square().mean()
+        else:
+            dist = Categorical(logits=p) if how == "wrong" else Categorical(probs=p)
+            dist = Categorical(logits=net(s)) if how == "scores" else dist
+            a = dist.sample()
+            loss = -(dist.log_prob(a) * ((a == s[:, :3].argmax(1)).float() - 0.3)).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
 MISTAKES = {
     "anchor twice": (lambda: triplets("anchor twice"), "compared-with-itself"),
     "student twice": (lambda: taught("itself"), "compared-with-itself"),
+    "bare loss": (lambda: through_a_scaler("bare"), "loss-not-scaled"),
+    "chosen by probabilities": (lambda: chosen("wrong"), "squashed-twice"),
     "square of itself": (lambda: taught("square of itself"), "compared-with-itself"),
 }
 LEGAL = {
     "triplets": lambda: triplets("right"), "taught": lambda: taught("right"),
     "two dropouts": lambda: taught("two dropouts"), "similarities": similarities, "entropies": entropies,
-    "fresh copy": fresh_copy,
+    "fresh copy": fresh_copy, "scaled": lambda: through_a_scaler("right"), "off": lambda: through_a_scaler("off"),
+    "scaled by hand": lambda: through_a_scaler("by hand"), "two optimizers": lambda: through_a_scaler("two"),
+    "by probs": lambda: chosen("probs"), "by scores": lambda: chosen("scores"), "energy": lambda: chosen("energy"),
 }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ class Ledger:
         scaled = "betahat-scale" in extra
         trail = None if self.flow is None else self.flow.at(root)
         self.root = Root(value, leaf, again, updated, place, graph, trail, scaled)
-        self.root.weighted = weighted
+        self.root.weighted, self.root.bare = weighted, "betahat-before-scale" in extra and not scaled
         if value is not None:
             self.losses.append(value)
         if graph is not None:

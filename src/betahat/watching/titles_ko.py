@@ -22,6 +22,7 @@ TITLES = {
     "clipped-without-effect": "효과 없는 클리핑",
     "clipped-half-way": "다 모으기 전에 클리핑",
     "clipped-before-unscale": "unscale_ 전에 클리핑",
+    "loss-not-scaled": "배율을 곱하지 않은 loss",
     "stepped-while-scaled": "배율이 곱해진 기울기로 갱신",
     "loss-cut-off": "끊어진 loss",
     "part-cut-off": "일부가 끊어진 loss",

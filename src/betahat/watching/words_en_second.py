@@ -141,6 +141,12 @@ LETTERS = {
         "this loss, or the distance in it, is zero whatever the model says: it teaches nothing",
         "check the names that {loss} is given: the target, the teacher's output or the positive example belongs there",
     ),
+    "loss-not-scaled": (
+        "Step {step} of {optimizer} at {place1} is made by a GradScaler, which divides the gradients by its scale, but "
+        "backward() at {place0} began at the loss before it was multiplied by that.",
+        "each step is thousands of times too short",
+        "scaler.scale(loss).backward()  # the tensor that scale() returns",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

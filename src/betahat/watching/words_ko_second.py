@@ -133,6 +133,12 @@ LETTERS = {
         "모델이 무엇을 내놓든 이 loss, 또는 그 안의 거리가 늘 0이어서 배울 것이 없습니다",
         "{loss}에 넣는 변수 이름을 확인하세요. 정답, 교사 모델의 출력, 또는 양성 예가 들어갈 자리입니다",
     ),
+    "loss-not-scaled": (
+        "{place1}에서 GradScaler가 기울기를 배율로 나누고 {optimizer}의 {step}번째 step을 합니다. 그런데 {place0}의 "
+        "backward()는 배율을 곱하기 전의 loss에서 시작했습니다.",
+        "갱신이 수천 분의 1로 작아집니다",
+        "scaler.scale(loss).backward()  # scale()이 돌려준 텐서에서",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",

@@ -24,7 +24,7 @@ AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None],
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
-    clips.stepped_while_scaled, clips.halfway, losses.network_cut, losses.turnless, optimizers.shared,
+    clips.stepped_while_scaled, clips.never_scaled, clips.halfway, losses.network_cut, losses.turnless, optimizers.shared,
     optimizers.left_out, modules.made_late, numbers.gradient_not_finite, schedulers.zero, schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,

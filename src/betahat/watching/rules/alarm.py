@@ -22,7 +22,7 @@ KINDS = {
     "gradients-thrown-away": "warning", "gradients-left-over": "note", "pass-from-elsewhere": "warning",
     "accumulated-as-a-sum": "note", "no-update": "warning", "no-slope": "warning", "units-dead": "warning",
     "units-identical": "warning", "clipped-without-effect": "warning", "clipped-half-way": "warning",
-    "clipped-before-unscale": "error", "stepped-while-scaled": "error",
+    "clipped-before-unscale": "error", "stepped-while-scaled": "error", "loss-not-scaled": "error",
     # losses
     "loss-cut-off": "error", "part-cut-off": "warning", "network-cut-off": "warning", "loss-computed-once": "error",
     "prediction-computed-once": "error", "stepped-before-backward": "warning", "losses-pile-up": "error",
@@ -66,7 +66,7 @@ FOLLOWS = {
     "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
     "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
-    "rate-too-small": {"rate-zero", "update-lost-to-rounding", "rate-collapsed"},
+    "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"}, "update-lost-to-rounding": {"loss-not-scaled"},
     "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
     "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"},
     "accumulated-as-a-sum": {"pass-from-elsewhere"},
