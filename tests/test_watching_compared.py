@@ -136,9 +136,33 @@ def chosen(how):
         opt.step()
 
 
+def searched(how):
+    s = Scene(layers=2)
+    s.y = torch.tanh(s.y)
+    opt = torch.optim.LBFGS(s.net.parameters(), max_iter=5, line_search_fn="strong_wolfe")
+    for _ in range(5):
+        before = functional.mse_loss(s.net(s.x), s.y).detach()
+
+        def closure(before=before):
+            opt.zero_grad()
+            if how == "in parts":
+                parts = [
+                    functional.mse_loss(s.net(x), y) / 2 for x, y in zip(s.x.split(50), s.y.split(50), strict=True)
+                ]
+                for part in parts:
+                    part.backward()
+                return sum(part.detach() for part in parts)
+            loss = functional.mse_loss(s.net(s.x), s.y)
+            loss.backward()
+            return {"before": before, "number": loss.item(), "right": loss}[how]
+
+        opt.step(closure)
+
+
 MISTAKES = {
     "anchor twice": (lambda: triplets("anchor twice"), "compared-with-itself"),
     "student twice": (lambda: taught("itself"), "compared-with-itself"),
+    "loss of before": (lambda: searched("before"), "closure-returns-another"),
     "bare loss": (lambda: through_a_scaler("bare"), "loss-not-scaled"),
     "chosen by probabilities": (lambda: chosen("wrong"), "squashed-twice"),
     "square of itself": (lambda: taught("square of itself"), "compared-with-itself"),
@@ -148,6 +172,8 @@ LEGAL = {
     "two dropouts": lambda: taught("two dropouts"), "similarities": similarities, "entropies": entropies,
     "fresh copy": fresh_copy, "scaled": lambda: through_a_scaler("right"), "off": lambda: through_a_scaler("off"),
     "scaled by hand": lambda: through_a_scaler("by hand"), "two optimizers": lambda: through_a_scaler("two"),
+    "searched": lambda: searched("right"), "searched by numbers": lambda: searched("number"),
+    "searched in parts": lambda: searched("in parts"),
     "by probs": lambda: chosen("probs"), "by scores": lambda: chosen("scores"), "energy": lambda: chosen("energy"),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ TITLES = {
     "stepped-by-two": "두 옵티마이저가 같은 파라미터를 가짐",
     "cleared-before-use": "쓰기 전에 지운 기울기",
     "closure-does-not-clear": "closure가 기울기를 지우지 않음",
+    "closure-returns-another": "closure가 다른 값을 돌려줌",
     "closure-without-backward": "closure에 backward()가 없음",
     "gradients-thrown-away": "버려지는 기울기",
     "gradients-left-over": "남은 기울기",

@@ -147,6 +147,13 @@ LETTERS = {
         "each step is thousands of times too short",
         "scaler.scale(loss).backward()  # the tensor that scale() returns",
     ),
+    "closure-returns-another": (
+        "Within one step of {optimizer} at {place1} the closure returned {value} in {times} calls in a row, while the "
+        "losses from which its backward() at {place0} began went from {first} to {last}.",
+        "the optimizer judges each trial by what the closure returns: a line search that is told the same number each "
+        "time goes astray or stops",
+        "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss  # the loss of this very call",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

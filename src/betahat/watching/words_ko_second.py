@@ -139,6 +139,13 @@ LETTERS = {
         "갱신이 수천 분의 1로 작아집니다",
         "scaler.scale(loss).backward()  # scale()이 돌려준 텐서에서",
     ),
+    "closure-returns-another": (
+        "{place1}에서 {optimizer}가 step 한 번에 부른 closure가 연달아 {times}번 {value}을(를) 돌려주었습니다. 그동안 "
+        "{place0}의 backward()가 시작한 loss는 {first}에서 {last}(으)로 바뀌었습니다.",
+        "옵티마이저는 closure가 돌려주는 값으로 걸음을 판단합니다. 늘 같은 값을 받으면 직선 탐색이 길을 잃거나 "
+        "멈춥니다",
+        "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss  # 방금 계산한 loss",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",

@@ -14,7 +14,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
-from betahat.watching.rules.gradients import closure, closures, uncleared_by_hand
+from betahat.watching.rules.gradients import another_answer, closure, closures, uncleared_by_hand
 from betahat.watching.rules.modules import its_own, reference, saved_late
 from betahat.watching.rules.optimizers import too_fast, uphill
 
@@ -24,8 +24,8 @@ AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None],
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
-    clips.stepped_while_scaled, clips.never_scaled, clips.halfway, losses.network_cut, losses.turnless, optimizers.shared,
-    optimizers.left_out, modules.made_late, numbers.gradient_not_finite, schedulers.zero, schedulers.collapsed,
+    clips.stepped_while_scaled, clips.never_scaled, clips.halfway, losses.network_cut, losses.turnless,
+    optimizers.shared, optimizers.left_out, modules.made_late, numbers.gradient_not_finite, schedulers.zero, schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
     modules.validation_trains, modules.validation_steps, modules.never_in_training_mode,
@@ -61,6 +61,7 @@ __all__ = [
     "FOLLOWS",
     "KINDS",
     "Alarm",
+    "another_answer",
     "closure",
     "closures",
     "its_own",

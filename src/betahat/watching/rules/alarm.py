@@ -18,7 +18,7 @@ KINDS = {
     # gradients
     "gradient-not-cleared": "error", "gradient-not-cleared-by-hand": "error", "stepped-twice": "error",
     "stepped-by-two": "warning", "cleared-before-use": "error", "closure-does-not-clear": "error",
-    "closure-without-backward": "error",
+    "closure-without-backward": "error", "closure-returns-another": "warning",
     "gradients-thrown-away": "warning", "gradients-left-over": "note", "pass-from-elsewhere": "warning",
     "accumulated-as-a-sum": "note", "no-update": "warning", "no-slope": "warning", "units-dead": "warning",
     "units-identical": "warning", "clipped-without-effect": "warning", "clipped-half-way": "warning",
@@ -66,7 +66,8 @@ FOLLOWS = {
     "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
     "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
-    "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"}, "update-lost-to-rounding": {"loss-not-scaled"},
+    "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"},
+    "update-lost-to-rounding": {"loss-not-scaled"},
     "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
     "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"},
     "accumulated-as-a-sum": {"pass-from-elsewhere"},
