@@ -159,10 +159,53 @@ def searched(how):
         opt.step(closure)
 
 
+def running(how):
+    s = Scene(layers=2)
+    total = 0
+    for _ in range(20):
+        s.opt.zero_grad()
+        loss = functional.mse_loss(s.net(s.x), s.y)
+        loss.backward()
+        s.opt.step()
+        if how == "in place":
+            total += loss
+        elif how == "average":
+            total = 0.9 * total + 0.1 * loss
+        else:
+            total = total + (loss.detach() if how == "detached" else loss.item() if how == "number" else loss)
+
+
+def episodes():
+    """Losses of fifteen moments, derived together; and another sum, of the micro-batches of one update."""
+    s = Scene(layers=2, lr=0.01)
+    for _ in range(6):
+        s.opt.zero_grad()
+        total = 0
+        for rows in torch.arange(90).split(6):
+            total = total + functional.mse_loss(s.net(s.x[rows]), s.y[rows])
+        (total / 15).backward()
+        s.opt.step()
+
+
+def micro_batches():
+    s = Scene(layers=2, lr=0.01)
+    for _ in range(4):
+        s.opt.zero_grad()
+        told = 0
+        for rows in torch.arange(96).split(8):
+            loss = functional.mse_loss(s.net(s.x[rows]), s.y[rows]) / 12
+            loss.backward()
+            told = told + loss
+        s.opt.step()
+
+
 MISTAKES = {
     "anchor twice": (lambda: triplets("anchor twice"), "compared-with-itself"),
     "student twice": (lambda: taught("itself"), "compared-with-itself"),
     "loss of before": (lambda: searched("before"), "closure-returns-another"),
+    "sum": (lambda: running("sum"), "graph-kept"),
+    "sum in place": (lambda: running("in place"), "graph-kept"),
+    "average": (lambda: running("average"), "graph-kept"),
     "bare loss": (lambda: through_a_scaler("bare"), "loss-not-scaled"),
     "chosen by probabilities": (lambda: chosen("wrong"), "squashed-twice"),
     "square of itself": (lambda: taught("square of itself"), "compared-with-itself"),
@@ -174,6 +217,8 @@ LEGAL = {
     "scaled by hand": lambda: through_a_scaler("by hand"), "two optimizers": lambda: through_a_scaler("two"),
     "searched": lambda: searched("right"), "searched by numbers": lambda: searched("number"),
     "searched in parts": lambda: searched("in parts"),
+    "sum of numbers": lambda: running("number"), "detached sum": lambda: running("detached"), "episodes": episodes,
+    "micro-batches": micro_batches,
     "by probs": lambda: chosen("probs"), "by scores": lambda: chosen("scores"), "energy": lambda: chosen("energy"),
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from betahat.watching import functions as f
 from betahat.watching.batches import Batches
+from betahat.watching.carried import Carried
 from betahat.watching.compared import Compared
 from betahat.watching.places import Place, here
 from betahat.watching.trails import Event, Met, Trail, outermost, tensors
@@ -52,6 +53,7 @@ class Flow:
     grads: dict[int, Any] = field(default_factory=dict)  # by where they lie: gradients, weakly
     emptied: int = 0  # how often a layer was given zeros, of which a cast has left nothing
     batches: Batches = field(default_factory=Batches)
+    carried: Carried = field(default_factory=Carried)
     compared: Compared = field(default_factory=Compared)
     asked: set[int] = field(default_factory=set)  # tensors with respect to which slopes were asked for, or rows
     read: bool = False  # whether somebody has looked at one since the last backward
@@ -76,6 +78,7 @@ class Flow:
         """Leave a trail on what it has made."""
         given = tensors((*args, *kwargs.values()))
         self.compared.heard(name, args, kwargs, out)
+        self.carried.heard(name, args, kwargs, given, out, self)
         if self.grads and not self.read and name not in _CLEARING:
             self.read = any(
                 one.layout == torch.strided and (kept := self.grads.get(one.data_ptr())) is not None
@@ -302,9 +305,8 @@ class Flow:
 
     def _finite(self, name: str, given: list[Tensor], known: list[Trail | None], out: Tensor, trail: Trail) -> None:
         """Where a number first was none, or a slope infinite."""
-        if not out.is_floating_point() or out.device.type != "cpu" or out.layout != torch.strided:
-            return
-        if not 0 < out.numel() <= _LARGE:
+        plain = out.is_floating_point() and out.device.type == "cpu" and out.layout == torch.strided
+        if not plain or not 0 < out.numel() <= _LARGE:
             return
         steep = name in f.STEEP and out.requires_grad and bool(given)
         if steep and name not in ("log", "div", "__truediv__", "reciprocal", "xlogy"):

@@ -36,6 +36,7 @@ TITLES = {
     "backward-twice": "backward() 두 번",
     "backward-weighted-by-loss": "loss가 곱해진 기울기",
     "rows-compared-with-all": "모든 행과 비교한 행",
+    "graph-kept": "놓아주지 않는 그래프",
     "compared-with-itself": "자기 자신과의 비교",
     "squashed-twice": "두 번 적용한 sigmoid·softmax",
     "softmax-over-one": "유닛 하나의 softmax",

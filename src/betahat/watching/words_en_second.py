@@ -154,6 +154,12 @@ LETTERS = {
         "time goes astray or stops",
         "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss  # the loss of this very call",
     ),
+    "graph-kept": (
+        "The sum at {place0} holds losses with their graphs, from {times} different states of the weights so far, and "
+        "backward() never goes through it.",
+        "each loss keeps all activations of its pass alive: the memory grows with every step until none is left",
+        "running_loss += loss.item()  # or loss.detach()",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

@@ -146,6 +146,12 @@ LETTERS = {
         "멈춥니다",
         "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss  # 방금 계산한 loss",
     ),
+    "graph-kept": (
+        "{place0}에서 더하는 합이 loss를 그래프째로 붙들고 있습니다. 벌써 가중치가 서로 다른 {times}번의 loss가 "
+        "들어 있고, backward()는 이 합을 지나가지 않습니다.",
+        "loss마다 그때의 중간 값이 모두 메모리에 남습니다. 메모리가 step마다 늘다가 모자라게 됩니다",
+        "running_loss += loss.item()  # 또는 loss.detach()",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",

@@ -27,7 +27,7 @@ KINDS = {
     "loss-cut-off": "error", "part-cut-off": "warning", "network-cut-off": "warning", "loss-computed-once": "error",
     "prediction-computed-once": "error", "stepped-before-backward": "warning", "losses-pile-up": "error",
     "backward-twice": "error", "backward-weighted-by-loss": "error", "loss-counted-twice": "warning",
-    "rows-compared-with-all": "error", "compared-with-itself": "error",
+    "rows-compared-with-all": "error", "compared-with-itself": "error", "graph-kept": "warning",
     "squashed-twice": "error", "softmax-over-one": "error", "softmax-over-rows": "error", "nll-of-scores": "error",
     # optimizers, rates and schedulers
     "foreign-parameters": "error", "layer-replaced": "error", "parameters-left-out": "warning",
@@ -57,6 +57,7 @@ FOLLOWS = {
     "rate-over-limit": {"stepped-while-scaled", "backward-weighted-by-loss", "gradient-not-cleared-by-hand",
                         "gradient-not-cleared", "clipped-before-unscale", "losses-pile-up"},
     "no-update": {"scheduler-instead-of-optimizer", "generator-exhausted", "layers-hidden"},
+    "graph-kept": {"losses-pile-up", "loss-computed-once", "prediction-computed-once", "stepped-before-backward"},
     "no-slope": {"softmax-over-one", "units-dead", "rate-zero", "compared-with-itself"},
     "network-cut-off": {"loss-cut-off", "foreign-parameters", "layer-replaced", "cleared-before-use"},
     "parameters-left-out": {"stepped-by-two", "layers-hidden", "layer-replaced", "foreign-parameters",

@@ -214,3 +214,15 @@ def with_itself(ledger: Ledger) -> Alarm | None:
         return None
     values = {"loss": compared.found.name, "times": compared.times}
     return Alarm("compared-with-itself", "error", (compared.found.place,), values)
+
+
+def graph_kept(ledger: Ledger) -> Alarm | None:
+    """A sum of losses with their graphs, of more than ten updates: nobody can go back through it any more.
+
+    By the versions of the weights behind it, and by the passes between its parts. A sum within one update is derived.
+    """
+    kept = None if ledger.flow is None else ledger.flow.carried.kept
+    if kept is None or ledger.updates < 2 * ROW:
+        return None
+    _, event, updates = kept
+    return Alarm("graph-kept", "warning", (event.place,), {"times": updates})
