@@ -199,6 +199,48 @@ def micro_batches():
         s.opt.step()
 
 
+def normed(how):
+    s = Scene()
+    net = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    slow = copy.deepcopy(net)
+    opt = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(6):
+        net.train()
+        opt.zero_grad()
+        loss = functional.mse_loss(net(s.x[:60]), s.y[:60])
+        if how == "teacher":
+            with torch.no_grad():
+                wanted = slow(s.x[:60])
+                functional.mse_loss(wanted, s.y[:60])
+            loss = loss + functional.mse_loss(net(s.x[:60]), wanted)
+        loss.backward()
+        opt.step()
+        with torch.no_grad():
+            if how == "means anew":
+                net(s.x)
+            if how in ("right", "means anew"):
+                net.eval()
+            if how != "teacher":
+                functional.mse_loss(net(s.x[60:]), s.y[60:])
+
+
+def generated():
+    """Rows that a generator makes without gradients, judged with them."""
+    torch.manual_seed(6)
+    maker, judge = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)), nn.Linear(2, 1)
+    opts = [torch.optim.Adam(net.parameters(), lr=1e-3) for net in (maker, judge)]
+    score = functional.binary_cross_entropy_with_logits
+    for _ in range(12):
+        with torch.no_grad():
+            made = maker(torch.randn(20, 2))
+        opts[1].zero_grad()
+        (score(judge(made), torch.zeros(20, 1)) + score(judge(torch.randn(20, 2)), torch.ones(20, 1))).backward()
+        opts[1].step()
+        opts[0].zero_grad()
+        score(judge(maker(torch.randn(20, 2))), torch.ones(20, 1)).backward()
+        opts[0].step()
+
+
 MISTAKES = {
     "anchor twice": (lambda: triplets("anchor twice"), "compared-with-itself"),
     "student twice": (lambda: taught("itself"), "compared-with-itself"),
@@ -206,6 +248,7 @@ MISTAKES = {
     "sum": (lambda: running("sum"), "graph-kept"),
     "sum in place": (lambda: running("in place"), "graph-kept"),
     "average": (lambda: running("average"), "graph-kept"),
+    "norms at work": (lambda: normed("wrong"), "evaluated-in-training-mode"),
     "bare loss": (lambda: through_a_scaler("bare"), "loss-not-scaled"),
     "chosen by probabilities": (lambda: chosen("wrong"), "squashed-twice"),
     "square of itself": (lambda: taught("square of itself"), "compared-with-itself"),
@@ -219,6 +262,8 @@ LEGAL = {
     "searched in parts": lambda: searched("in parts"),
     "sum of numbers": lambda: running("number"), "detached sum": lambda: running("detached"), "episodes": episodes,
     "micro-batches": micro_batches,
+    "norms at rest": lambda: normed("right"), "means anew": lambda: normed("means anew"),
+    "teacher of norms": lambda: normed("teacher"), "generated": generated,
     "by probs": lambda: chosen("probs"), "by scores": lambda: chosen("scores"), "energy": lambda: chosen("energy"),
 }  # fmt: skip
 

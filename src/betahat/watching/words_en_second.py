@@ -160,6 +160,12 @@ LETTERS = {
         "each loss keeps all activations of its pass alive: the memory grows with every step until none is left",
         "running_loss += loss.item()  # or loss.detach()",
     ),
+    "evaluated-in-training-mode, norms": (
+        "At {place0} losses without gradients were computed {times} times of what a batch norm gave in training mode.",
+        "it normalizes these rows by themselves and moves its running means along with them: a validation changes the "
+        "model; if the means were to be taken anew, all is well",
+        "model.eval()  # before the validation, and model.train() after it",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

@@ -152,6 +152,12 @@ LETTERS = {
         "loss마다 그때의 중간 값이 모두 메모리에 남습니다. 메모리가 step마다 늘다가 모자라게 됩니다",
         "running_loss += loss.item()  # 또는 loss.detach()",
     ),
+    "evaluated-in-training-mode, norms": (
+        "{place0}에서 기울기 없이 loss를 {times}번 계산했는데, 그 앞의 배치 정규화가 학습 모드였습니다.",
+        "배치 정규화가 이 배치 자신의 평균으로 정규화하고 이동 평균까지 옮깁니다. 검증이 모델을 바꿉니다. 이동 평균을 "
+        "새로 재려는 것이라면 괜찮습니다",
+        "model.eval()  # 검증하기 전에. 끝나면 model.train()",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",
