@@ -22,7 +22,7 @@ import torch
 
 from betahat import errors
 from betahat.finding import LEVELS, Finding
-from betahat.watching import events, listening, pages, rules, words
+from betahat.watching import closely, events, listening, pages, rules, words
 from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
 from betahat.watching.gathered import Gathered
@@ -225,9 +225,12 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         self._ledger.closure_called()
 
     @guarded("step")
-    def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:
+    def closure_ended(self, optimizer: torch.optim.Optimizer, value: Any) -> None:
         """It has returned: one without a backward, such as Lightning hands on, leaves what a plain step would find."""
         ledger = self._ledger
+        if ledger.opening:
+            closely.answered(ledger, value)
+            self._judge("another_answer", rules.another_answer, ledger, optimizer, optimizer=optimizer)
         if self._followed and ledger.backwards == self._before:
             own = [p for group in optimizer.param_groups for p in group["params"]]
             gradients = [ledger.gradients[id(p)] for p in own if id(p) in ledger.gradients]

@@ -137,6 +137,17 @@ def finite(ledger: Ledger, gradient: Gradient) -> bool:
     return math.isfinite(float(grad.sum())) or bool(grad.isfinite().all())  # a sum makes no copy, and may overflow
 
 
+def answered(ledger: Ledger, value: Any) -> None:
+    """What a closure has returned, beside the loss from which its backward began."""
+    if ledger.closing <= 1:
+        ledger.answers.clear()
+    if isinstance(value, Tensor):
+        value = float(value.detach()) if value.numel() == 1 and value.device.type == "cpu" else None
+    loss = None if ledger.root is None else ledger.root.value
+    if isinstance(value, float) and loss is not None:
+        ledger.answers.append((value, loss, ledger.backwards))
+
+
 def measured(ledger: Ledger, known: Optimizer, owned: list[Gradient]) -> None:
     """How strong the gradients are, how far the step before went, and which numbers it has left as they were."""
     there = measurable([p for one in owned if (p := one.parameter()) is not None])

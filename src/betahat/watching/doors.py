@@ -145,6 +145,8 @@ def _scaled(own: Any, scaler: Any, outputs: Any, *args: Any, **options: Any) -> 
     node = getattr(made, "grad_fn", None)
     if node is not None and made is not outputs and scaler.is_enabled() and scaler.get_scale() != 1:
         node.metadata["betahat-scale"] = True
+        if getattr(outputs, "grad_fn", None) is not None:
+            outputs.grad_fn.metadata["betahat-before-scale"] = True
         _tell[0]("scaled")
     return made
 

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from betahat.watching import functions as f
 from betahat.watching.batches import Batches
+from betahat.watching.carried import Carried
+from betahat.watching.compared import Compared
 from betahat.watching.places import Place, here
 from betahat.watching.trails import Event, Met, Trail, outermost, tensors
 
@@ -51,6 +53,8 @@ class Flow:
     grads: dict[int, Any] = field(default_factory=dict)  # by where they lie: gradients, weakly
     emptied: int = 0  # how often a layer was given zeros, of which a cast has left nothing
     batches: Batches = field(default_factory=Batches)
+    carried: Carried = field(default_factory=Carried)
+    compared: Compared = field(default_factory=Compared)
     asked: set[int] = field(default_factory=set)  # tensors with respect to which slopes were asked for, or rows
     read: bool = False  # whether somebody has looked at one since the last backward
     gradients: dict[int, Any] = field(default_factory=dict)  # by where a weight lies: its gradient, weakly
@@ -73,6 +77,8 @@ class Flow:
     def heard(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Leave a trail on what it has made."""
         given = tensors((*args, *kwargs.values()))
+        self.compared.heard(name, args, kwargs, out)
+        self.carried.heard(name, args, kwargs, given, out, self)
         if self.grads and not self.read and name not in _CLEARING:
             self.read = any(
                 one.layout == torch.strided and (kept := self.grads.get(one.data_ptr())) is not None
@@ -242,19 +248,14 @@ class Flow:
         """Whether fractions are cut off here, or meet what comes from weights after they were."""
         if name in f.WHOLE and given and given[0].is_floating_point() and not out.dtype.is_floating_point:
             one = given[0]
-            if (
-                out.dtype not in (torch.bool, torch.complex64)
-                and 1 < one.numel() <= _LARGE
-                and one.device.type == "cpu"
-                and not trail.mask
-            ):
+            fit = out.dtype not in (torch.bool, torch.complex64) and 1 < one.numel() <= _LARGE
+            if fit and one.device.type == "cpu" and not trail.mask:
                 flat = one.detach().reshape(-1)
                 cut = flat != flat.trunc()
                 if bool(cut.any()) and bool(flat.isfinite().all()):
                     value = float(flat[cut][0])
-                    trail.cast = Event(
-                        str(out.dtype).removeprefix("torch."), here(), f"{value:.6g} → {int(value)}", self.passes > 0
-                    )
+                    to, how = str(out.dtype).removeprefix("torch."), f"{value:.6g} → {int(value)}"
+                    trail.cast = Event(to, here(), how, self.passes > 0)
             return
         first = known[0] if known else None
         if name in f.LAYERS and first is not None and first.cast is not None and not first.mask:
@@ -304,9 +305,8 @@ class Flow:
 
     def _finite(self, name: str, given: list[Tensor], known: list[Trail | None], out: Tensor, trail: Trail) -> None:
         """Where a number first was none, or a slope infinite."""
-        if not out.is_floating_point() or out.device.type != "cpu" or out.layout != torch.strided:
-            return
-        if not 0 < out.numel() <= _LARGE:
+        plain = out.is_floating_point() and out.device.type == "cpu" and out.layout == torch.strided
+        if not plain or not 0 < out.numel() <= _LARGE:
             return
         steep = name in f.STEEP and out.requires_grad and bool(given)
         if steep and name not in ("log", "div", "__truediv__", "reciprocal", "xlogy"):

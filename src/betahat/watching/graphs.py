@@ -227,6 +227,11 @@ def _squashed(node: Any) -> tuple[str, ...]:
         if _past_shapes(_past(node)) == "SigmoidBackward0":
             return "binary_cross_entropy", "sigmoid, and that in a sigmoid,", "loss = F.binary_cross_entropy(p, y)"
         return ()
+    if name == "SubBackward0":
+        p, norm = (child for child, _ in node.next_functions)
+        whole = p is not None and norm is not None and p.name() + norm.name() == "SoftmaxBackward0LogsumexpBackward0"
+        if whole and norm.next_functions[0][0] is p:
+            return "Categorical(logits=…)", "softmax", "dist = torch.distributions.Categorical(logits=z)"
     if name.startswith("NllLoss") and inner == "SoftmaxBackward0":
         return "nll_loss (which takes logarithms)", "softmax", "loss = F.cross_entropy(z, y)"
     return ()

@@ -95,6 +95,7 @@ class Root:
     graph: Graph | None  # looked at now and then
     trail: Any = None  # what the functions that made it have left (`burst`), in the first passes
     scaled: bool = False  # by a GradScaler
+    bare: bool = False  # whether it was given to a GradScaler, which has made another tensor of it
     modes: tuple[tuple[int, bool], ...] = ()  # models that it goes through, and whether they were in training mode
     weighted: Any = None  # the gradient argument that backward was given
 

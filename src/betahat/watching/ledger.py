@@ -62,6 +62,7 @@ class Ledger:
     twice_by_hand: tuple[Gradient, int] | None = None
     closed_on: int = 0  # backward passes when the closure of this step was called first
     bare: int = 0  # steps in a row whose closure has made no backward pass
+    answers: list[tuple[float, float, int]] = field(default_factory=list)  # a closure's, loss, pass
     outside: bool = False  # whether a closure has made once more the very pass that was waiting before its step
     ahead: Root | None = None  # the last pass before a closure was called
     hand: Start | None = None  # of weights without an optimizer
@@ -133,7 +134,7 @@ class Ledger:
         scaled = "betahat-scale" in extra
         trail = None if self.flow is None else self.flow.at(root)
         self.root = Root(value, leaf, again, updated, place, graph, trail, scaled)
-        self.root.weighted = weighted
+        self.root.weighted, self.root.bare = weighted, "betahat-before-scale" in extra and not scaled
         if value is not None:
             self.losses.append(value)
         if graph is not None:
@@ -183,9 +184,7 @@ class Ledger:
         unused_before = False
         mixed, resting, scaled = [], self.resting, self.root is not None and self.root.scaled
         for key, gradient in list(self.gradients.items()):
-            unused = (
-                gradient.fresh and gradient.before and bool(gradient.owners)
-            )  # an input's gradient belongs to nobody
+            unused = gradient.fresh and gradient.before and bool(gradient.owners)  # an input's is nobody's to clear
             unused_before = unused_before or unused
             if gradient.wrote(self.backwards, place):
                 if self.spoiled is None and self.opening and not closely.finite(self, gradient):

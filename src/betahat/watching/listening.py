@@ -49,7 +49,7 @@ class Listener(Protocol):
     def closure_called(self) -> None:  # noqa: D102
         ...
 
-    def closure_ended(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+    def closure_ended(self, optimizer: torch.optim.Optimizer, value: Any) -> None:  # noqa: D102
         ...
 
     def stated(self, state: Any, module: torch.nn.Module) -> None:  # noqa: D102
@@ -177,7 +177,7 @@ def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
         def closure() -> Any:
             listener.closure_called()
             value = one()
-            listener.closure_ended(optimizer)
+            listener.closure_ended(optimizer, value)
             return value
 
         return closure

@@ -136,6 +136,36 @@ LETTERS = {
         "it waits for that number to fall: as long as all goes well it sees no improvement, and cuts the rate",
         "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # or give it the loss itself",
     ),
+    "compared-with-itself": (
+        "{loss} at {place0} was given one and the same numbers twice, in {times} calls in a row and in no other.",
+        "this loss, or the distance in it, is zero whatever the model says: it teaches nothing",
+        "check the names that {loss} is given: the target, the teacher's output or the positive example belongs there",
+    ),
+    "loss-not-scaled": (
+        "Step {step} of {optimizer} at {place1} is made by a GradScaler, which divides the gradients by its scale, but "
+        "backward() at {place0} began at the loss before it was multiplied by that.",
+        "each step is thousands of times too short",
+        "scaler.scale(loss).backward()  # the tensor that scale() returns",
+    ),
+    "closure-returns-another": (
+        "Within one step of {optimizer} at {place1} the closure returned {value} in {times} calls in a row, while the "
+        "losses from which its backward() at {place0} began went from {first} to {last}.",
+        "the optimizer judges each trial by what the closure returns: a line search that is told the same number each "
+        "time goes astray or stops",
+        "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss  # the loss of this very call",
+    ),
+    "graph-kept": (
+        "The sum at {place0} holds losses with their graphs, from {times} different states of the weights so far, and "
+        "backward() never goes through it.",
+        "each loss keeps all activations of its pass alive: the memory grows with every step until none is left",
+        "running_loss += loss.item()  # or loss.detach()",
+    ),
+    "evaluated-in-training-mode, norms": (
+        "At {place0} losses without gradients were computed {times} times of what a batch norm gave in training mode.",
+        "it normalizes these rows by themselves and moves its running means along with them: a validation changes the "
+        "model; if the means were to be taken anew, all is well",
+        "model.eval()  # before the validation, and model.train() after it",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

@@ -128,6 +128,36 @@ LETTERS = {
         "스케줄러는 그 값이 작아지기를 기다립니다. 학습이 잘될수록 나아지지 않는다고 보고 학습률을 깎습니다",
         "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # 또는 loss를 그대로",
     ),
+    "compared-with-itself": (
+        "{place0}의 {loss}에 똑같은 텐서가 두 번 들어갑니다. 지금까지 {times}번 모두 그랬습니다.",
+        "모델이 무엇을 내놓든 이 loss, 또는 그 안의 거리가 늘 0이어서 배울 것이 없습니다",
+        "{loss}에 넣는 변수 이름을 확인하세요. 정답, 교사 모델의 출력, 또는 양성 예가 들어갈 자리입니다",
+    ),
+    "loss-not-scaled": (
+        "{place1}에서 GradScaler가 기울기를 배율로 나누고 {optimizer}의 {step}번째 step을 합니다. 그런데 {place0}의 "
+        "backward()는 배율을 곱하기 전의 loss에서 시작했습니다.",
+        "갱신이 수천 분의 1로 작아집니다",
+        "scaler.scale(loss).backward()  # scale()이 돌려준 텐서에서",
+    ),
+    "closure-returns-another": (
+        "{place1}에서 {optimizer}가 step 한 번에 부른 closure가 연달아 {times}번 {value}을(를) 돌려주었습니다. 그동안 "
+        "{place0}의 backward()가 시작한 loss는 {first}에서 {last}(으)로 바뀌었습니다.",
+        "옵티마이저는 closure가 돌려주는 값으로 걸음을 판단합니다. 늘 같은 값을 받으면 직선 탐색이 길을 잃거나 "
+        "멈춥니다",
+        "def closure(): {optimizer}.zero_grad(); loss = …; loss.backward(); return loss  # 방금 계산한 loss",
+    ),
+    "graph-kept": (
+        "{place0}에서 더하는 합이 loss를 그래프째로 붙들고 있습니다. 벌써 가중치가 서로 다른 {times}번의 loss가 "
+        "들어 있고, backward()는 이 합을 지나가지 않습니다.",
+        "loss마다 그때의 중간 값이 모두 메모리에 남습니다. 메모리가 step마다 늘다가 모자라게 됩니다",
+        "running_loss += loss.item()  # 또는 loss.detach()",
+    ),
+    "evaluated-in-training-mode, norms": (
+        "{place0}에서 기울기 없이 loss를 {times}번 계산했는데, 그 앞의 배치 정규화가 학습 모드였습니다.",
+        "배치 정규화가 이 배치 자신의 평균으로 정규화하고 이동 평균까지 옮깁니다. 검증이 모델을 바꿉니다. 이동 평균을 "
+        "새로 재려는 것이라면 괜찮습니다",
+        "model.eval()  # 검증하기 전에. 끝나면 model.train()",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",

@@ -14,7 +14,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
-from betahat.watching.rules.gradients import closure, closures, uncleared_by_hand
+from betahat.watching.rules.gradients import another_answer, closure, closures, uncleared_by_hand
 from betahat.watching.rules.modules import its_own, reference, saved_late
 from betahat.watching.rules.optimizers import too_fast, uphill
 
@@ -24,8 +24,9 @@ AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None],
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
-    clips.stepped_while_scaled, clips.halfway, losses.network_cut, losses.turnless, optimizers.shared,
-    optimizers.left_out, modules.made_late, numbers.gradient_not_finite, schedulers.zero, schedulers.collapsed,
+    clips.stepped_while_scaled, clips.never_scaled, clips.halfway, losses.network_cut, losses.turnless,
+    optimizers.shared, optimizers.left_out, modules.made_late, numbers.gradient_not_finite, schedulers.zero,
+    schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
     modules.validation_trains, modules.validation_steps, modules.never_in_training_mode,
@@ -38,7 +39,8 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.weighted, losses.table_seen, losses.table_of_a_metric, losses.stale, losses.piled, losses.part_cut,
     losses.softmaxes, gradients.never_used, gradients.twice_by_hand, gradients.generator, clips.bounded_in_vain,
     schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
-    data.truncated, data.not_used, gradients.asleep,
+    data.truncated, data.not_used, gradients.asleep, losses.with_itself, losses.graph_kept,
+    modules.normed,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),
@@ -47,7 +49,7 @@ AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
 }  # fmt: skip
 AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (
     gradients.never_stepped, schedulers.unused, schedulers.unused_at_the_end, schedulers.up_and_down,
-    gradients.left_over, modules.dropped, losses.table_of_a_metric,
+    gradients.left_over, modules.dropped, losses.table_of_a_metric, losses.graph_kept,
 )  # fmt: skip
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "FOLLOWS",
     "KINDS",
     "Alarm",
+    "another_answer",
     "closure",
     "closures",
     "its_own",

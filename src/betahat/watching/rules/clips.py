@@ -59,3 +59,18 @@ def stepped_while_scaled(ledger: Ledger, known: Optimizer, owned: list[Gradient]
     if not found or ledger.around.scaling == key:
         return None
     return Alarm("stepped-while-scaled", "error", (found[0].place, known.place), {"step": known.steps}, tuple(found))
+
+
+def never_scaled(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A GradScaler has divided gradients by its scale, and backward began at the loss before it was multiplied by that.
+
+    By identity: the very tensor that was given to `scale`. A loss that is multiplied by hand is another one, and an
+    accumulation is not judged.
+    """
+    root = ledger.root
+    if root is None or not root.bare or ledger.around.scaling != key:
+        return None
+    found = [one for one in owned if one.fresh]
+    if not found or any(one.written != ledger.backwards or one.pending != 1 for one in found):
+        return None
+    return Alarm("loss-not-scaled", "error", (root.place, known.place), {"step": known.steps}, tuple(found))

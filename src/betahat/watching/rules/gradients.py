@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
+
 from betahat.watching.gradient import Gradient, empty
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
@@ -257,6 +261,22 @@ def closures(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
     if ledger.bare < 2:
         return None
     return Alarm("closure-without-backward", "error", (known.place,), {"times": ledger.closing})
+
+
+def another_answer(ledger: Ledger, optimizer: torch.optim.Optimizer) -> Alarm | None:
+    """A closure returns the very same number in three calls in a row within a step, and derives losses that all differ.
+
+    One pass in each call: what is returned for several parts together may be anything.
+    """
+    known, last = ledger.optimizers.get(id(optimizer)), ledger.answers[-ROW:]
+    if known is None or len(last) < ROW or len({value for value, _, _ in last}) > 1:
+        return None
+    losses = [loss for _, loss, _ in last]
+    in_turn = [number for _, _, number in last] == list(range(ledger.backwards - ROW + 1, ledger.backwards + 1))
+    if len({*losses}) < ROW or not in_turn or not math.isfinite(sum(losses)):
+        return None
+    values = {"value": last[-1][0], "first": losses[0], "last": losses[-1], "times": ROW}
+    return Alarm("closure-returns-another", "warning", (of_root(ledger), known.place), values)
 
 
 def never_used(ledger: Ledger) -> Alarm | None:

@@ -202,3 +202,27 @@ def softmaxes(ledger: Ledger) -> Alarm | None:
     rows, columns = (*root.graph.shape, 1)[:2]
     name = {"one": "softmax-over-one", "rows": "softmax-over-rows", "scores": "nll-of-scores"}[root.graph.scaled]
     return Alarm(name, "error", (root.place,), {"rows": rows, "columns": columns})
+
+
+def with_itself(ledger: Ledger) -> Alarm | None:
+    """A loss of torch is given one and the same thing twice, three times in a row and never two at this line.
+
+    A copy of a network, an average of its weights, or a second pass with another dropout are other tensors.
+    """
+    compared = None if ledger.flow is None else ledger.flow.compared
+    if compared is None or compared.found is None or compared.times < ROW:
+        return None
+    values = {"loss": compared.found.name, "times": compared.times}
+    return Alarm("compared-with-itself", "error", (compared.found.place,), values)
+
+
+def graph_kept(ledger: Ledger) -> Alarm | None:
+    """A sum of losses with their graphs, of more than ten updates: nobody can go back through it any more.
+
+    By the versions of the weights behind it, and by the passes between its parts. A sum within one update is derived.
+    """
+    kept = None if ledger.flow is None else ledger.flow.carried.kept
+    if kept is None or ledger.updates < 2 * ROW:
+        return None
+    _, event, updates = kept
+    return Alarm("graph-kept", "warning", (event.place,), {"times": updates})

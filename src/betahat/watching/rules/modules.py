@@ -199,6 +199,24 @@ def loose(ledger: Ledger) -> Alarm | None:
     return None if most > ROW else Alarm("evaluated-in-training-mode", "note", (event.place,), {"model": event.name})
 
 
+def normed(ledger: Ledger) -> Alarm | None:
+    """Losses without gradients of what a batch norm in training mode gave, three times: its running means move along.
+
+    Of weights that are trained elsewhere: a slow copy of a network has none of its own gradients. Rows that are only
+    sent through, as to take the means anew, have no loss; and a generator's go into one with gradients.
+    """
+    flow = ledger.flow
+    if flow is None or flow.carried.normed is None or flow.carried.normed[2] < ROW:
+        return None
+    event, mask, times = flow.carried.normed
+    behind = {key for place, (key, _) in enumerate(flow.weights) if mask >> place & 1}
+    trained = [one for key in behind if (one := ledger.gradients.get(key)) is not None and one.writes >= ROW]
+    if not any(one.owners for one in trained):
+        return None
+    form = "evaluated-in-training-mode, norms"
+    return Alarm("evaluated-in-training-mode", "note", (event.place,), {"times": times}, form=form)
+
+
 def self_copied(ledger: Ledger) -> Alarm | None:
     """Weights are copied into themselves: what was put aside was never a copy."""
     if not ledger.self_copies:
