@@ -112,6 +112,25 @@ def zero_at_first(opt):
     return schedules.LambdaLR(opt, lambda step: min(1.0, step / 5))
 
 
+def plateau_of_other_rows(mode, told="loss"):
+    """A plateau is told a number of rows that are not trained on."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    scheduler = schedules.ReduceLROnPlateau(opt, mode=mode, factor=0.5, patience=1)
+    for epoch in range(12):
+        for rows in torch.arange(80).split(20):
+            opt.zero_grad()
+            ((s.net(s.x[rows]) - s.y[rows]) ** 2).mean().backward()
+            opt.step()
+        with torch.no_grad():
+            off = s.net(s.x[80:]) - s.y[80:]
+        given = {
+            "loss": (off**2).mean(), "hits": (off.abs() < 0.5).float().mean(),
+            "falling score": torch.tensor(0.9 - 0.01 * epoch), "short fall": 5.0 - 0.5 * min(epoch, 3),
+        }  # fmt: skip
+        scheduler.step(given[told])
+
+
 MISTAKES = {
     "never stepped": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never"), "scheduler-never-stepped"),
     "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
@@ -128,6 +147,7 @@ MISTAKES = {
     "tiny by hand": (lambda: by_hand(1e-10), "rate-too-small"),
     "rounded away": (lambda: descent(lr=1e-12, kind=torch.optim.Adam), "update-lost-to-rounding"),
     "short numbers": (lambda: descent(lr=1e-4, dtype=torch.bfloat16), "update-lost-to-rounding"),
+    "plateau of other rows": (lambda: plateau_of_other_rows("max"), "scheduler-upside-down"),
 }  # fmt: skip
 LEGAL = {
     "each epoch": lambda: epochs(lambda o: schedules.StepLR(o, 3)),
@@ -146,6 +166,10 @@ LEGAL = {
         lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1
     ),
     "by hand": lambda: by_hand(0.1),
+    "plateau of other rows": lambda: plateau_of_other_rows("min"),
+    "plateau of hits": lambda: plateau_of_other_rows("max", "hits"),
+    "plateau of a falling score": lambda: plateau_of_other_rows("max", "falling score"),
+    "plateau of a short fall": lambda: plateau_of_other_rows("max", "short fall"),
 }  # fmt: skip
 
 

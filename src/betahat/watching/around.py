@@ -39,6 +39,7 @@ class Schedule:
     told: int = 0  # backward passes when a plateau was last told a number
     upside: int = 0  # times in a row that it was told a number which goes the other way
     value: float = 0.0  # that number
+    heard: list[tuple[float, float]] = field(default_factory=list)  # what it was first told, and the loss beside it
 
 
 @dataclass(eq=False)

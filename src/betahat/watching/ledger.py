@@ -183,7 +183,9 @@ class Ledger:
         unused_before = False
         mixed, resting, scaled = [], self.resting, self.root is not None and self.root.scaled
         for key, gradient in list(self.gradients.items()):
-            unused = gradient.fresh and gradient.before and bool(gradient.owners)  # an input's gradient belongs to nobody
+            unused = (
+                gradient.fresh and gradient.before and bool(gradient.owners)
+            )  # an input's gradient belongs to nobody
             unused_before = unused_before or unused
             if gradient.wrote(self.backwards, place):
                 if self.spoiled is None and self.opening and not closely.finite(self, gradient):

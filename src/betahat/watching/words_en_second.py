@@ -136,6 +136,12 @@ LETTERS = {
         "it waits for that number to fall: as long as all goes well it sees no improvement, and cuts the rate",
         "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # or give it the loss itself",
     ),
+    "scheduler-upside-down, falling": (
+        "{kind}(mode='max') at {place0} is told a number that falls with the loss: the last {times} from {first} to "
+        "{value}, while the loss of backward() fell from {loss} to {now}.",
+        "it waits for that number to grow: as long as all goes well it sees no improvement, and cuts the rate",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='min')  # 'max' is for scores",
+    ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "
         "given on the way to the loss at {place1} are zeros, and nothing else.",

@@ -128,6 +128,12 @@ LETTERS = {
         "스케줄러는 그 값이 작아지기를 기다립니다. 학습이 잘될수록 나아지지 않는다고 보고 학습률을 깎습니다",
         "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='{right}')  # 또는 loss를 그대로",
     ),
+    "scheduler-upside-down, falling": (
+        "{place0}의 {kind}(mode='max')에 loss와 함께 줄어드는 값을 줍니다. 최근 {times}번 동안 {first}에서 {value}까지 "
+        "줄었고, backward()의 loss도 {loss}에서 {now}까지 줄었습니다.",
+        "스케줄러는 그 값이 커지기를 기다립니다. 학습이 잘될수록 나아지지 않는다고 보고 학습률을 깎습니다",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='min')  # 'max'는 점수에만",
+    ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "
         "층이 받는 값이 모두 0입니다.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from betahat.watching.around import Schedule
 from betahat.watching.gradient import Gradient
@@ -10,6 +11,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
 
+_FALLS = 5  # numbers in a row that a plateau is told, each below the one before
 _SHORT = 10  # steps of an optimizer from which a scheduler is missed
 _TINY, _SMALL = 1e-6, 1e-4  # of the length of the weights: what all of the first steps together have moved
 _MEASURED = 30  # steps, for that
@@ -67,7 +69,34 @@ def upside_down(ledger: Ledger) -> Alarm | None:
             values = {"kind": one.kind, "mode": mode, "value": one.value, "right": "min" if mode == "max" else "max"}
             form = "" if mode == "max" else "scheduler-upside-down, negative"
             return Alarm("scheduler-upside-down", "warning", (one.place, one.made), values, form=form)
+        if one.kind == "ReduceLROnPlateau" and _falling(one):
+            (first, loss), (value, now) = one.heard[-_FALLS], one.heard[-1]
+            values = {"kind": one.kind, "first": first, "value": value, "loss": loss, "now": now, "times": _FALLS}
+            return Alarm("scheduler-upside-down", "warning", (one.place, one.made), values,
+                         form="scheduler-upside-down, falling")  # fmt: skip
     return None
+
+
+def _falling(one: Schedule) -> bool:
+    """Whether what it is told first falls each time, with the loss and as large as that: the loss of other rows.
+
+    A score that becomes worse while the loss falls may do so now and then, but not five times in a row by a fifth, of
+    the loss's own size.
+    """
+    itself, lately = one.itself(), one.heard[-_FALLS:]
+    if len(lately) < _FALLS or itself is None or itself.mode != "max" or one.part:
+        return False
+    if any(group.get("maximize") for group in itself.optimizer.param_groups):
+        return False
+    told, losses = [value for value, _ in lately], [loss for _, loss in lately]
+    if min(*told, *losses) <= 0 or not all(loss / 2 <= value <= 2 * loss for value, loss in lately):
+        return False
+    pairs = [*pairwise(lately)]
+    together = sum(new[1] < old[1] for old, new in pairs) >= _FALLS - 2
+    return (
+        together and all(new[0] < old[0] for old, new in pairs)
+        and told[-1] <= 0.8 * told[0] and losses[-1] <= 0.8 * losses[0]
+    )  # fmt: skip
 
 
 def up_and_down(ledger: Ledger) -> Alarm | None:
