@@ -56,6 +56,16 @@ def optimizer_in_the_loop(kind=torch.optim.Adam):
         opt.step()
 
 
+def optimizer_for_each_step(momentum=0.9):
+    """Each step has a rate of its own, and an optimizer."""
+    s = Scene()
+    for step in range(20):
+        opt = torch.optim.SGD(s.net.parameters(), lr=0.05 * 0.95**step, momentum=momentum)
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
 def head_replaced_later():
     s = Scene(layers=2)
     opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
@@ -186,10 +196,36 @@ def stages_with_falling_rates():
             opt.step()
 
 
+def rate_set_for_each_step():
+    s = Scene(momentum=0.9)
+    for step in range(20):
+        s.opt.param_groups[0]["lr"] = 0.05 * 0.95**step
+        s.opt.zero_grad()
+        s.loss().backward()
+        s.opt.step()
+
+
+def no_momentum_for_each_step():
+    optimizer_for_each_step(momentum=0.0)
+
+
+def rates_tried_from_one_start():
+    """Each rate is tried for a step, and the weights are put back."""
+    s = Scene()
+    start = {name: one.clone() for name, one in s.net.state_dict().items()}
+    for k in range(10):
+        opt = torch.optim.Adam(s.net.parameters(), lr=1e-4 * 2**k)
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+        s.net.load_state_dict(start)
+
+
 MISTAKES = [
     (head_replaced_later, "layer-replaced"),
     (lost_by_hand, "rate-over-limit"),
     (optimizer_in_the_loop, "optimizer-made-anew"),
+    (optimizer_for_each_step, "optimizer-made-anew"),
     (another_models_parameters, "foreign-parameters"),
     (layer_replaced_later, "foreign-parameters"),
     (the_first_models_parameters_again, "foreign-parameters"),
@@ -198,7 +234,7 @@ MISTAKES = [
 LEGAL = [
     head_only, tasks_in_turn, range_test, momentum_near_one, noisy_batches, plain_descent_made_anew,
     one_optimizer_after_the_other, a_fresh_model_for_each_fold, learned_inputs, folds_with_weights_drawn_anew,
-    stages_with_falling_rates,
+    stages_with_falling_rates, rate_set_for_each_step, no_momentum_for_each_step, rates_tried_from_one_start,
 ]  # fmt: skip
 
 

@@ -70,6 +70,7 @@ class Ledger:
     _size: int = 0  # operations of the last graph that was walked
     _versions: dict[int, int] = field(default_factory=dict)  # of an optimizer's first parameter, after its last step
     _makes: dict[Any, int] = field(default_factory=dict)
+    _lately: dict[Any, Optimizer] = field(default_factory=dict)  # the last of a kind over some parameters
 
     def begin_anew(self) -> None:
         """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
@@ -221,7 +222,8 @@ class Ledger:
         closely.moves_by_hand(self)
         known = self.optimizers.get(id(optimizer))
         if known is None or known.itself() is not optimizer:
-            known = Optimizer(weakref.ref(optimizer), since=self.backwards, makes=self._made(optimizer))
+            known = Optimizer(weakref.ref(optimizer), since=self.backwards)
+            known.makes, known.brief = self._made(optimizer, known)
             self.optimizers[id(optimizer)] = known
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
         rate = max(_rate(group) for group in optimizer.param_groups)
@@ -305,18 +307,21 @@ class Ledger:
         found = self.gradients.get(id(parameter))
         return found is not None and found.parameter() is parameter
 
-    def _made(self, optimizer: torch.optim.Optimizer) -> int:
-        """How many optimizers of this kind, with a memory, have been made over just these parameters."""
+    def _made(self, optimizer: torch.optim.Optimizer, known: Optimizer) -> tuple[int, int]:
+        """How many of this kind and rate, with a memory, were made over just these parameters; and for a step each."""
         if type(optimizer) is torch.optim.SGD and not any(group.get("momentum") for group in optimizer.param_groups):
-            return 0
+            return 0, 0
         first, rate = _first(optimizer), optimizer.param_groups[0].get("lr")
         if first is None:
-            return 0
+            return 0, 0
         rate = None if isinstance(rate, Tensor) else rate
-        key = (type(optimizer), rate, frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
+        kind = (type(optimizer), frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
+        key = (*kind, rate)
         untouched = self._versions.get(id(first)) == first._version  # by anything but a step
         self._makes[key] = self._makes.get(key, 0) + 1 if untouched else 1
-        return self._makes[key]
+        before, self._lately[kind] = self._lately.get(kind), known
+        brief = 1 if before is None or before.steps > 1 or not untouched else before.brief + 1
+        return self._makes[key], brief
 
 
 def _repeated(one: Root | None, other: Root | None) -> bool:

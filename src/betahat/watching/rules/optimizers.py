@@ -57,11 +57,13 @@ def made_anew(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int)
     """A third optimizer of one kind and rate over the same parameters, each of which has begun without memory.
 
     Plain descent has none to lose. Another kind or rate after the first is meant, and weights that were drawn anew in
-    between are another model: a fold, a point of a grid.
+    between are another model: a fold, a point of a grid. But for whoever makes a new one for each single step, the rate
+    is only what changes along the way.
     """
-    if known.makes < ROW or known.steps > 1:
+    makes = known.makes if known.makes >= ROW else known.brief
+    if known.steps > 1 or (known.makes < ROW and known.brief < 2 * ROW):
         return None
-    return Alarm("optimizer-made-anew", "warning", (known.place,), {"makes": known.makes})
+    return Alarm("optimizer-made-anew", "warning", (known.place,), {"makes": makes})
 
 
 def too_fast(ledger: Ledger, curvature: Curvature) -> Alarm | None:
