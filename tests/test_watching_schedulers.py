@@ -131,6 +131,42 @@ def plateau_of_other_rows(mode, told="loss"):
         scheduler.step(given[told])
 
 
+def two_models(first, second, over="each"):
+    """Two models that are trained beside each other, with a schedule each; or both over the second one's optimizer."""
+    s = Scene(layers=2)
+    other = torch.nn.Linear(2, 1)
+    opts = [torch.optim.Adam(net.parameters(), lr=1e-3) for net in (s.net, other)]
+    own = [first(opts[over == "one"]), second(opts[1])] if over != "the second alone" else [second(opts[1])]
+    for k in range(30):
+        for net, opt in zip((s.net, other), opts, strict=True):
+            opt.zero_grad()
+            ((net(s.x) - s.y) ** 2).mean().backward()
+            opt.step()
+        for one in own if k % 3 == 2 else ():
+            one.step()
+
+
+def falling(opt):
+    return schedules.ExponentialLR(opt, 0.9)
+
+
+def of_function(lr, function):
+    """A rate by a function of the epoch, for Adam."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=lr)
+    scheduler = schedules.LambdaLR(opt, function)
+    for _ in range(10):
+        for rows in torch.arange(100).split(25):
+            opt.zero_grad()
+            ((s.net(s.x[rows]) - s.y[rows]) ** 2).mean().backward()
+            opt.step()
+        scheduler.step()
+
+
+def few_epochs(gamma):
+    epochs(lambda o: schedules.ExponentialLR(o, gamma), count=20, batches=5, lr=1e-3)
+
+
 MISTAKES = {
     "never stepped": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never"), "scheduler-never-stepped"),
     "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
@@ -148,6 +184,9 @@ MISTAKES = {
     "rounded away": (lambda: descent(lr=1e-12, kind=torch.optim.Adam), "update-lost-to-rounding"),
     "short numbers": (lambda: descent(lr=1e-4, dtype=torch.bfloat16), "update-lost-to-rounding"),
     "plateau of other rows": (lambda: plateau_of_other_rows("max"), "scheduler-upside-down"),
+    "both over one": (lambda: two_models(falling, falling, "one"), "scheduler-of-another-optimizer"),
+    "a rate, no factor": (lambda: of_function(1e-3, lambda e: 1e-3 * (1 - e / 10)), "rate-collapsed"),
+    "epochs to nothing": (lambda: few_epochs(0.2), "rate-collapsed"),
 }  # fmt: skip
 LEGAL = {
     "each epoch": lambda: epochs(lambda o: schedules.StepLR(o, 3)),
@@ -166,6 +205,15 @@ LEGAL = {
         lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1
     ),
     "by hand": lambda: by_hand(0.1),
+    "each over its own": lambda: two_models(falling, falling), "one alone": lambda: two_models(
+        falling, falling, "the second alone"
+    ),
+    "chained": lambda: two_models(lambda o: schedules.ExponentialLR(o, 0.99), falling, "one"),
+    "warm-up that begins at the rate": lambda: of_function(1e-2, lambda e: (e + 1) / 100),
+    "warm-up at the rate": lambda: of_function(1e-2, lambda e: 0.01 if e < 5 else 1.0),
+    "a factor": lambda: of_function(1e-3, lambda e: 1 - e / 10),
+    "epochs to little": lambda: few_epochs(0.6),
+    "cosine of epochs": lambda: epochs(lambda o: schedules.CosineAnnealingLR(o, 9), lr=1e-3),
     "plateau of other rows": lambda: plateau_of_other_rows("min"),
     "plateau of hits": lambda: plateau_of_other_rows("max", "hits"),
     "plateau of a falling score": lambda: plateau_of_other_rows("max", "falling score"),

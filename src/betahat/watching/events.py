@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from betahat.watching.around import Clip, Schedule
+from betahat.watching.around import Clip, Schedule, absolute
 from betahat.watching.known import Made
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
@@ -83,6 +83,8 @@ def scheduled(ledger: Ledger, scheduler: Any, given: Any = None) -> None:
         known.optimizer = _within(scheduler.optimizer, ledger)
     own = ledger.optimizers.get(known.optimizer)
     steps = 0 if own is None else own.steps
+    if known.square:
+        known.square = absolute(known, scheduler.optimizer.param_groups)
     known.steps, known.place = known.steps + 1, here()
     if not steps:
         known.early += 1

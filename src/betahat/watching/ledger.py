@@ -27,7 +27,7 @@ from betahat.watching.places import Place
 
 _LOSSES = 64
 _WALKED = 1500  # operations of a graph up to which it is walked each time in the first passes
-_LOW = 1e-3  # of the largest rate so far: next to nothing
+_LOW, _LOST = 1e-3, 1e-6  # of the largest rate so far: next to nothing, and nothing
 
 
 @dataclass(eq=False)
@@ -230,6 +230,7 @@ class Ledger:
         known.rates.append(rate)
         known.largest = max(known.largest, rate)
         known.low = known.low + 1 if rate < _LOW * known.largest else 0
+        known.lost = known.lost + 1 if 0 < rate < _LOST * known.largest else 0
         known.zero = known.zero + 1 if rate == 0 else 0
         if closure:
             self.closing, self.called, self.uncleared_closure = 0, False, False

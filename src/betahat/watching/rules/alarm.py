@@ -65,7 +65,7 @@ FOLLOWS = {
     "backward-twice": {"backward-weighted-by-loss", "losses-pile-up"},
     "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
-    "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
+    "scheduler-never-stepped": {"scheduler-of-another-optimizer"}, "rate-collapsed": {"scheduler-upside-down"},
     "rate-too-small": {"rate-zero", "update-lost-to-rounding", "rate-collapsed"},
     "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
     "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"},
