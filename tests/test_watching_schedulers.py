@@ -167,6 +167,31 @@ def few_epochs(gamma):
     epochs(lambda o: schedules.ExponentialLR(o, gamma), count=20, batches=5, lr=1e-3)
 
 
+def batches_given_once(kind, after=""):
+    """Batches of a map, which gives them once, or of a list; and what may be done with a scheduler besides."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=5e-3)
+    scheduler = schedules.CosineAnnealingLR(opt, 12)
+    batches = kind(lambda rows: (s.x[rows], s.y[rows]), torch.arange(100).split(20))
+    if after == "taken up":
+        for _ in range(5):
+            scheduler.step()
+    for _ in range(8 if kind is not map else 1 if after else 8):
+        s.net.train()
+        for x, y in batches:
+            opt.zero_grad()
+            ((s.net(x) - y) ** 2).mean().backward()
+            opt.step()
+        scheduler.step()
+        s.net.eval()
+    for _ in range(10 if after == "drawn" else 0):
+        scheduler.step()
+
+
+def a_list(function, rows):
+    return [*map(function, rows)]
+
+
 MISTAKES = {
     "never stepped": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never"), "scheduler-never-stepped"),
     "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
@@ -184,6 +209,7 @@ MISTAKES = {
     "rounded away": (lambda: descent(lr=1e-12, kind=torch.optim.Adam), "update-lost-to-rounding"),
     "short numbers": (lambda: descent(lr=1e-4, dtype=torch.bfloat16), "update-lost-to-rounding"),
     "plateau of other rows": (lambda: plateau_of_other_rows("max"), "scheduler-upside-down"),
+    "batches of a map": (lambda: batches_given_once(map), "iterator-exhausted"),
     "both over one": (lambda: two_models(falling, falling, "one"), "scheduler-of-another-optimizer"),
     "a rate, no factor": (lambda: of_function(1e-3, lambda e: 1e-3 * (1 - e / 10)), "rate-collapsed"),
     "epochs to nothing": (lambda: few_epochs(0.2), "rate-collapsed"),
@@ -205,6 +231,9 @@ LEGAL = {
         lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1
     ),
     "by hand": lambda: by_hand(0.1),
+    "batches of a list": lambda: batches_given_once(a_list),
+    "drawn to its end": lambda: batches_given_once(map, "drawn"),
+    "taken up": lambda: batches_given_once(a_list, "taken up"),
     "each over its own": lambda: two_models(falling, falling), "one alone": lambda: two_models(
         falling, falling, "the second alone"
     ),
@@ -229,6 +258,6 @@ def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
 
 
 @pytest.mark.parametrize("which", LEGAL)
-@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.filterwarnings("ignore:The epoch parameter", "ignore:Detected call of")
 def test_a_legal_loop_is_left_in_peace(which, capsys):
     left_in_peace(LEGAL[which], capsys)

@@ -41,6 +41,8 @@ class Schedule:
     told: int = 0  # backward passes when a plateau was last told a number
     upside: int = 0  # times in a row that it was told a number which goes the other way
     value: float = 0.0  # that number
+    empty: int = 0  # steps in a row with no pass and no step before them, but models put into a mode
+    then: tuple[int, int, int] = (0, 0, 0)  # backward passes, steps and modes when it last stepped
     square: float = 0.0  # the factor that it gave first, where that is the rate itself and has not grown since
     heard: list[tuple[float, float]] = field(default_factory=list)  # what it was first told, and the loss beside it
 
@@ -86,6 +88,7 @@ class Around:
     vain: int = 0  # clips in a row that met no gradient which a step would still use
     halfway: int = 0  # backward passes in a row that added to a gradient which was clipped already
     exhausted: tuple[Place | None, int, str] | None = None
+    modes: int = 0  # how often a module was put to work or to rest
     scales: bool = False  # whether a GradScaler is at work
     scaling: Any = None  # the optimizer that it steps just now
     last_feed: int = 0

@@ -83,6 +83,9 @@ def scheduled(ledger: Ledger, scheduler: Any, given: Any = None) -> None:
         known.optimizer = _within(scheduler.optimizer, ledger)
     own = ledger.optimizers.get(known.optimizer)
     steps = 0 if own is None else own.steps
+    now = ledger.backwards, ledger.steps, around.modes
+    known.empty = known.empty + 1 if now[:2] == known.then[:2] and now[2] > known.then[2] else 0
+    known.then = now
     if known.square:
         known.square = absolute(known, scheduler.optimizer.param_groups)
     known.steps, known.place = known.steps + 1, here()
@@ -175,10 +178,12 @@ def scaler_steps(ledger: Ledger, optimizer: Any) -> None:
 def put_to_rest(ledger: Ledger, module: nn.Module) -> None:
     """A module is put into evaluation mode, with all its parts."""
     ledger.at_rest[id(module)] = weakref.ref(module)
+    ledger.around.modes += 1
 
 
 def put_to_work(ledger: Ledger, module: nn.Module) -> None:
     """A module is put into training mode, with all its parts."""
+    ledger.around.modes += 1
     if ledger.at_rest:
         for part in module.modules():
             ledger.at_rest.pop(id(part), None)

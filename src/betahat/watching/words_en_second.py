@@ -57,6 +57,13 @@ LETTERS = {
         "a loop over it has nothing to do: later epochs pass without a step",
         "for xb, yb in loader:  # the loader itself, which begins anew in each epoch",
     ),
+    "iterator-exhausted, scheduled": (
+        "{kind} at {place0} has stepped {times} more times, with the model put into its modes each time, and without a "
+        "backward pass or a step since: the {steps} steps at {place1} were all.",
+        "the loop over the batches has nothing to do any more: map(), zip(), a generator and iter(loader) give what "
+        "they have once, and later epochs pass without a step",
+        "batches = list(…)  # or make the iterator anew in each epoch",
+    ),
     "values-truncated": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}), and meet "
         "predictions in the loss at {place1}.",

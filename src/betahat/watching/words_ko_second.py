@@ -49,6 +49,13 @@ LETTERS = {
         "이 이터레이터를 도는 루프는 할 일이 없습니다. 다음 에포크부터는 step 없이 지나갑니다",
         "for xb, yb in loader:  # 에포크마다 처음부터 시작하는 로더를 그대로",
     ),
+    "iterator-exhausted, scheduled": (
+        "{place0}의 {kind}가 {times}번 더 진행되고 그때마다 모델의 모드도 바꾸었지만, 그동안 backward()도 step도 "
+        "없었습니다. {place1}의 step {steps}번이 전부입니다.",
+        "배치를 도는 루프에 남은 것이 없습니다. map(), zip(), 제너레이터, iter(loader)는 가진 것을 한 번만 줍니다. "
+        "이후 에포크는 step 없이 지나갑니다",
+        "batches = list(…)  # 또는 에포크마다 이터레이터를 새로 만들기",
+    ),
     "values-truncated": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸고(첫 번째: {how}), {place1}의 loss에서 예측과 "
         "만납니다.",

@@ -44,7 +44,7 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),
     "scheduled": (schedulers.instead, schedulers.idle, schedulers.early, schedulers.upside_down,
-                  schedulers.doubled, schedulers.absolute),
+                  schedulers.doubled, schedulers.absolute, schedulers.empty),
     "copied": (modules.self_copied,),
 }  # fmt: skip
 AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (

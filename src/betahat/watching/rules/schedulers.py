@@ -45,6 +45,20 @@ def idle(ledger: Ledger) -> Alarm | None:
     return None
 
 
+def empty(ledger: Ledger) -> Alarm | None:
+    """A scheduler goes on where nothing is trained any more, although models are put into their modes for it.
+
+    Whoever draws the rest of a schedule, or brings one to where a training is taken up again, does not do that.
+    """
+    for one in _schedules(ledger):
+        own = ledger.optimizers.get(one.optimizer)
+        if one.empty >= ROW and own is not None and own.steps and not one.part:
+            values = {"kind": one.kind, "times": one.empty, "steps": own.steps}
+            return Alarm("iterator-exhausted", "warning", (one.place, own.place), values,
+                         form="iterator-exhausted, scheduled")  # fmt: skip
+    return None
+
+
 def doubled(ledger: Ledger) -> Alarm | None:
     """One optimizer has as many schedulers as there are optimizers, all alike and in step, and the others have none.
 
