@@ -21,7 +21,7 @@ from betahat.watching.rules.optimizers import too_fast, uphill
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
     gradients.uncleared, gradients.stepped_twice, gradients.wiped, losses.cut, optimizers.foreign, optimizers.replaced,
     numbers.not_finite, gradients.no_slope, optimizers.made_anew, modules.in_eval_mode,
-    schedulers.lost,
+    schedulers.lost, optimizers.added,
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (

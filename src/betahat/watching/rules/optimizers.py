@@ -6,12 +6,13 @@ import torch
 
 from betahat.watching import modules
 from betahat.watching.curvature import Curvature
-from betahat.watching.gradient import Gradient
+from betahat.watching.gradient import OPENING, Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 
 _LOOKS = (7, 15, 30, 45)
+_FOLLOWED = 110  # backward passes that are followed one by one
 _LOOKED = 5  # steps after which what an optimizer has is compared with what gets gradients
 
 
@@ -118,6 +119,34 @@ def left_out(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
     else:
         level, found = "note", orphans
     return Alarm("parameters-left-out", level, (known.place, root.place), values, tuple(found))
+
+
+def added(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """After the first passes weights begin to get gradients, and no optimizer has them: a layer was added, or thawed.
+
+    Only as long as all passes are followed, since later every gradient begins anew; and only what lies before or
+    between weights of the same model that this optimizer moves: what lies behind all of them may be another network,
+    through which they are trained from then on, and which is left alone on purpose.
+    """
+    root = ledger.root
+    if root is None or root.graph is None or known.empty or not OPENING < ledger.backwards <= _FOLLOWED:
+        return None
+    reach = {id(p): depth for p, depth in zip(root.graph.leaves, root.graph.depths, strict=True)}
+    mine = {id(p) for one in owned if one.fresh and (p := one.parameter()) is not None} & reach.keys()
+    if not mine:
+        return None
+    in_turn, nearest = ledger.in_turn, min(reach[one] for one in mine)
+    found = [
+        one for one in ledger.gradients.values()
+        if not one.owners and one.writes >= _LOOKED and one.begun > max(OPENING, known.since + _LOOKED)
+        and id(p := one.parameter()) in reach and isinstance(p, torch.nn.Parameter) and not one.taken_by_hand
+        and id(p) not in in_turn and reach[id(p)] >= nearest and modules.together(one, mine)
+    ]  # fmt: skip
+    if not found:
+        return None
+    values = {"count": len(found), "of": len(owned)}
+    return Alarm("parameters-left-out", "warning", (known.place, root.place), values, tuple(found),
+                 form="parameters-left-out, lately")  # fmt: skip
 
 
 def shared(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
