@@ -227,9 +227,10 @@ def layer_added(to="", when=65, model=True):
     """A layer is added on the way: given to the optimizer, to one of its own, or to nobody."""
     s = Scene(layers=2)
     opts = [torch.optim.Adam(s.net.parameters(), lr=0.01)]
-    body, other = s.net, nn.Linear(8, 8)
+    body = s.net
     for k in range(100):
         if k == when:
+            other = nn.Linear(8, 8)
             if model:
                 body.insert(2, other)
             if to == "the optimizer":

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat.watching.around import Clip, Schedule, absolute
+from betahat.watching.gradient import OPENING
 from betahat.watching.known import Made
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
@@ -191,6 +192,8 @@ def put_to_work(ledger: Ledger, module: nn.Module) -> None:
 
 def registered(ledger: Ledger, module: nn.Module, name: str, parameter: Any) -> None:
     """A parameter was given to a module: noted when that happens within a forward pass."""
+    if 0 < ledger.backwards <= 2 * OPENING:
+        ledger.born[id(parameter)] = weakref.ref(parameter)
     outer = _calling(sys._getframe(1))
     if outer is not None:
         made = Made(weakref.ref(parameter), outer, f"{type(module).__name__}.{name}", here(), ledger.steps)

@@ -51,6 +51,7 @@ class Ledger:
     around: Around = field(default_factory=Around)  # loaders, schedulers, clips, scales
     flow: Flow | None = None  # what functions have done, in the first passes
     made: dict[int, Made] = field(default_factory=dict)  # parameters that were made within a forward pass
+    born: dict[int, Any] = field(default_factory=dict)  # those that a module was given after the first pass, weakly
     made_rows: int = 0  # backward passes in a row that reached one which was not there before
     made_last: Made | None = None
     self_copies: int = 0  # parameters into which their own numbers were copied

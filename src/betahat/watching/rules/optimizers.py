@@ -122,25 +122,22 @@ def left_out(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
 
 
 def added(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
-    """After the first passes weights begin to get gradients, and no optimizer has them: a layer was added, or thawed.
+    """A layer was made after some passes and given to the model that this optimizer moves, and no optimizer has it.
 
-    Only as long as all passes are followed, since later every gradient begins anew; and only what lies before or
-    between weights of the same model that this optimizer moves: what lies behind all of them may be another network,
-    through which they are trained from then on, and which is left alone on purpose.
+    Only as long as all passes are followed, since later every gradient begins anew. What was there from the beginning
+    and gets gradients late may be another network, which is left alone on purpose.
     """
     root = ledger.root
     if root is None or root.graph is None or known.empty or not OPENING < ledger.backwards <= _FOLLOWED:
         return None
-    reach = {id(p): depth for p, depth in zip(root.graph.leaves, root.graph.depths, strict=True)}
-    mine = {id(p) for one in owned if one.fresh and (p := one.parameter()) is not None} & reach.keys()
-    if not mine:
-        return None
-    in_turn, nearest = ledger.in_turn, min(reach[one] for one in mine)
+    reach = {id(p) for p in root.graph.leaves}
+    mine = {id(p) for one in owned if one.fresh and (p := one.parameter()) is not None} & reach
+    in_turn, born = ledger.in_turn, ledger.born
     found = [
         one for one in ledger.gradients.values()
         if not one.owners and one.writes >= _LOOKED and one.begun > max(OPENING, known.since + _LOOKED)
         and id(p := one.parameter()) in reach and isinstance(p, torch.nn.Parameter) and not one.taken_by_hand
-        and id(p) not in in_turn and reach[id(p)] >= nearest and modules.together(one, mine)
+        and id(p) not in in_turn and id(p) in born and born[id(p)]() is p and modules.together(one, mine)
     ]  # fmt: skip
     if not found:
         return None
