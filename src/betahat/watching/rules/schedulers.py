@@ -91,7 +91,7 @@ def doubled(ledger: Ledger) -> Alarm | None:
 def _numbers(one: Schedule) -> dict[str, object]:
     """What it was made with."""
     own = vars(one.itself()) if one.itself() is not None else {}
-    said = {name: value for name, value in own.items() if isinstance(value, int | float | str)}
+    said: dict[str, object] = {name: value for name, value in own.items() if isinstance(value, int | float | str)}
     said |= {name: str(value) for name, value in own.items() if name in ("milestones", "base_lrs")}
     said["lr_lambdas"] = [getattr(f, "__code__", f) for f in own.get("lr_lambdas", ())]
     return {
