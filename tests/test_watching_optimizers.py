@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -51,6 +53,16 @@ def optimizer_in_the_loop(kind=torch.optim.Adam):
     s = Scene()
     for _ in range(10):
         opt = kind(s.net.parameters(), lr=0.01)
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+
+
+def optimizer_for_each_step(momentum=0.9):
+    """Each step has a rate of its own, and an optimizer."""
+    s = Scene()
+    for step in range(20):
+        opt = torch.optim.SGD(s.net.parameters(), lr=0.05 * 0.95**step, momentum=momentum)
         opt.zero_grad()
         s.loss().backward()
         opt.step()
@@ -186,10 +198,75 @@ def stages_with_falling_rates():
             opt.step()
 
 
+def rate_set_for_each_step():
+    s = Scene(momentum=0.9)
+    for step in range(20):
+        s.opt.param_groups[0]["lr"] = 0.05 * 0.95**step
+        s.opt.zero_grad()
+        s.loss().backward()
+        s.opt.step()
+
+
+def no_momentum_for_each_step():
+    optimizer_for_each_step(momentum=0.0)
+
+
+def rates_tried_from_one_start():
+    """Each rate is tried for a step, and the weights are put back."""
+    s = Scene()
+    start = {name: one.clone() for name, one in s.net.state_dict().items()}
+    for k in range(10):
+        opt = torch.optim.Adam(s.net.parameters(), lr=1e-4 * 2**k)
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+        s.net.load_state_dict(start)
+
+
+def layer_added(to="", when=65, model=True):
+    """A layer is added on the way: given to the optimizer, to one of its own, or to nobody."""
+    s = Scene(layers=2)
+    opts = [torch.optim.Adam(s.net.parameters(), lr=0.01)]
+    body = s.net
+    for k in range(100):
+        if k == when:
+            other = nn.Linear(8, 8)
+            if model:
+                body.insert(2, other)
+            if to == "the optimizer":
+                opts[0].add_param_group({"params": other.parameters()})
+            if to == "its own":
+                opts.append(torch.optim.Adam(other.parameters(), lr=0.01))
+            if to == "rest":
+                other.requires_grad_(False)
+        for opt in opts:
+            opt.zero_grad()
+        hidden = body[0](s.x)
+        made = body(s.x) if model else body[2](torch.tanh(other(hidden) if k >= when else hidden))
+        ((made - s.y) ** 2).mean().backward()
+        for opt in opts:
+            opt.step()
+
+
+def judged_by_another_part():
+    """From some pass on a part of the same module judges what the other part makes, and is left alone."""
+    s = Scene(layers=2)
+    both = nn.ModuleDict({"maker": s.net, "judge": nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))})
+    opt = torch.optim.Adam(both["maker"].parameters(), lr=0.01)
+    for k in range(100):
+        opt.zero_grad()
+        made = both["maker"](s.x)
+        loss = ((made - s.y) ** 2).mean()
+        (loss if k < 65 else loss + 0.01 * both["judge"](made).square().mean()).backward()
+        opt.step()
+
+
 MISTAKES = [
     (head_replaced_later, "layer-replaced"),
     (lost_by_hand, "rate-over-limit"),
     (optimizer_in_the_loop, "optimizer-made-anew"),
+    (optimizer_for_each_step, "optimizer-made-anew"),
+    (layer_added, "parameters-left-out"),
     (another_models_parameters, "foreign-parameters"),
     (layer_replaced_later, "foreign-parameters"),
     (the_first_models_parameters_again, "foreign-parameters"),
@@ -198,7 +275,9 @@ MISTAKES = [
 LEGAL = [
     head_only, tasks_in_turn, range_test, momentum_near_one, noisy_batches, plain_descent_made_anew,
     one_optimizer_after_the_other, a_fresh_model_for_each_fold, learned_inputs, folds_with_weights_drawn_anew,
-    stages_with_falling_rates,
+    *(partial(layer_added, to) for to in ("the optimizer", "its own", "rest")), partial(layer_added, model=False),
+    judged_by_another_part,
+    stages_with_falling_rates, rate_set_for_each_step, no_momentum_for_each_step, rates_tried_from_one_start,
 ]  # fmt: skip
 
 
@@ -208,6 +287,6 @@ def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
     named(loop, name, language, capsys, __file__)
 
 
-@pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("loop", LEGAL, ids=lambda one: getattr(one, "__name__", str(one)))
 def test_a_legal_loop_is_left_in_peace(loop, capsys):
     left_in_peace(loop, capsys)

@@ -112,6 +112,86 @@ def zero_at_first(opt):
     return schedules.LambdaLR(opt, lambda step: min(1.0, step / 5))
 
 
+def plateau_of_other_rows(mode, told="loss"):
+    """A plateau is told a number of rows that are not trained on."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    scheduler = schedules.ReduceLROnPlateau(opt, mode=mode, factor=0.5, patience=1)
+    for epoch in range(12):
+        for rows in torch.arange(80).split(20):
+            opt.zero_grad()
+            ((s.net(s.x[rows]) - s.y[rows]) ** 2).mean().backward()
+            opt.step()
+        with torch.no_grad():
+            off = s.net(s.x[80:]) - s.y[80:]
+        given = {
+            "loss": (off**2).mean(), "hits": (off.abs() < 0.5).float().mean(),
+            "falling score": torch.tensor(0.9 - 0.01 * epoch), "short fall": 5.0 - 0.5 * min(epoch, 3),
+        }  # fmt: skip
+        scheduler.step(given[told])
+
+
+def two_models(first, second, over="each"):
+    """Two models that are trained beside each other, with a schedule each; or both over the second one's optimizer."""
+    s = Scene(layers=2)
+    other = torch.nn.Linear(2, 1)
+    opts = [torch.optim.Adam(net.parameters(), lr=1e-3) for net in (s.net, other)]
+    own = [first(opts[over == "one"]), second(opts[1])] if over != "the second alone" else [second(opts[1])]
+    for k in range(30):
+        for net, opt in zip((s.net, other), opts, strict=True):
+            opt.zero_grad()
+            ((net(s.x) - s.y) ** 2).mean().backward()
+            opt.step()
+        for one in own if k % 3 == 2 else ():
+            one.step()
+
+
+def falling(opt):
+    return schedules.ExponentialLR(opt, 0.9)
+
+
+def of_function(lr, function):
+    """A rate by a function of the epoch, for Adam."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=lr)
+    scheduler = schedules.LambdaLR(opt, function)
+    for _ in range(10):
+        for rows in torch.arange(100).split(25):
+            opt.zero_grad()
+            ((s.net(s.x[rows]) - s.y[rows]) ** 2).mean().backward()
+            opt.step()
+        scheduler.step()
+
+
+def few_epochs(gamma):
+    epochs(lambda o: schedules.ExponentialLR(o, gamma), count=20, batches=5, lr=1e-3)
+
+
+def batches_given_once(kind, after=""):
+    """Batches of a map, which gives them once, or of a list; and what may be done with a scheduler besides."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=5e-3)
+    scheduler = schedules.CosineAnnealingLR(opt, 12)
+    batches = kind(lambda rows: (s.x[rows], s.y[rows]), torch.arange(100).split(20))
+    if after == "taken up":
+        for _ in range(5):
+            scheduler.step()
+    for _ in range(8 if kind is not map else 1 if after else 8):
+        s.net.train()
+        for x, y in batches:
+            opt.zero_grad()
+            ((s.net(x) - y) ** 2).mean().backward()
+            opt.step()
+        scheduler.step()
+        s.net.eval()
+    for _ in range(10 if after == "drawn" else 0):
+        scheduler.step()
+
+
+def a_list(function, rows):
+    return [*map(function, rows)]
+
+
 MISTAKES = {
     "never stepped": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never"), "scheduler-never-stepped"),
     "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
@@ -128,6 +208,11 @@ MISTAKES = {
     "tiny by hand": (lambda: by_hand(1e-10), "rate-too-small"),
     "rounded away": (lambda: descent(lr=1e-12, kind=torch.optim.Adam), "update-lost-to-rounding"),
     "short numbers": (lambda: descent(lr=1e-4, dtype=torch.bfloat16), "update-lost-to-rounding"),
+    "plateau of other rows": (lambda: plateau_of_other_rows("max"), "scheduler-upside-down"),
+    "batches of a map": (lambda: batches_given_once(map), "iterator-exhausted"),
+    "both over one": (lambda: two_models(falling, falling, "one"), "scheduler-of-another-optimizer"),
+    "a rate, no factor": (lambda: of_function(1e-3, lambda e: 1e-3 * (1 - e / 10)), "rate-collapsed"),
+    "epochs to nothing": (lambda: few_epochs(0.2), "rate-collapsed"),
 }  # fmt: skip
 LEGAL = {
     "each epoch": lambda: epochs(lambda o: schedules.StepLR(o, 3)),
@@ -146,6 +231,22 @@ LEGAL = {
         lambda o: schedules.StepLR(o, 30, 0.1), each="batch", batches=1, count=99, net=1
     ),
     "by hand": lambda: by_hand(0.1),
+    "batches of a list": lambda: batches_given_once(a_list),
+    "drawn to its end": lambda: batches_given_once(map, "drawn"),
+    "taken up": lambda: batches_given_once(a_list, "taken up"),
+    "each over its own": lambda: two_models(falling, falling), "one alone": lambda: two_models(
+        falling, falling, "the second alone"
+    ),
+    "chained": lambda: two_models(lambda o: schedules.ExponentialLR(o, 0.99), falling, "one"),
+    "warm-up that begins at the rate": lambda: of_function(1e-2, lambda e: (e + 1) / 100),
+    "warm-up at the rate": lambda: of_function(1e-2, lambda e: 0.01 if e < 5 else 1.0),
+    "a factor": lambda: of_function(1e-3, lambda e: 1 - e / 10),
+    "epochs to little": lambda: few_epochs(0.6),
+    "cosine of epochs": lambda: epochs(lambda o: schedules.CosineAnnealingLR(o, 9), lr=1e-3),
+    "plateau of other rows": lambda: plateau_of_other_rows("min"),
+    "plateau of hits": lambda: plateau_of_other_rows("max", "hits"),
+    "plateau of a falling score": lambda: plateau_of_other_rows("max", "falling score"),
+    "plateau of a short fall": lambda: plateau_of_other_rows("max", "short fall"),
 }  # fmt: skip
 
 
@@ -157,6 +258,6 @@ def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
 
 
 @pytest.mark.parametrize("which", LEGAL)
-@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.filterwarnings("ignore:The epoch parameter", "ignore:Detected call of")
 def test_a_legal_loop_is_left_in_peace(which, capsys):
     left_in_peace(LEGAL[which], capsys)

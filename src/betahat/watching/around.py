@@ -15,6 +15,8 @@ from typing import Any
 
 from betahat.watching.places import Place
 
+_SMALL = 0.02  # a rate: nobody means a first factor as small as this, and no other
+
 
 @dataclass(eq=False)
 class Schedule:
@@ -39,6 +41,10 @@ class Schedule:
     told: int = 0  # backward passes when a plateau was last told a number
     upside: int = 0  # times in a row that it was told a number which goes the other way
     value: float = 0.0  # that number
+    empty: int = 0  # steps in a row with no pass and no step before them, but models put into a mode
+    then: tuple[int, int, int] = (0, 0, 0)  # backward passes, steps and modes when it last stepped
+    square: float = 0.0  # the factor that it gave first, where that is the rate itself and has not grown since
+    heard: list[tuple[float, float]] = field(default_factory=list)  # what it was first told, and the loss beside it
 
 
 @dataclass(eq=False)
@@ -82,6 +88,7 @@ class Around:
     vain: int = 0  # clips in a row that met no gradient which a step would still use
     halfway: int = 0  # backward passes in a row that added to a gradient which was clipped already
     exhausted: tuple[Place | None, int, str] | None = None
+    modes: int = 0  # how often a module was put to work or to rest
     scales: bool = False  # whether a GradScaler is at work
     scaling: Any = None  # the optimizer that it steps just now
     last_feed: int = 0
@@ -97,10 +104,11 @@ class Around:
             if id(one) in self.schedules:
                 self.schedules[id(one)].part = True
         owned = frozenset(id(p) for group in optimizer.param_groups for p in group["params"])
-        self.schedules[id(scheduler)] = Schedule(
+        known = self.schedules[id(scheduler)] = Schedule(
             weakref.ref(scheduler), id(optimizer), owned, type(scheduler).__name__, place, steps,
             total=int(getattr(scheduler, "total_steps", 0) or 0), half=int(getattr(scheduler, "T_max", 0) or 0),
         )  # fmt: skip
+        known.square = absolute(known, optimizer.param_groups)
 
     def feed(self, loader: Any) -> Feed:
         """What is known of this loader."""
@@ -114,3 +122,23 @@ class Around:
             except TypeError:
                 known.length = 0
         return known
+
+
+def absolute(known: Schedule, groups: list[dict[str, Any]]) -> float:
+    """The factor that a function gives now, if it is no larger than the rate that it is a factor of, and small.
+
+    At the beginning it has to be this rate, to a hundredth.
+    """
+    if known.kind != "LambdaLR":
+        return 0.0
+    most = 0.0
+    for group in groups:
+        rate, first = group.get("lr"), group.get("initial_lr")
+        if not isinstance(rate, float) or not isinstance(first, float) or not 0 < first <= _SMALL:
+            return 0.0
+        bound = 1.01 * first if not known.steps else (1 + 1e-9) * (known.square or 0.0)
+        factor = rate / first
+        if not factor <= bound or (not known.steps and factor < 0.99 * first):
+            return 0.0
+        most = max(most, factor)
+    return known.square or most

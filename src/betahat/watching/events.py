@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from betahat.watching.around import Clip, Schedule
+from betahat.watching.around import Clip, Schedule, absolute
+from betahat.watching.gradient import OPENING
 from betahat.watching.known import Made
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 
+_TOLD = 10  # numbers that are kept of what a plateau is told first
 _ALIKE = 1e-6  # relative: a mean of losses, and the same in single precision
 
 
@@ -82,6 +84,11 @@ def scheduled(ledger: Ledger, scheduler: Any, given: Any = None) -> None:
         known.optimizer = _within(scheduler.optimizer, ledger)
     own = ledger.optimizers.get(known.optimizer)
     steps = 0 if own is None else own.steps
+    now = ledger.backwards, ledger.steps, around.modes
+    known.empty = known.empty + 1 if now[:2] == known.then[:2] and now[2] > known.then[2] else 0
+    known.then = now
+    if known.square:
+        known.square = absolute(known, scheduler.optimizer.param_groups)
     known.steps, known.place = known.steps + 1, here()
     if not steps:
         known.early += 1
@@ -107,6 +114,9 @@ def _fed(ledger: Ledger, known: Schedule, scheduler: Any, given: Any) -> None:
     lately = list(ledger.losses)[-since:] if 0 < since <= len(ledger.losses) else []
     if isinstance(given, Tensor):
         given = float(given) if given.numel() == 1 and given.device.type == "cpu" else None
+    nearly = lately or list(ledger.losses)  # of the passes since then the last ones
+    if since > 0 and nearly and isinstance(given, int | float) and known.steps <= _TOLD:
+        known.heard.append((float(given), sum(nearly) / len(nearly)))
     if not lately or not isinstance(given, int | float) or not given:
         known.upside = 0
         return
@@ -169,10 +179,12 @@ def scaler_steps(ledger: Ledger, optimizer: Any) -> None:
 def put_to_rest(ledger: Ledger, module: nn.Module) -> None:
     """A module is put into evaluation mode, with all its parts."""
     ledger.at_rest[id(module)] = weakref.ref(module)
+    ledger.around.modes += 1
 
 
 def put_to_work(ledger: Ledger, module: nn.Module) -> None:
     """A module is put into training mode, with all its parts."""
+    ledger.around.modes += 1
     if ledger.at_rest:
         for part in module.modules():
             ledger.at_rest.pop(id(part), None)
@@ -180,6 +192,8 @@ def put_to_work(ledger: Ledger, module: nn.Module) -> None:
 
 def registered(ledger: Ledger, module: nn.Module, name: str, parameter: Any) -> None:
     """A parameter was given to a module: noted when that happens within a forward pass."""
+    if 0 < ledger.backwards <= 2 * OPENING:
+        ledger.born[id(parameter)] = weakref.ref(parameter)
     outer = _calling(sys._getframe(1))
     if outer is not None:
         made = Made(weakref.ref(parameter), outer, f"{type(module).__name__}.{name}", here(), ledger.steps)

@@ -58,8 +58,10 @@ class Optimizer:
     empty: int = 0  # steps in a row that found no gradient
     since: int = 0  # the backward after which it was first seen
     makes: int = 0  # of its kind, over the same parameters, so far
+    brief: int = 0  # of these in a row at whatever rate, each of which but this one has made a single step
     largest: float = 0.0  # of its rates
     low: int = 0  # steps in a row at a rate that is next to nothing beside the largest
+    lost: int = 0  # steps in a row at a millionth of the largest, and less
     zero: int = 0  # steps in a row at a rate of exactly zero
     flat: int = 0  # steps in a row at which every gradient was exactly zero
     rested: int = 0  # steps so far on gradients that were written in evaluation mode

@@ -27,7 +27,7 @@ from betahat.watching.places import Place
 
 _LOSSES = 64
 _WALKED = 1500  # operations of a graph up to which it is walked each time in the first passes
-_LOW = 1e-3  # of the largest rate so far: next to nothing
+_LOW, _LOST = 1e-3, 1e-6  # of the largest rate so far: next to nothing, and nothing
 
 
 @dataclass(eq=False)
@@ -51,6 +51,7 @@ class Ledger:
     around: Around = field(default_factory=Around)  # loaders, schedulers, clips, scales
     flow: Flow | None = None  # what functions have done, in the first passes
     made: dict[int, Made] = field(default_factory=dict)  # parameters that were made within a forward pass
+    born: dict[int, Any] = field(default_factory=dict)  # those that a module was given after the first pass, weakly
     made_rows: int = 0  # backward passes in a row that reached one which was not there before
     made_last: Made | None = None
     self_copies: int = 0  # parameters into which their own numbers were copied
@@ -71,6 +72,7 @@ class Ledger:
     _size: int = 0  # operations of the last graph that was walked
     _versions: dict[int, int] = field(default_factory=dict)  # of an optimizer's first parameter, after its last step
     _makes: dict[Any, int] = field(default_factory=dict)
+    _lately: dict[Any, Optimizer] = field(default_factory=dict)  # the last of a kind over some parameters
 
     def begin_anew(self) -> None:
         """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
@@ -220,13 +222,15 @@ class Ledger:
         closely.moves_by_hand(self)
         known = self.optimizers.get(id(optimizer))
         if known is None or known.itself() is not optimizer:
-            known = Optimizer(weakref.ref(optimizer), since=self.backwards, makes=self._made(optimizer))
+            known = Optimizer(weakref.ref(optimizer), since=self.backwards)
+            known.makes, known.brief = self._made(optimizer, known)
             self.optimizers[id(optimizer)] = known
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
         rate = max(_rate(group) for group in optimizer.param_groups)
         known.rates.append(rate)
         known.largest = max(known.largest, rate)
         known.low = known.low + 1 if rate < _LOW * known.largest else 0
+        known.lost = known.lost + 1 if 0 < rate < _LOST * known.largest else 0
         known.zero = known.zero + 1 if rate == 0 else 0
         if closure:
             self.closing, self.called, self.uncleared_closure = 0, False, False
@@ -304,18 +308,21 @@ class Ledger:
         found = self.gradients.get(id(parameter))
         return found is not None and found.parameter() is parameter
 
-    def _made(self, optimizer: torch.optim.Optimizer) -> int:
-        """How many optimizers of this kind, with a memory, have been made over just these parameters."""
+    def _made(self, optimizer: torch.optim.Optimizer, known: Optimizer) -> tuple[int, int]:
+        """How many of this kind and rate, with a memory, were made over just these parameters; and for a step each."""
         if type(optimizer) is torch.optim.SGD and not any(group.get("momentum") for group in optimizer.param_groups):
-            return 0
+            return 0, 0
         first, rate = _first(optimizer), optimizer.param_groups[0].get("lr")
         if first is None:
-            return 0
+            return 0, 0
         rate = None if isinstance(rate, Tensor) else rate
-        key = (type(optimizer), rate, frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
+        kind = (type(optimizer), frozenset(id(p) for group in optimizer.param_groups for p in group["params"]))
+        key = (*kind, rate)
         untouched = self._versions.get(id(first)) == first._version  # by anything but a step
         self._makes[key] = self._makes.get(key, 0) + 1 if untouched else 1
-        return self._makes[key]
+        before, self._lately[kind] = self._lately.get(kind), known
+        brief = 1 if before is None or before.steps > 1 or not untouched else before.brief + 1
+        return self._makes[key], brief
 
 
 def _repeated(one: Root | None, other: Root | None) -> bool:

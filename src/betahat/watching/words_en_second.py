@@ -57,6 +57,13 @@ LETTERS = {
         "a loop over it has nothing to do: later epochs pass without a step",
         "for xb, yb in loader:  # the loader itself, which begins anew in each epoch",
     ),
+    "iterator-exhausted, scheduled": (
+        "{kind} at {place0} has stepped {times} more times, with the model put into its modes each time, and without a "
+        "backward pass or a step since: the {steps} steps at {place1} were all.",
+        "the loop over the batches has nothing to do any more: map(), zip(), a generator and iter(loader) give what "
+        "they have once, and later epochs pass without a step",
+        "batches = list(…)  # or make the iterator anew in each epoch",
+    ),
     "values-truncated": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}), and meet "
         "predictions in the loss at {place1}.",
@@ -165,6 +172,30 @@ LETTERS = {
         "it normalizes these rows by themselves and moves its running means along with them: a validation changes the "
         "model; if the means were to be taken anew, all is well",
         "model.eval()  # before the validation, and model.train() after it",
+    ),
+    "scheduler-of-another-optimizer, doubled": (
+        "{count} schedulers of the same kind and numbers, {kind}, are made over one optimizer (at {place0} and "
+        "{place1}) and have stepped {times} times each (at {place2}). The other optimizer that steps has none.",
+        "the rate of the one falls for both, twice as fast as it should, and that of the other one never changes",
+        "scheduler = {kind}(other_optimizer, …)  # each over the optimizer that it is named after",
+    ),
+    "rate-collapsed, epochs": (
+        "The rate of {optimizer} at {place1} has fallen from {largest} to {rate} within {steps} steps: {kind} at "
+        "{place0} has stepped {often} times. The last {times} steps were made at less than a millionth of it.",
+        "the training has stopped, and goes on without any effect",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, …)  # a slower one: gamma=0.9 instead of 0.3",
+    ),
+    "rate-collapsed, absolute": (
+        "{kind} (made at {place1}, stepped at {place0}) began with the factor {factor}, which is the rate of its "
+        "optimizer itself: the {steps} steps at {place2} were made with a rate of at most {rate}.",
+        "what the function gives is multiplied by the rate that the optimizer was made with: a rate is no factor",
+        "lr_lambda=lambda epoch: …  # 1 for the whole rate, or an optimizer with lr=1",
+    ),
+    "scheduler-upside-down, falling": (
+        "{kind}(mode='max') at {place0} is told a number that falls with the loss: the last {times} from {first} to "
+        "{value}, while the loss of backward() fell from {loss} to {now}.",
+        "it waits for that number to grow: as long as all goes well it sees no improvement, and cuts the rate",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='min')  # 'max' is for scores",
     ),
     "values-truncated, rows": (
         "Numbers are cast to {to} at {place0}, which cuts off their fractions (the first: {how}): what a layer is "

@@ -49,6 +49,13 @@ LETTERS = {
         "이 이터레이터를 도는 루프는 할 일이 없습니다. 다음 에포크부터는 step 없이 지나갑니다",
         "for xb, yb in loader:  # 에포크마다 처음부터 시작하는 로더를 그대로",
     ),
+    "iterator-exhausted, scheduled": (
+        "{place0}의 {kind}가 {times}번 더 진행되고 그때마다 모델의 모드도 바꾸었지만, 그동안 backward()도 step도 "
+        "없었습니다. {place1}의 step {steps}번이 전부입니다.",
+        "배치를 도는 루프에 남은 것이 없습니다. map(), zip(), 제너레이터, iter(loader)는 가진 것을 한 번만 줍니다. "
+        "이후 에포크는 step 없이 지나갑니다",
+        "batches = list(…)  # 또는 에포크마다 이터레이터를 새로 만들기",
+    ),
     "values-truncated": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸고(첫 번째: {how}), {place1}의 loss에서 예측과 "
         "만납니다.",
@@ -157,6 +164,30 @@ LETTERS = {
         "배치 정규화가 이 배치 자신의 평균으로 정규화하고 이동 평균까지 옮깁니다. 검증이 모델을 바꿉니다. 이동 평균을 "
         "새로 재려는 것이라면 괜찮습니다",
         "model.eval()  # 검증하기 전에. 끝나면 model.train()",
+    ),
+    "scheduler-of-another-optimizer, doubled": (
+        "종류와 설정이 같은 {kind} {count}개를 한 옵티마이저로 만들었고({place0}, {place1}) 저마다 {times}번 "
+        "진행되었습니다({place2}). 함께 step을 하는 다른 옵티마이저에는 스케줄러가 없습니다.",
+        "한쪽 학습률은 두 배로 빨리 줄고, 다른 쪽 학습률은 그대로입니다",
+        "scheduler = {kind}(other_optimizer, …)  # 스케줄러마다 제 옵티마이저로",
+    ),
+    "rate-collapsed, epochs": (
+        "{place1}에서 {optimizer}의 학습률이 step {steps}번 만에 {largest}에서 {rate}(으)로 떨어졌습니다. {place0}의 "
+        "{kind}가 {often}번 진행되었고, 최근 step {times}번은 학습률이 처음의 100만분의 1도 되지 않았습니다.",
+        "학습이 멈추었습니다. 더 돌려도 달라지는 것이 없습니다",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, …)  # 더 천천히. 예를 들어 gamma=0.3 대신 0.9",
+    ),
+    "rate-collapsed, absolute": (
+        "{place1}에서 만든 {kind}(진행은 {place0})가 처음 준 배율 {factor}은(는) 옵티마이저의 학습률 그 자체입니다. "
+        "{place2}의 step {steps}번은 학습률이 {rate} 이하였습니다.",
+        "함수가 주는 값은 옵티마이저를 만들 때의 학습률에 곱해집니다. 학습률이 아니라 배율을 주어야 합니다",
+        "lr_lambda=lambda epoch: …  # 1이면 학습률 그대로. 또는 옵티마이저를 lr=1로",
+    ),
+    "scheduler-upside-down, falling": (
+        "{place0}의 {kind}(mode='max')에 loss와 함께 줄어드는 값을 줍니다. 최근 {times}번 동안 {first}에서 {value}까지 "
+        "줄었고, backward()의 loss도 {loss}에서 {now}까지 줄었습니다.",
+        "스케줄러는 그 값이 커지기를 기다립니다. 학습이 잘될수록 나아지지 않는다고 보고 학습률을 깎습니다",
+        "scheduler = torch.optim.lr_scheduler.{kind}(optimizer, mode='min')  # 'max'는 점수에만",
     ),
     "values-truncated, rows": (
         "{place0}에서 수를 {to}(으)로 바꾸면서 소수 부분이 잘렸습니다(첫 번째: {how}). {place1}의 loss로 가는 길에서 "

@@ -21,6 +21,7 @@ from betahat.watching.rules.optimizers import too_fast, uphill
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
     gradients.uncleared, gradients.stepped_twice, gradients.wiped, losses.cut, optimizers.foreign, optimizers.replaced,
     numbers.not_finite, gradients.no_slope, optimizers.made_anew, modules.in_eval_mode,
+    schedulers.lost, optimizers.added,
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
@@ -44,7 +45,8 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),
-    "scheduled": (schedulers.instead, schedulers.idle, schedulers.early, schedulers.upside_down),
+    "scheduled": (schedulers.instead, schedulers.idle, schedulers.early, schedulers.upside_down,
+                  schedulers.doubled, schedulers.absolute, schedulers.empty),
     "copied": (modules.self_copied,),
 }  # fmt: skip
 AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (

@@ -66,7 +66,7 @@ FOLLOWS = {
     "backward-twice": {"backward-weighted-by-loss", "losses-pile-up"},
     "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
-    "scheduler-never-stepped": {"scheduler-of-another-optimizer"},
+    "scheduler-never-stepped": {"scheduler-of-another-optimizer"}, "rate-collapsed": {"scheduler-upside-down"},
     "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"},
     "update-lost-to-rounding": {"loss-not-scaled"},
     "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},

@@ -6,12 +6,13 @@ import torch
 
 from betahat.watching import modules
 from betahat.watching.curvature import Curvature
-from betahat.watching.gradient import Gradient
+from betahat.watching.gradient import OPENING, Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 
 _LOOKS = (7, 15, 30, 45)
+_FOLLOWED = 110  # backward passes that are followed one by one
 _LOOKED = 5  # steps after which what an optimizer has is compared with what gets gradients
 
 
@@ -57,11 +58,13 @@ def made_anew(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int)
     """A third optimizer of one kind and rate over the same parameters, each of which has begun without memory.
 
     Plain descent has none to lose. Another kind or rate after the first is meant, and weights that were drawn anew in
-    between are another model: a fold, a point of a grid.
+    between are another model: a fold, a point of a grid. But for whoever makes a new one for each single step, the rate
+    is only what changes along the way.
     """
-    if known.makes < ROW or known.steps > 1:
+    makes = known.makes if known.makes >= ROW else known.brief
+    if known.steps > 1 or (known.makes < ROW and known.brief < 2 * ROW):
         return None
-    return Alarm("optimizer-made-anew", "warning", (known.place,), {"makes": known.makes})
+    return Alarm("optimizer-made-anew", "warning", (known.place,), {"makes": makes})
 
 
 def too_fast(ledger: Ledger, curvature: Curvature) -> Alarm | None:
@@ -116,6 +119,31 @@ def left_out(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
     else:
         level, found = "note", orphans
     return Alarm("parameters-left-out", level, (known.place, root.place), values, tuple(found))
+
+
+def added(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A layer was made after some passes and given to the model that this optimizer moves, and no optimizer has it.
+
+    Only as long as all passes are followed, since later every gradient begins anew. What was there from the beginning
+    and gets gradients late may be another network, which is left alone on purpose.
+    """
+    root = ledger.root
+    if root is None or root.graph is None or known.empty or not OPENING < ledger.backwards <= _FOLLOWED:
+        return None
+    reach = {id(p) for p in root.graph.leaves}
+    mine = {id(p) for one in owned if one.fresh and (p := one.parameter()) is not None} & reach
+    in_turn, born = ledger.in_turn, ledger.born
+    found = [
+        one for one in ledger.gradients.values()
+        if not one.owners and one.writes >= _LOOKED and one.begun > max(OPENING, known.since + _LOOKED)
+        and id(p := one.parameter()) in reach and isinstance(p, torch.nn.Parameter) and not one.taken_by_hand
+        and id(p) not in in_turn and id(p) in born and born[id(p)]() is p and modules.together(one, mine)
+    ]  # fmt: skip
+    if not found:
+        return None
+    values = {"count": len(found), "of": len(owned)}
+    return Alarm("parameters-left-out", "warning", (known.place, root.place), values, tuple(found),
+                 form="parameters-left-out, lately")  # fmt: skip
 
 
 def shared(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:

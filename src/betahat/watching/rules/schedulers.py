@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from betahat.watching.around import Schedule
 from betahat.watching.gradient import Gradient
@@ -10,8 +11,10 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
 
+_FALLS = 5  # numbers in a row that a plateau is told, each below the one before
 _SHORT = 10  # steps of an optimizer from which a scheduler is missed
 _TINY, _SMALL = 1e-6, 1e-4  # of the length of the weights: what all of the first steps together have moved
+_FIRST_STEPS = 110  # that are followed one by one
 _MEASURED = 30  # steps, for that
 _HALF = 0.5  # of those in short numbers
 _ROUNDED = 0.8  # of the numbers that have a gradient: so many are left as they were
@@ -42,6 +45,78 @@ def idle(ledger: Ledger) -> Alarm | None:
     return None
 
 
+def empty(ledger: Ledger) -> Alarm | None:
+    """A scheduler goes on where nothing is trained any more, although models are put into their modes for it.
+
+    Whoever draws the rest of a schedule, or brings one to where a training is taken up again, does not do that.
+    """
+    for one in _schedules(ledger):
+        own = ledger.optimizers.get(one.optimizer)
+        if one.empty >= ROW and own is not None and own.steps and not one.part:
+            values = {"kind": one.kind, "times": one.empty, "steps": own.steps}
+            return Alarm("iterator-exhausted", "warning", (one.place, own.place), values,
+                         form="iterator-exhausted, scheduled")  # fmt: skip
+    return None
+
+
+def doubled(ledger: Ledger) -> Alarm | None:
+    """One optimizer has as many schedulers as there are optimizers, all alike and in step, and the others have none.
+
+    Schedules that are chained on purpose differ, in kind or in their numbers.
+    """
+    stepping = {key for key, one in ledger.optimizers.items() if one.steps >= _SHORT and one.itself() is not None}
+    for one in _schedules(ledger):
+        alike = [
+            other for other in _schedules(ledger)
+            if other.optimizer == one.optimizer and other.kind == one.kind and not other.part
+            and other.itself() is not None and other.steps >= ROW and abs(other.steps - one.steps) <= 1
+            and _numbers(other) == _numbers(one)
+        ]  # fmt: skip
+        if len(alike) < 2 or one.optimizer not in stepping or len(alike) != len(stepping):
+            continue
+        scheduled = {other.optimizer for other in _schedules(ledger) if other.itself() is not None}
+        if scheduled != {one.optimizer} or len(ledger.around.schedules) != len(alike):
+            continue
+        own = {key: ledger.optimizers[key].itself() for key in stepping}
+        owned = [id(p) for it in own.values() if it is not None for group in it.param_groups for p in group["params"]]
+        if len(owned) != len(set(owned)):
+            continue
+        values = {"kind": one.kind, "count": len(alike), "times": min(other.steps for other in alike)}
+        places = (alike[0].made, alike[1].made, alike[1].place)
+        return Alarm("scheduler-of-another-optimizer", "warning", places, values,
+                     form="scheduler-of-another-optimizer, doubled")  # fmt: skip
+    return None
+
+
+def _numbers(one: Schedule) -> dict[str, object]:
+    """What it was made with."""
+    own = vars(one.itself()) if one.itself() is not None else {}
+    said: dict[str, object] = {name: value for name, value in own.items() if isinstance(value, int | float | str)}
+    said |= {name: str(value) for name, value in own.items() if name in ("milestones", "base_lrs")}
+    said["lr_lambdas"] = [getattr(f, "__code__", f) for f in own.get("lr_lambdas", ())]
+    return {
+        k: v for k, v in said.items() if not k.startswith("_") and k not in ("last_epoch", "T_cur", "T_i", "verbose")
+    }
+
+
+def absolute(ledger: Ledger) -> Alarm | None:
+    """The factor that a function gives is the rate itself, and a small one: the optimizer steps at its square.
+
+    A warm-up may begin with a factor like that by chance, but then it grows; this one has become smaller.
+    """
+    for one in _schedules(ledger):
+        own = ledger.optimizers.get(one.optimizer)
+        it = one.itself()
+        if not one.square or one.steps <= ROW or one.part or own is None or own.steps < ROW or it is None:
+            continue
+        if any(group["lr"] > 0.999 * one.square * group["initial_lr"] for group in it.optimizer.param_groups):
+            continue
+        values = {"kind": one.kind, "factor": one.square, "rate": one.square**2, "steps": own.steps}
+        return Alarm("rate-collapsed", "warning", (one.place, one.made, own.place), values,
+                     form="rate-collapsed, absolute")  # fmt: skip
+    return None
+
+
 def early(ledger: Ledger) -> Alarm | None:
     """A scheduler has stepped once before its optimizer ever did, and both have gone on.
 
@@ -67,7 +142,34 @@ def upside_down(ledger: Ledger) -> Alarm | None:
             values = {"kind": one.kind, "mode": mode, "value": one.value, "right": "min" if mode == "max" else "max"}
             form = "" if mode == "max" else "scheduler-upside-down, negative"
             return Alarm("scheduler-upside-down", "warning", (one.place, one.made), values, form=form)
+        if one.kind == "ReduceLROnPlateau" and _falling(one):
+            (first, loss), (value, now) = one.heard[-_FALLS], one.heard[-1]
+            values = {"kind": one.kind, "first": first, "value": value, "loss": loss, "now": now, "times": _FALLS}
+            return Alarm("scheduler-upside-down", "warning", (one.place, one.made), values,
+                         form="scheduler-upside-down, falling")  # fmt: skip
     return None
+
+
+def _falling(one: Schedule) -> bool:
+    """Whether what it is told first falls each time, with the loss and as large as that: the loss of other rows.
+
+    A score that becomes worse while the loss falls may do so now and then, but not five times in a row by a fifth, of
+    the loss's own size.
+    """
+    itself, lately = one.itself(), one.heard[-_FALLS:]
+    if len(lately) < _FALLS or itself is None or itself.mode != "max" or one.part:
+        return False
+    if any(group.get("maximize") for group in itself.optimizer.param_groups):
+        return False
+    told, losses = [value for value, _ in lately], [loss for _, loss in lately]
+    if min(*told, *losses) <= 0 or not all(loss / 2 <= value <= 2 * loss for value, loss in lately):
+        return False
+    pairs = [*pairwise(lately)]
+    together = sum(new[1] < old[1] for old, new in pairs) >= _FALLS - 2
+    return (
+        together and all(new[0] < old[0] for old, new in pairs)
+        and told[-1] <= 0.8 * told[0] and losses[-1] <= 0.8 * losses[0]
+    )  # fmt: skip
 
 
 def up_and_down(ledger: Ledger) -> Alarm | None:
@@ -153,6 +255,25 @@ def collapsed(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int)
     form = "" if schedules else "rate-collapsed, by hand"
     place = schedules[0].place if schedules else None
     return Alarm("rate-collapsed", "warning", (place, known.place), values, form=form)
+
+
+def lost(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """A quarter of all steps, and the last ones, were made at less than a millionth of the largest rate.
+
+    By a schedule of epochs, which may have ended there by design after a long training, but not in the first hundred
+    steps; nor where the gradients had become a tenth of the first ones.
+    """
+    if known.lost < 2 * FLAT or known.lost < 0.25 * known.steps or known.steps > _FIRST_STEPS:
+        return None
+    first, lately = known.strength
+    schedules = [one for one in _schedules(ledger) if one.optimizer == key and one.steps]
+    if not schedules or not first or lately < 0.1 * first:
+        return None
+    values = {
+        "largest": known.largest, "rate": known.rates[-1], "times": known.lost, "steps": known.steps,
+        "kind": schedules[0].kind, "often": schedules[0].steps,
+    }  # fmt: skip
+    return Alarm("rate-collapsed", "warning", (schedules[0].place, known.place), values, form="rate-collapsed, epochs")
 
 
 def tiny(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
