@@ -67,7 +67,7 @@ def by_hand(net: nn.Module, X, y, lr: float) -> Loop:
 
 def ran(make: Callable[[], nn.Module], kind: Callable[..., Loop], given, steps: int, watched: bool) -> Sample:
     """The processor time of so many steps after the first, and the weights after them."""
-    net = started(make)
+    net, _ = started(make, given[-1])
     loop = kind(net, *given)
     with bh.watch(quiet=True) if watched else nullcontext() as findings:
         losses = loop(FIRST)
