@@ -26,15 +26,16 @@ from betahat.watching import closely, events, listening, pages, rules, words
 from betahat.watching.burst import Burst
 from betahat.watching.curvature import Curvature
 from betahat.watching.gathered import Gathered
-from betahat.watching.gradient import OPENING, Gradient
-from betahat.watching.guarding import guarded, kept_out
+from betahat.watching.gradient import EARLY, OPENING, Gradient
+from betahat.watching.guarding import guarded
 from betahat.watching.ledger import Ledger
+from betahat.watching.nap import Nap
 from betahat.watching.places import frame_here, here, names_of
 from betahat.watching.rules import Alarm
 
 LANGUAGES = ("en", "ko")
-_FIRST = 110  # backward passes that are followed one by one
-_SLEEP, _LOOK = 142, 8  # from then on so many are let pass, and so many followed, in turn
+_NAPS = (13, 142, 568)  # passes that are let pass: of the early ones; later as many as there have been, from and to
+_LOOKS = (5, 6)  # passes that are looked at between two naps: of the early ones, and later
 
 
 class watch(Gathered):  # noqa: N801  a context manager, used like a function
@@ -83,7 +84,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         self._said: set[str] = set()
         self._curvature = Curvature()
         self._broken: set[str] = set()
-        self._heard, self.asleep, self._wake = 0, False, 0
+        self._until = OPENING  # the pass up to which all are looked at
         self._burst, self._rests = Burst(), 0
         self._states: dict[int, tuple[Any, int, Any]] = {}
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
@@ -103,6 +104,8 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
     ) -> None:
         self._burst.end()
         listening.end(self)
+        self._caught_up()
+        self.nap = None
         self._record.ends()
         ledger, self._ledger, self._curvature = self._ledger, Ledger(), Curvature()
         self._looked = ledger.backwards, ledger.updates
@@ -112,33 +115,19 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def passes(self, root: Any) -> bool:
-        """Whether this backward is let pass; not the one at which to wake."""
-        if self._heard + 1 >= self._wake:
-            return False
-        self._heard += 1
-        self._ledger.backwards += 1
-        self._record.passes(root)
-        return True
-
-    def passes_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """A step is let pass."""
-        self._ledger.passed(optimizer)
-
-    kept_out(passes, passes_step)
-
     @guarded("backward")
     def backward_begins(self, root: torch.Tensor, weight: Any = None) -> bool:
         """A backward pass is about to begin; whether it is looked at."""
-        self._heard += 1
+        self._caught_up()
         self._burst.paused = self._burst.over
         self._record.backward_begins(root)
-        if self.asleep:
-            self.asleep, self._wake = False, self._heard + _LOOK
+        before = self._ledger.backwards
+        if self.nap is not None:
+            self.nap, self._until = None, before + _LOOKS[before >= EARLY]
             self._ledger.begin_anew()
             self._curvature = Curvature()
-        elif self._heard >= max(_FIRST, self._wake) and self._ledger.rested():
-            self.asleep, self._wake = True, self._heard + _SLEEP
+        elif before >= self._until and self._ledger.rested():
+            self.nap = Nap((_NAPS[0] if before < EARLY else min(max(before, _NAPS[1]), _NAPS[2])) - 1)
             self._ledger.backwards += 1
             self._ledger.updates += self._followed  # a step that calls its closure ends unheard
             self._followed = False
@@ -151,7 +140,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         if self._ledger.opening:
             for rule in rules.AT_FIRST_BACKWARDS:
                 self._judge(rule.__name__, rule, self._ledger)
-        if self._heard >= OPENING:
+        if before + 1 >= OPENING:
             self._burst.end()
         return True
 
@@ -205,6 +194,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         """It has stepped."""
         self._record.step_ended(optimizer)
         if not self._followed:
+            self._ledger.step_ended(optimizer, heard=False)
             return
         self._followed = False
         ledger = self._ledger
@@ -241,14 +231,15 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
     @guarded("event")
     def told(self, event: str, *given: Any) -> None:
         """Something else has happened: a batch was fetched, a scheduler stepped, gradients were clipped."""
-        if self.asleep and event in ("clipped", "unscaled"):
+        if self.nap is not None and event in ("clipped", "unscaled"):
             return
+        self._caught_up()
         self._judge(event, self._happened, event, *given)
         for rule in rules.AT_EVENT.get(event, ()):
             self._judge(rule.__name__, rule, self._ledger)
 
     def _happened(self, event: str, *given: Any) -> Alarm | None:
-        if event == "put_to_rest" and self._heard >= OPENING and self._rests < 3:
+        if event == "put_to_rest" and self._ledger.backwards >= OPENING and self._rests < 3:
             self._rests += 1
             self._burst.begin()
         if event == "compiling":
@@ -262,12 +253,14 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
     @guarded("state")
     def stated(self, state: Any, module: torch.nn.Module) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
+        self._caught_up()
         key, states = id(state), self._states
         states[key] = weakref.ref(state, lambda _: states.pop(key, None)), self._ledger.updates, weakref.ref(module)
 
     @guarded("state")
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
+        self._caught_up()
         _, then, giver = self._states.get(id(state), (None, 0, None))
         if then == self._ledger.updates:
             if giver is not None and giver() is module:

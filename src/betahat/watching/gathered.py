@@ -10,6 +10,7 @@ from betahat.finding import Finding, Findings
 from betahat.trace import Trace
 from betahat.watching import words
 from betahat.watching.ledger import Ledger
+from betahat.watching.nap import Nap
 from betahat.watching.tracing import Record
 
 
@@ -21,12 +22,25 @@ class Gathered:
         self._found: list[Finding] = []
         self._ledger = Ledger()
         self._record = Record()
+        self.nap: Nap | None = None
 
     _looked = (0, 0)
+
+    def _caught_up(self) -> int:
+        """Take down what has happened in a nap so far: how many passes."""
+        if self.nap is None:
+            return 0
+        rows, steps = self.nap.told()
+        self._ledger.backwards += len(rows)
+        for key, count in steps.items():
+            self._ledger.passed(key, count)
+        self._record.passed(rows)
+        return len(rows)
 
     @property
     def findings(self) -> Findings:
         """All findings so far, as a value."""
+        self._caught_up()
         backwards, updates = (
             self._looked if not self._ledger.backwards else (self._ledger.backwards, self._ledger.updates)
         )

@@ -17,7 +17,8 @@ from torch import Tensor
 from betahat.watching.places import Place
 
 HAND = 0  # who updates weights without an optimizer
-OPENING = 60  # backward passes that are looked at from close
+OPENING = 50  # backward passes that are looked at from close
+EARLY = 104  # those up to which naps are short: what goes wrong at the end of a first epoch is soon seen
 LARGE = 1 << 20  # numbers of a tensor that are copied or summed
 
 

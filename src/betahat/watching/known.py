@@ -15,6 +15,8 @@ from betahat.watching.gradient import LARGE
 from betahat.watching.graphs import Graph
 from betahat.watching.places import Place
 
+_LOW, _LOST = 1e-3, 1e-6  # of the largest rate so far: next to nothing, and nothing
+
 
 @dataclass(eq=False)
 class Start:
@@ -78,6 +80,14 @@ class Optimizer:
     training_feeds: set[int] = field(default_factory=set)  # and in training mode
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=5))
     place: Place | None = None
+
+    def rated(self, rate: float, steps: int = 1) -> None:
+        """It makes so many steps at this rate."""
+        self.rates.append(rate)
+        self.largest = max(self.largest, rate)
+        self.low = self.low + steps if rate < _LOW * self.largest else 0
+        self.lost = self.lost + steps if 0 < rate < _LOST * self.largest else 0
+        self.zero = self.zero + steps if rate == 0 else 0
 
     @property
     def plain_or_first(self) -> bool:

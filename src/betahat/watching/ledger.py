@@ -20,14 +20,13 @@ from torch import Tensor
 from betahat.watching import closely
 from betahat.watching.around import Around
 from betahat.watching.flow import Flow
-from betahat.watching.gradient import HAND, LARGE, OPENING, Gradient, empty, fingerprint
+from betahat.watching.gradient import EARLY, HAND, LARGE, OPENING, Gradient, empty, fingerprint
 from betahat.watching.graphs import Graph
 from betahat.watching.known import Made, Optimizer, Root, Start
 from betahat.watching.places import Place
 
 _LOSSES = 64
 _WALKED = 1500  # operations of a graph up to which it is walked each time in the first passes
-_LOW, _LOST = 1e-3, 1e-6  # of the largest rate so far: next to nothing, and nothing
 
 
 @dataclass(eq=False)
@@ -47,7 +46,7 @@ class Ledger:
     new_each_time: int = 0  # looks in a row at which an unowned nn.Parameter was reached that was not there before
     new: list[torch.nn.Parameter] = field(default_factory=list)  # these
     in_training: set[int] = field(default_factory=set)  # modules that were seen in training mode
-    anew: bool = False  # whether the next graph is looked at in any case
+    anew: int = 0  # passes since the gradients were begun anew
     around: Around = field(default_factory=Around)  # loaders, schedulers, clips, scales
     flow: Flow | None = None  # what functions have done, in the first passes
     made: dict[int, Made] = field(default_factory=dict)  # parameters that were made within a forward pass
@@ -78,17 +77,19 @@ class Ledger:
         """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
         self.gradients.clear()
         self.losses.clear()
-        self.root, self.called, self.closing, self.anew, self.new_each_time = None, False, 0, True, 0
+        self.root, self.called, self.closing, self.anew, self.new_each_time = None, False, 0, 1, 0
         self.dead.clear()
         for known in self.optimizers.values():
             known.empty, known.seen = 0, 0
 
-    def passed(self, optimizer: torch.optim.Optimizer) -> None:
-        """Count a step that nobody looks at."""
-        self.steps, self.updates = self.steps + 1, self.updates + 1
-        known = self.optimizers.get(id(optimizer))
+    def passed(self, key: int, steps: int) -> None:
+        """Count steps of an optimizer that nobody has looked at."""
+        self.steps, self.updates = self.steps + steps, self.updates + steps
+        known = self.optimizers.get(key)
         if known is not None:
-            known.steps += 1
+            known.steps += steps
+            if self.backwards <= EARLY and (optimizer := known.itself()) is not None:
+                known.rated(max(map(_rate, optimizer.param_groups)), steps)  # changed since by a schedule: told before
 
     def rested(self) -> bool:
         """Whether this is a moment at which no gradient is half made use of."""
@@ -127,10 +128,10 @@ class Ledger:
         value = float(root.detach()) if root.numel() == 1 and root.device.type == "cpu" else None
         close = self.opening and self._size < _WALKED
         graph = None
-        if node is not None and (self.anew or close or scanned(self.backwards)):
+        if node is not None and (close or scanned(self.backwards, self.anew)):
             graph = Graph.of(root, self.backwards, self.opening)
             self._size = graph.nodes
-        self.anew = False
+        self.anew += bool(self.anew)
         leaf = node is None and root.requires_grad
         extra: Any = {} if node is None else node.metadata
         scaled = "betahat-scale" in extra
@@ -226,12 +227,7 @@ class Ledger:
             known.makes, known.brief = self._made(optimizer, known)
             self.optimizers[id(optimizer)] = known
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
-        rate = max(_rate(group) for group in optimizer.param_groups)
-        known.rates.append(rate)
-        known.largest = max(known.largest, rate)
-        known.low = known.low + 1 if rate < _LOW * known.largest else 0
-        known.lost = known.lost + 1 if 0 < rate < _LOST * known.largest else 0
-        known.zero = known.zero + 1 if rate == 0 else 0
+        known.rated(max(map(_rate, optimizer.param_groups)))
         if closure:
             self.closing, self.called, self.uncleared_closure = 0, False, False
             self.closed_on, self.outside = self.backwards, False
@@ -251,9 +247,9 @@ class Ledger:
                 closely.measured(self, known, owned)
         return owned
 
-    def step_ended(self, optimizer: torch.optim.Optimizer) -> None:
-        """It has stepped: what it owns has been used."""
-        self.updates += 1
+    def step_ended(self, optimizer: torch.optim.Optimizer, heard: bool = True) -> None:
+        """It has stepped: what it owns has been used. One that began in a nap, and then called its closure, is counted."""
+        self.updates += heard
         known = self.optimizers.get(id(optimizer))
         if known is not None and self.root is not None and self.root.modes:
             known.rested, known.trained = known.rested + self.resting, known.trained + (not self.resting)
@@ -264,6 +260,7 @@ class Ledger:
             for parameter in group["params"]:
                 gradient = self.gradients.get(id(parameter))
                 if gradient is not None and gradient.parameter() is parameter:
+                    gradient.owners.add(id(optimizer))
                     if gradient.fresh:
                         self.consumed.update(gradient.passes)
                     gradient.taken(id(optimizer), self.steps)
@@ -340,6 +337,8 @@ def _rate(group: dict[str, Any]) -> float:
     return math.nan if isinstance(rate, Tensor) and rate.device.type != "cpu" else float(rate)
 
 
-def scanned(backward: int) -> bool:
-    """Whether the graph of this backward is looked at: of the first ones all, later ever fewer."""
-    return backward <= 5 or (backward < 100 and backward % 10 == 0) or backward % 200 == 0
+def scanned(backward: int, anew: int) -> bool:
+    """Whether the graph of this backward is looked at: of the first after a nap, and early of the fifth; then fewer."""
+    if anew == 1 or (anew == 5 and backward <= EARLY):
+        return True
+    return backward <= 5 or (backward < 100 and backward % 10 == 0 and not anew) or backward % 200 == 0

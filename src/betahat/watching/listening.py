@@ -18,20 +18,14 @@ from torch.optim import optimizer as optim
 
 from betahat.watching import doors
 from betahat.watching.guarding import kept_out
+from betahat.watching.nap import Nap
 
 
 class Listener(Protocol):
     """Who is told."""
 
     thread: int
-    asleep: bool  # it wants to hear nothing but `passes` and `passes_step`
-
-    def passes(self, root: Any) -> bool:
-        """Whether it slept on through this backward."""
-        ...
-
-    def passes_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
-        ...
+    nap: Nap | None  # what is told of backward passes and steps instead, while it wants to hear of none
 
     def backward_begins(self, root: torch.Tensor, weight: Any) -> bool:
         """Whether it wants to hear of the end as well."""
@@ -125,7 +119,7 @@ def _backward(
 ) -> Any:  # fmt: skip
     """`torch.autograd.backward`, heard; its own arguments by name, since to pass on all as they come costs 2 µs."""
     own, listener = _own[0], _innermost.get(get_ident())
-    if listener is None or (listener.asleep and listener.passes(tensors)):
+    if listener is None or ((nap := listener.nap) is not None and nap.passes(tensors)):
         return own(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
     root = tensors if isinstance(tensors, torch.Tensor) else next(iter(tensors), None)
     if not isinstance(root, torch.Tensor) or not listener.backward_begins(root, grad_tensors):
@@ -163,8 +157,8 @@ def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
     listener = _innermost.get(get_ident())
     if listener is None:
         return None
-    if listener.asleep:
-        listener.passes_step(optimizer)
+    if listener.nap is not None:
+        listener.nap.steps(optimizer)
         return None
     if len(args) < 2 and not options:  # no closure
         listener.step_begins(optimizer, False)
@@ -190,7 +184,7 @@ def _before(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> Any:
 
 def _after(optimizer: torch.optim.Optimizer, args: Any, options: Any) -> None:
     listener = _innermost.get(get_ident())
-    if listener is not None and not listener.asleep:
+    if listener is not None and listener.nap is None:
         listener.step_ended(optimizer)
 
 

@@ -13,16 +13,21 @@ import weakref
 from dataclasses import dataclass
 from inspect import CO_OPTIMIZED
 from pathlib import Path
-from types import CodeType, FrameType, GeneratorType
+from types import CodeType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 _OURS = str(Path(__file__).parent)
 _FOREIGN = (str(Path(torch.__file__).parent), _OURS, "<frozen ")
 _DEEP = 60  # frames that are looked at
 _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 _WIDE = 64  # attributes of an object that are looked at
+_PLAIN = {
+    bool, float, int, list, dict, range, str, tuple, type, type(None), FunctionType, ModuleType, Tensor, nn.Linear,
+    nn.Sequential, nn.MSELoss,
+}  # fmt: skip  # of nobody's making: what most variables are
 _kinds: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 _own: dict[CodeType, int] = {}  # how much code is the user's: 2 quite, 1 that of a library, 0 torch's or ours
 
@@ -109,7 +114,7 @@ def variables(frame: FrameType | None) -> list[tuple[str, Any]]:
         frame.f_locals.clear()  # a copy, which Python keeps with the frame: it would hold what the loop lets go
     for owner, one in list(found):
         kind = type(one)
-        if owner == "self" or (kind.__module__ == "__main__" or _is_users(kind)):
+        if owner == "self" or (kind not in _PLAIN and (kind.__module__ == "__main__" or _is_users(kind))):
             found += [(f"{owner}.{name}", held) for name, held in list(getattr(one, "__dict__", {}).items())[:_WIDE]]
     return [(name, held) for name, held in [*found, *list(frame.f_globals.items())] if not name.startswith("_")]
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from betahat.trace import Log, Trace
-from betahat.watching.guarding import kept_out, unheard
+from betahat.watching.guarding import unheard
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import frame_here, variables
 
@@ -36,6 +36,7 @@ _ROWS = 1 << 14
 _AGAIN = 1  # passes that are measured each time that the loop is looked at again
 _LOSS, _NORM, _MOVE, _RATE, _SECONDS, _ASKED = range(6)
 _WIDE = 6
+_BLANK = (math.nan,) * 3  # norms and rate of a pass that is not looked at
 
 Array = np.ndarray[Any, Any]
 
@@ -73,22 +74,20 @@ class Record:
         loss = root.item() if asked else math.nan
         self._row, self.seen = len(self._numbers) // _WIDE, self.seen + 1
         now = time.perf_counter() - self._begun
-        self._numbers.extend((loss, math.nan, math.nan, math.nan, now, asked))
+        self._numbers.extend((loss, *_BLANK, now, asked))
         if len(self._numbers) > _WIDE * _ROWS:
             self._thin()
 
-    def passes(self, root: Any) -> None:
-        """A pass that nobody looks at: its loss, if it lies at hand, and nothing else."""
-        self.seen += 1
-        if (self.seen - 1) % self.stride:
-            return
-        try:
-            loss, asked = (float(root.item()), True) if root.is_cpu else (math.nan, False)
-        except Exception:  # several roots, or one that is no number: no loss
-            loss, asked = math.nan, False
-        self._numbers.extend((loss, math.nan, math.nan, math.nan, time.perf_counter() - self._begun, asked))
-        if len(self._numbers) > _WIDE * _ROWS:
-            self._thin()
+    def passed(self, rows: Sequence[tuple[float | None, float]]) -> None:
+        """Passes that nobody has looked at: their losses, where they lay at hand, and nothing else."""
+        for loss, then in rows:
+            self.seen += 1
+            if (self.seen - 1) % self.stride:
+                continue
+            known = math.nan if loss is None else loss
+            self._numbers.extend((known, *_BLANK, then - self._begun, loss is not None))
+            if len(self._numbers) > _WIDE * _ROWS:
+                self._thin()
 
     def rests(self) -> None:
         """Passes that are not looked at begin; of those that are, after them, the first ones are measured."""
@@ -243,9 +242,6 @@ class Record:
             np.empty((0, 2)), self.stride, len(terms),
         )  # fmt: skip
         return Trace(tuple(terms), 0, numbers[:, _LOSS].copy(), tables[0], tables[1], tables[2], log)
-
-
-kept_out(Record.passes)
 
 
 def _measured(p: Tensor) -> bool:

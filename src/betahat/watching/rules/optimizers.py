@@ -6,13 +6,12 @@ import torch
 
 from betahat.watching import modules
 from betahat.watching.curvature import Curvature
-from betahat.watching.gradient import OPENING, Gradient
+from betahat.watching.gradient import EARLY, OPENING, Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 
 _LOOKS = (7, 15, 30, 45)
-_FOLLOWED = 110  # backward passes that are followed one by one
 _LOOKED = 5  # steps after which what an optimizer has is compared with what gets gradients
 
 
@@ -124,11 +123,11 @@ def left_out(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) 
 def added(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
     """A layer was made after some passes and given to the model that this optimizer moves, and no optimizer has it.
 
-    Only as long as all passes are followed, since later every gradient begins anew. What was there from the beginning
-    and gets gradients late may be another network, which is left alone on purpose.
+    In the early passes only: what is made later may be another training. What was there from the beginning and gets
+    gradients late may be another network, which is left alone on purpose.
     """
     root = ledger.root
-    if root is None or root.graph is None or known.empty or not OPENING < ledger.backwards <= _FOLLOWED:
+    if root is None or root.graph is None or known.empty or not OPENING < ledger.backwards <= EARLY:
         return None
     reach = {id(p) for p in root.graph.leaves}
     mine = {id(p) for one in owned if one.fresh and (p := one.parameter()) is not None} & reach

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from betahat.watching.around import Schedule
-from betahat.watching.gradient import Gradient
+from betahat.watching.gradient import EARLY, Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
@@ -14,7 +14,6 @@ from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
 _FALLS = 5  # numbers in a row that a plateau is told, each below the one before
 _SHORT = 10  # steps of an optimizer from which a scheduler is missed
 _TINY, _SMALL = 1e-6, 1e-4  # of the length of the weights: what all of the first steps together have moved
-_FIRST_STEPS = 110  # that are followed one by one
 _MEASURED = 30  # steps, for that
 _HALF = 0.5  # of those in short numbers
 _ROUNDED = 0.8  # of the numbers that have a gradient: so many are left as they were
@@ -263,7 +262,7 @@ def lost(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> A
     By a schedule of epochs, which may have ended there by design after a long training, but not in the first hundred
     steps; nor where the gradients had become a tenth of the first ones.
     """
-    if known.lost < 2 * FLAT or known.lost < 0.25 * known.steps or known.steps > _FIRST_STEPS:
+    if known.lost < 2 * FLAT or known.lost < 0.25 * known.steps or known.steps > EARLY:
         return None
     first, lately = known.strength
     schedules = [one for one in _schedules(ledger) if one.optimizer == key and one.steps]
