@@ -30,6 +30,7 @@ from betahat.threads import in_order
 
 _KEPT = 1 << 25  # numbers of encoded rows that are kept in memory from pass to pass, 256 MB
 _KEPT_PARSED = 1 << 22  # of rows that were parsed only: a disk is nearly as quick, and takes no memory
+_FEW = 1 << 20  # of a table in memory: to ask for its columns takes longer than to work on so few, and they are no load
 _MANY = 1 << 22  # numbers of X from which on a sample is taken to begin from
 _SAMPLE = 1 << 18  # numbers of a sample
 
@@ -110,7 +111,7 @@ class Rows:
         problem, tally, self.counted = self.problem, self.tally, True
         once = not problem.rereadable
         encoded = problem.dense is not None or (problem.direct is None and problem.pieces is None)
-        text = problem.direct is not None and problem.parsed
+        text = problem.direct is not None and (problem.parsed or self._few())
         most = memory.most(8 * (_KEPT_PARSED if text else _KEPT), share=1 / 4) // 8
         keeper = Keeper(most, bool(problem.design.intercept), disk=not once) if encoded or once or text else None
         self.keeper = keeper
@@ -130,6 +131,11 @@ class Rows:
         self.kept = None if keeper is None else keeper.kept
         if self.kept is None and once:
             raise errors.rows_read_once(problem.label)
+
+    def _few(self) -> bool:
+        """Whether these are the rows of a small table in memory."""
+        rows = None if self.problem.marks() else self.problem.total()
+        return rows is not None and rows * (len(self.problem.design.names) + 2) <= _FEW
 
     def batches(self) -> Iterator[Batch]:
         """The rows themselves, with the places where they lie; read again where they are not in memory."""

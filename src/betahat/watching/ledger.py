@@ -248,7 +248,7 @@ class Ledger:
         return owned
 
     def step_ended(self, optimizer: torch.optim.Optimizer, heard: bool = True) -> None:
-        """It has stepped: what it owns has been used. One that began in a nap, and then called its closure, is counted."""
+        """It has stepped: what it owns has been used. One begun in a nap, which called its closure then, is counted."""
         self.updates += heard
         known = self.optimizers.get(id(optimizer))
         if known is not None and self.root is not None and self.root.modes:
