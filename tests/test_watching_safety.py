@@ -400,7 +400,7 @@ def test_the_peak_of_memory_is_the_same():
     [
         "ledger.Ledger.backward_begins", "ledger.Ledger.backward_ended", "ledger.Ledger.step_begins",
         "ledger.Ledger.step_ended", "graphs.Graph.of", "curvature.Curvature.look", "tracing.Record._derived",
-        "tracing.Record._updated", "tracing.Record.backward_begins", "rules.Alarm.__init__", "words.named",
+        "tracing.Record._updated", "tracing.Record.backward_begins", "rules.Alarm.__init__", "words._named",
     ],
 )  # fmt: skip
 def test_what_fails_of_ours_is_a_note_and_the_loop_goes_on(broken, monkeypatch):

@@ -146,6 +146,20 @@ def test_every_pass_and_every_update_is_counted_in_naps_as_well(way):
     assert len(findings.trace) == 700
 
 
+@pytest.mark.parametrize("passes", [25, 100, 300])
+def test_what_is_said_at_the_end_has_the_names_of_code_that_has_ended(passes):
+    def trained():
+        model = nn.Linear(2, 1)
+        for _ in range(passes):
+            ((model(X) - Y) ** 2).mean().backward()
+
+    with bh.watch(quiet=True) as findings:
+        trained()
+    told = findings["no-update"].evidence
+    assert f"{passes} backward passes" in told
+    assert "model.weight" in told
+
+
 def test_the_trace_of_a_closure():
     net, _ = linear()
     opt = torch.optim.LBFGS(net.parameters(), max_iter=4, lr=0.5)

@@ -15,7 +15,7 @@ from torch import Tensor
 from betahat.watching.gradient import LARGE, Gradient, again
 from betahat.watching.graphs import Graph
 from betahat.watching.known import Optimizer, Start, measurable
-from betahat.watching.places import frame_here, variables
+from betahat.watching.places import frame_here, variables, weights_of
 
 if TYPE_CHECKING:
     from betahat.watching.ledger import Ledger
@@ -28,6 +28,13 @@ def held() -> list[tuple[str, torch.nn.Module]]:
         if isinstance(value, torch.nn.Module):
             found.setdefault(id(value), (name, value))
     return list(found.values())
+
+
+def named(ledger: Ledger) -> None:
+    """What the user's code calls the weights, for letters that are written when it has ended."""
+    found = weights_of(frame_here())
+    for key, gradient in ledger.gradients.items():
+        gradient.name = found.get(key, "")
 
 
 def made_in_between(ledger: Ledger, graph: Graph) -> None:

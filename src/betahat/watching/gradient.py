@@ -27,7 +27,7 @@ class Gradient:
 
     __slots__ = (
         "altered", "before", "begun", "clipped", "first", "fresh", "halved", "heaped", "held", "late", "mark",
-        "mixed", "moves", "owners", "parameter", "passes", "pending", "place", "portion", "resting", "scaled",
+        "mixed", "moves", "name", "owners", "parameter", "passes", "pending", "place", "portion", "resting", "scaled",
         "sum", "taken_by_hand", "thrown", "used", "version", "wasted", "wiped", "writes", "written",
     )  # fmt: skip
 
@@ -44,6 +44,7 @@ class Gradient:
         self.heaped = 0  # how often in a row that has happened
         self.writes = 0  # how often a backward wrote here
         self.written, self.wiped = 0, 0  # the backward that wrote it last; how often in a row it was cleared unused
+        self.name = ""  # what the user's code calls its parameter
         self.place: Place | None = None
         self.pending = 0  # how many backward passes are in it that nobody has used
         self.portion = 0  # how many were in it at the last step

@@ -74,8 +74,12 @@ class Ledger:
     _lately: dict[Any, Optimizer] = field(default_factory=dict)  # the last of a kind over some parameters
 
     def begin_anew(self) -> None:
-        """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused."""
-        self.gradients.clear()
+        """Forget all gradients, after some time in which nobody looked: what is in them now counts as unused.
+
+        As long as there was no update at all it is so, and how often they were written goes on being counted.
+        """
+        if self.updates:
+            self.gradients.clear()
         self.losses.clear()
         self.root, self.called, self.closing, self.anew, self.new_each_time = None, False, 0, 1, 0
         self.dead.clear()
@@ -206,6 +210,8 @@ class Ledger:
         if self.called and self.closing == 1 and unused_before:
             self.outside = _repeated(self.ahead, self.root)
         self.called, self.ahead = False, None
+        if self.backwards == 3:
+            closely.named(self)
         if self.flow is not None and self.opening:
             closely.watched(self)
         return mixed

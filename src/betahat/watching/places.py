@@ -90,6 +90,18 @@ def name_of(value: Any, frame: FrameType | None, otherwise: str) -> str:
     return otherwise
 
 
+def weights_of(frame: FrameType | None) -> dict[int, str]:
+    """By id, what the user's code calls each weight: by a variable, or by its module's name and its own."""
+    found: dict[int, str] = {}
+    for name, held in variables(frame):
+        if isinstance(held, Tensor):
+            found.setdefault(id(held), name)
+        elif isinstance(held, nn.Module):
+            for inner, one in held.named_parameters():
+                found.setdefault(id(one), f"{name}.{inner}")
+    return found
+
+
 def names_of(value: Any, frame: FrameType | None) -> list[str]:
     """The names of one kind by which this very object goes where a frame stands: its own variables, or attributes.
 

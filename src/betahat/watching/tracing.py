@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from betahat.trace import Log, Trace
 from betahat.watching.guarding import unheard
 from betahat.watching.ledger import Ledger
-from betahat.watching.places import frame_here, variables
+from betahat.watching.places import frame_here, weights_of
 
 SMALL = 100  # weights that are kept in full, with their gradients
 _SAMPLE = 1_000  # of more, so many are looked at for the norm of an update
@@ -272,14 +272,7 @@ def _sample(p: Tensor) -> Tensor:
 
 def _name(p: Tensor) -> str:
     """What the user's code calls it; a layer's name alone where a model has only this one."""
-    for name, value in variables(frame_here()):
-        if value is p:
-            return name
-        if isinstance(value, nn.Module):
-            for inner, one in value.named_parameters():
-                if one is p:
-                    return f"{name}.{inner}"
-    return "weights"
+    return weights_of(frame_here()).get(id(p), "weights")
 
 
 def _numbered(name: str, p: Tensor) -> list[str]:

@@ -6,16 +6,15 @@ letter(alarm, "en", optimizer, step)        # a Finding
 from __future__ import annotations
 
 from dataclasses import replace
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from betahat.finding import Finding
 from betahat.watching import titles_ko, words_en, words_ko
 from betahat.watching.gradient import Gradient
-from betahat.watching.places import Place, frame_here, name_of, variables
+from betahat.watching.places import Place, frame_here, name_of, weights_of
 from betahat.watching.rules import Alarm
 
 _BOOKS: dict[str, Any] = {"en": words_en, "ko": words_ko}
@@ -28,7 +27,8 @@ def letter(alarm: Alarm, language: str, optimizer: torch.optim.Optimizer | None,
     values = {name: _said(value) for name, value in alarm.values.items()}
     values["optimizer"] = "optimizer" if optimizer is None else name_of(optimizer, frame, "optimizer")
     values["class"] = type(optimizer).__name__
-    values["names"] = _listed([named(one, frame) for one in alarm.gradients], book.AND_MORE)
+    weights = weights_of(frame) if alarm.gradients else {}
+    values["names"] = _listed([_named(one, weights) for one in alarm.gradients], book.AND_MORE)
     places = [book.SOMEWHERE if place is None else place.words for place in alarm.places]
     values |= {f"place{i}": words for i, words in enumerate(places)}
     evidence, why, fix = (text.format(**values) for text in book.LETTERS[alarm.form or alarm.name])
@@ -53,19 +53,12 @@ def looked(backwards: int, updates: int, language: str) -> str:
     return str(_BOOKS[language].LOOKED.format(backwards=f"{backwards:,}", updates=f"{updates:,}"))
 
 
-def named(gradient: Gradient, frame: FrameType | None) -> str:
-    """A parameter as the user calls it: by its module's name and its own, by a variable, or by its shape."""
+def _named(gradient: Gradient, weights: dict[int, str]) -> str:
+    """A parameter as the user calls it, or did when the code was still running; else by its shape."""
     parameter = gradient.parameter()
     if parameter is None:
-        return "?"
-    for name, value in variables(frame):
-        if value is parameter:
-            return name
-        if isinstance(value, nn.Module):
-            for inner, one in value.named_parameters():
-                if one is parameter:
-                    return f"{name}.{inner}"
-    return f"Tensor{tuple(parameter.shape)}"
+        return gradient.name or "?"
+    return weights.get(id(parameter)) or gradient.name or f"Tensor{tuple(parameter.shape)}"
 
 
 def _listed(names: list[str], and_more: str) -> str:

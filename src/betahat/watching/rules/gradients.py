@@ -96,7 +96,7 @@ def never_stepped(ledger: Ledger) -> Alarm | None:
     to inputs are other tensors each time, and do not count. A warning where what has been written is cleared again and
     again, as before a step, and an optimizer is there that has never made one.
     """
-    written = [one for one in ledger.gradients.values() if one.writes >= _MANY and one.parameter() is not None]
+    written = [one for one in ledger.gradients.values() if one.writes >= _MANY]
     written = [one for one in written if not one.used and not one.portion and not one.owners]
     if not written or (ledger.updates and len(ledger.waiting) == 0):
         return None
