@@ -201,7 +201,7 @@ def test_many_rows_are_begun_from_some_of_them_and_end_where_all_lead(monkeypatc
     y = (rng.random(60_000) < 1 / (1 + np.exp(-(X @ [1.0, -0.5, 0.2] - 2)))).astype(float)
     plain = bh.fit(X, y, loss="logistic")
     monkeypatch.setattr(passes, "_MANY", 1 << 10)
-    monkeypatch.setattr(passes, "_SAMPLE", 1 << 12)
+    monkeypatch.setattr(passes, "_SAMPLES", (1 << 12,))
     sampled = bh.fit(X, y, loss="logistic")
     same(sampled, plain)
     assert len(sampled.trace) < len(plain.trace)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from betahat import errors
 from betahat.batch import Tally
+from betahat.bending import LEAST, Bend
 from betahat.closing import Closing, closing, constants, ending, summable
 from betahat.derive import Derivative
 from betahat.eliminating import begin
@@ -51,7 +52,8 @@ _WORSE = 1.0 + 1e-6  # times the null deviance: no maximum of a model that has t
 _NEAR = 0.5  # standard errors of a sample: closer than that it is of no use
 _SLOW, _SURE = 1e-2, 0.5  # steps that shrink by less are slow; and standard errors within which the way is sure
 _HALVES = 60  # of one step: then it is nothing, and the loss still higher
-_STILL = 1e-9  # standard errors: a step that promises to be shorter is looked at together with all else
+_STILL = 5e-9  # standard errors: a step that promises to be shorter is looked at together with all else
+_BENT = 0.1  # of a step that is not bent: some thirtieth
 _WITHIN = 4.0  # standard errors within which the way of many rows is sure
 _QUICK = 1 << 20  # numbers of X up to which a pass costs nothing, and is factorized
 
@@ -92,7 +94,10 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
     response. Where the weights that this leads to give some row no mean, or lead nowhere, the loop begins again from a
     constant, and stays where means are.
     """
-    found = _walked(rows, family, _sampled(rows, family) if start is None else start, fallible=start is None)
+    sample = rows.some()
+    W = start if start is not None or sample is None else _sampled(sample, family)
+    bend = None if sample is None or W is None else Bend.of(sample)
+    found = _walked(rows, family, W, fallible=start is None, bend=bend)
     if found is None and start is None:
         found = _walked(rows, family, constant(rows, family))
     if found is None:
@@ -100,11 +105,8 @@ def learned(rows: Rows, family: Any, start: Tensor | None) -> Arrived:
     return found
 
 
-def _sampled(rows: Rows, family: Any) -> Tensor | None:
-    """The weights that a sample of many rows leads to, to within its standard errors; None where there is none."""
-    sample = rows.some()
-    if sample is None:
-        return None
+def _sampled(sample: Rows, family: Any) -> Tensor | None:
+    """The weights that a sample of many rows leads to, to within its standard errors; None where there are none."""
     try:
         found = _walked(sample, family, None, fallible=True, rough=True)
     except errors.BetahatError:
@@ -113,7 +115,7 @@ def _sampled(rows: Rows, family: Any) -> Tensor | None:
 
 
 def _walked(
-    rows: Rows, family: Any, W: Tensor | None, *, fallible: bool = False, rough: bool = False
+    rows: Rows, family: Any, W: Tensor | None, *, fallible: bool = False, rough: bool = False, bend: Bend | None = None
 ) -> Arrived | None:
     """The same from one place; None where that was no place to begin from.
 
@@ -129,7 +131,8 @@ def _walked(
     earlier, quick, broken = memory, False, False
     total: Derivative | None = None
     while True:
-        promised = not rough and not quick and _promises(memory, earlier, (observed or family.settled) and not broken)
+        quadratic = (observed or family.settled) and not broken
+        promised = not rough and not quick and _promises(memory, earlier, quadratic, bend is not None)
         promised = promised and summable(family) and rows.problem.dense is None
         here, end = None if W is None else W.numpy(), None
         lens = Lens(family, here, intercept, observed and not promised, strict=rows.passes == 0)
@@ -159,10 +162,12 @@ def _walked(
         if found is not None and not careful and not rough and doubtful(found):
             careful, W, memory = True, before, last
             continue
+        if bend is not None and here is not None and memory.halved == 0 and memory.distance > LEAST:
+            W, memory = bend.beyond(lens, update, total, memory) or (W, memory)
         if before is not None:
             mean = total.mean()
             steps.append(Step(len(steps) + 1, sums.rows, float(mean.value), mean.grad, before, W))
-            if end is not None and memory.halved == 0 and memory.distance < _STILL:
+            if end is not None and memory.halved == 0 and memory.distance < CLOSE:
                 told = end.closing(null=intercept, likely=family.likelihood and not family.dispersed)
                 assert found is not None, "a step was taken"
                 return Arrived(W, memory.distance, found, total, steps, careful, told)
@@ -190,12 +195,15 @@ def _few(rows: Rows) -> bool:
     return rows.problem.numbers is not None and rows.problem.numbers <= _QUICK and rows.problem.dense is None
 
 
-def _promises(memory: Memory, last: Memory, quadratic: bool) -> bool:
-    """Whether the next step will be next to nothing: steps shrink as this one has, or as fast again in proportion."""
+def _promises(memory: Memory, last: Memory, quadratic: bool, bent: bool) -> bool:
+    """Whether the next step will be next to nothing: steps shrink as this one has, or as fast again in proportion.
+
+    A bend makes each the shorter.
+    """
     if memory.halved or not math.isfinite(last.distance) or not 0 < memory.distance < _NEAR:
         return False
     rate = memory.distance / last.distance
-    return 0 < memory.distance * (rate * rate if quadratic else rate) < _STILL / 2
+    return 0 < memory.distance * (rate * rate * (_BENT if bent else 1.0) if quadratic else rate) < _STILL
 
 
 def _arrived(memory: Memory, last: Memory, quick: bool) -> bool:

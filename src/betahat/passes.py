@@ -26,13 +26,13 @@ from betahat.problem import Problem
 from betahat.progress import watched
 from betahat.shelf import Laid, Shelf
 from betahat.strips import Strips
-from betahat.threads import in_order
+from betahat.threads import cores, in_order
 
 _KEPT = 1 << 25  # numbers of encoded rows that are kept in memory from pass to pass, 256 MB
 _KEPT_PARSED = 1 << 22  # of rows that were parsed only: a disk is nearly as quick, and takes no memory
 _FEW = 1 << 20  # of a table in memory: to ask for its columns takes longer than to work on so few, and they are no load
 _MANY = 1 << 22  # numbers of X from which on a sample is taken to begin from
-_SAMPLE = 1 << 18  # numbers of a sample
+_SAMPLES = (1 << 20, 1 << 18)  # numbers of a sample: of as many as are an eighth of all, or fewer
 
 
 @dataclass
@@ -154,23 +154,31 @@ class Rows:
     def some(self) -> Rows | None:
         """A sample of many rows, evenly spread where they lie in memory, else the first; None where they are few."""
         problem, p = self.problem, len(self.problem.design.names)
-        wanted = _SAMPLE // p + 20 * p  # rows
         if not problem.rereadable or problem.dense is not None:
             return None
+        for size in _SAMPLES:
+            wanted = size // p + 20 * p  # rows
+            if problem.pieces is not None:
+                many = problem.numbers is not None and problem.numbers >= max(_MANY, 8 * wanted * p)
+            else:
+                many = problem.more_than(max(_MANY // p, 8 * wanted))
+            if many:
+                break
+        else:
+            return None
+        kept: list[Batch] = []
         if problem.pieces is not None:
-            if problem.numbers is None or problem.numbers < max(_MANY, 8 * wanted * p):
-                return None
-            step = problem.numbers // p // wanted
-            kept = [_every(piece, step, bool(problem.design.intercept)) for piece in problem.pieces(Tally())]
-        elif problem.more_than(max(_MANY // p, 8 * wanted)):
-            kept, rows = [], 0
+            assert problem.numbers is not None, "these are many"
+            step, parts = problem.numbers // p // wanted, cores()
+            for piece in problem.pieces(Tally()):
+                kept += [_every(piece, i * step, parts * step, bool(problem.design.intercept)) for i in range(parts)]
+        else:
+            rows = 0
             for batch in problem.batches(Tally()):
                 kept.append(batch)
                 rows += batch.n
                 if rows >= wanted:
                     break
-        else:
-            return None
         whole = all(bool(batch.X.sum().isfinite()) for batch in kept)  # what is not is told by the pass over all rows
         return Rows(problem, Tally(), kept, 1) if whole and kept else None
 
@@ -255,12 +263,12 @@ def _numbers(given: tuple[Any, ...]) -> int:
     return len(given[1]) * ((len(X.strips) if isinstance(X, Strips) else X.shape[1]) + 2)
 
 
-def _every(piece: Piece, step: int, intercept: bool) -> Batch:
-    """Every so many-th row of a piece, as a batch."""
-    X = torch.from_numpy(np.array(piece.X[::step], np.float64))
+def _every(piece: Piece, start: int, step: int, intercept: bool) -> Batch:
+    """Every so many-th row of a piece from one on, as a batch."""
+    X = torch.from_numpy(np.array(piece.X[start::step], np.float64))
     columns = (piece.y, piece.weight, piece.offset, piece.count, piece.trials)
     y, weight, offset, count, trials = (
-        None if v is None else torch.from_numpy(np.array(v[::step], np.float64)) for v in columns
+        None if v is None else torch.from_numpy(np.array(v[start::step], np.float64)) for v in columns
     )
     X = torch.cat([X.new_ones(len(X), 1), X], dim=1) if intercept else X
     return Batch(X, y, weight, offset, None, count, trials)
