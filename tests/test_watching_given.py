@@ -15,6 +15,7 @@ CROSSED = functional.binary_cross_entropy_with_logits
 TARGETS = {  # scores, sides of -1 and 1, and the same as 0 and 1
     "signs": lambda z, sides, right: nn.BCEWithLogitsLoss()(z, sides),
     "each, then the mean": lambda z, sides, right: CROSSED(z, sides, reduction="none").mean(),
+    "each, then sums of rows": lambda z, sides, right: CROSSED(z, sides, reduction="none").flatten(1).sum(1).mean(),
     "one and two": lambda z, sides, right: CROSSED(z, right + 1),
     "bytes": lambda z, sides, right: CROSSED(z, (right * 200).round()),
     "wide": lambda z, sides, right: CROSSED(z, 5 * right - 3),
@@ -62,6 +63,24 @@ def judged(how):
         loss = DIVERGENCES[how](net(x), wanted)
         (loss + 0.01 * net(x).square().mean()).backward()
         opt.step()
+
+
+def taught():
+    """A student after its teacher, which has taken all of the first passes."""
+    torch.manual_seed(1)
+    teacher, student = nn.Linear(4, 3), nn.Linear(4, 3)
+    for net, passes in ((teacher, 60), (student, 20)):
+        opt = torch.optim.SGD(net.parameters(), lr=0.05)
+        for _ in range(passes):
+            x = torch.randn(16, 4)
+            opt.zero_grad()
+            if net is teacher:
+                loss = functional.cross_entropy(net(x), x[:, :3].argmax(1))
+            else:
+                loss = divergence(net(x).softmax(1), teacher(x).detach().softmax(1))
+            loss.backward()
+            opt.step()
+        teacher.eval()
 
 
 def spoken(how):
@@ -149,6 +168,9 @@ def begins_at_zero(how):
             h = torch.tanh(net(x) + other(torch.zeros(16, 8)))
         elif how == "start token":
             h = torch.tanh(words(torch.randint(5, (16,))) + other(torch.zeros(16, 8)))
+        elif how == "goes on":
+            h = torch.tanh(other(torch.zeros(16, 8)))
+            h = torch.tanh(other(h))
         elif how == "boundary":
             edge = last(torch.tanh(net(torch.zeros(16, 3))))
             edge.square().mean().backward()
@@ -179,7 +201,7 @@ def coded(how):
         opt.step()
 
 
-def policy():
+def policy(how):
     torch.manual_seed(8)
     actor, critic = nn.Linear(3, 4), nn.Linear(7, 1)
     opt = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=1e-3)
@@ -188,6 +210,7 @@ def policy():
         q = Normal(actor(s), 1.0)
         a = q.sample()
         value = critic(torch.cat([a, s], 1))
+        a = a.clamp(-1, 1) if how == "bounded" else a
         loss = functional.mse_loss(value, s[:, :1]) - (q.log_prob(a).sum(1) * value.detach()[:, 0]).mean()
         opt.zero_grad()
         (loss - Categorical(logits=actor(s)).entropy().mean()).backward()
@@ -213,10 +236,12 @@ def own_draws():
 MISTAKES = {
     "signs": (lambda: crossed("signs"), "targets-out-of-range"),
     "signs, each": (lambda: crossed("each, then the mean"), "targets-out-of-range"),
+    "signs, rows": (lambda: crossed("each, then sums of rows"), "targets-out-of-range"),
     "one and two": (lambda: crossed("one and two"), "targets-out-of-range"),
     "bytes": (lambda: crossed("bytes"), "targets-out-of-range"),
     "divergence of probabilities": (lambda: judged("probabilities"), "log-probabilities-expected"),
     "divergence of scores": (lambda: judged("scores"), "log-probabilities-expected"),
+    "a student of probabilities": (taught, "log-probabilities-expected"),
     "paths of probabilities": (lambda: spoken("wrong"), "log-probabilities-expected"),
     "paths of scores": (lambda: spoken("scores"), "log-probabilities-expected"),
     "raw numbers": (lambda: houses("raw"), "units-saturated"),
@@ -233,8 +258,9 @@ LEGAL = {
        for how in ("standardized", "relu", "normalized", "large weights", "gate")},
     "swish": swish, "generator": generator, "pictures": lambda: pictures("right"),
     **{f"zeros, {how}": lambda how=how: begins_at_zero(how)
-       for how in ("hidden state", "start token", "boundary", "ones")},
-    "coded": lambda: coded("right"), "coded by scores": lambda: coded("policy"), "policy": policy,
+       for how in ("hidden state", "start token", "boundary", "ones", "goes on")},
+    "coded": lambda: coded("right"), "coded by scores": lambda: coded("policy"), "policy": lambda: policy("plain"),
+    "bounded policy": lambda: policy("bounded"),
     "own draws": own_draws,
 }  # fmt: skip
 

@@ -60,6 +60,7 @@ class Blank:
     weight: Any
     place: Place | None
     shape: tuple[int, ...]
+    alone: bool = True  # whether nothing else came, such as what a network goes on from
     passes: int = 0
     last: int = -1
 
@@ -97,6 +98,8 @@ class Fed:
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor], out: Any, flow: Flow
     ) -> None:
         """A function was called."""
+        if self._drawn and (name in f.VIEWS or name in f.SINGLE) and isinstance(out, Tensor):
+            self._passed_on(given, out)
         if name in f.LAYERS:
             if len(given) > 1 and isinstance(out, Tensor):
                 self._layer(given[0], given[1], out, flow)
@@ -107,7 +110,8 @@ class Fed:
         elif name in ("tanh", "sigmoid"):
             self._squash(name, given[0], out)
         elif name in f.VIEWS:
-            self._viewed(given, out)
+            if self._made and (layer := _kept(self._made, given[0])) is not None:
+                _keep(self._made, out, layer)
         elif name in _GATES and self._squashed and len(given) > 1:
             self._gated(given)
         elif name in _DRAWS and any((trail := flow.at(one)) is not None and trail.mask for one in given):
@@ -144,11 +148,12 @@ class Fed:
             self.seen = True
             self.blank.clear()
             return
-        if rows.requires_grad or not weight.requires_grad or not rows.numel():
+        if not weight.requires_grad or not rows.numel():
             return
         known = self.blank.get(id(weight))
         if known is None or known.weight() is not weight:
             known = self.blank[id(weight)] = Blank(weakref.ref(weight), here(), tuple(rows.shape))
+        known.alone = known.alone and not rows.requires_grad
         if known.last != flow.passes:
             known.last, known.passes = flow.passes, known.passes + 1
 
@@ -170,14 +175,6 @@ class Fed:
         known.far, known.share, known.by, known.place = known.far + 1, min(known.share, share), name, here()
         known.largest = max(known.largest, float(size.max()))
 
-    def _viewed(self, given: list[Tensor], out: Tensor) -> None:
-        """The same numbers in another shape, or a draw beside others."""
-        if self._made and (layer := _kept(self._made, given[0])) is not None:
-            _keep(self._made, out, layer)
-        for one in given if self._drawn else ():
-            if one is not out and (event := _kept(self._drawn, one)) is not None:
-                _keep(self._drawn, out, event)
-
     def _gated(self, given: list[Tensor]) -> None:
         """An activation that multiplies what carries gradients is a gate, and may be open or shut."""
         for one in given:
@@ -186,6 +183,12 @@ class Fed:
                 known.closed = True
 
     # ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _passed_on(self, given: list[Tensor], out: Tensor) -> None:
+        """A draw in another shape, squashed, or beside others."""
+        for one in given:
+            if one is not out and (event := _kept(self._drawn, one)) is not None:
+                _keep(self._drawn, out, event)
 
     def _sample(self, rows: Tensor, weight: Tensor, flow: Flow) -> None:
         """A draw goes into a network that has no part in what it was drawn by."""

@@ -29,6 +29,7 @@ _OVER = 0.1  # beyond 0 and 1: pictures that were scaled by a cubic overshoot as
 _ABOVE = 1e-3  # what a logarithm of a probability is above zero by rounding
 _SUMS = 1e-2  # of the probabilities of a row, in half precision
 _CROSSED = {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
+_SHAPES = {"view", "reshape", "flatten", "squeeze", "unsqueeze"}
 _LOGS = {"kl_div": "input", "ctc_loss": "log_probs"}
 
 
@@ -72,10 +73,10 @@ class Given:
             self._crossed(name, args, kwargs, out)
         elif name in _LOGS:
             self._logs(name, args, kwargs)
-        elif self._apart and name in f.LINEAR and given and out.ndim == 0:
+        elif self._apart and given and (name in f.LINEAR or name in _SHAPES):
             known = self._apart.get(id(given[0]))
             if known is not None and known[0]() is given[0]:
-                self._count(known[1])
+                self._judge(known[1], out)
 
     def _crossed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> None:
         """A cross entropy of two classes: it has no lower bound where a target is beyond 0 and 1."""
@@ -93,14 +94,14 @@ class Given:
             low, high = (float(one) for one in torch.aminmax(values)) if values.numel() else (0.0, 1.0)
             if low >= -_OVER and high <= 1 + _OVER:
                 return
-        found = Targets(name, low, high)
-        if out.ndim == 0:
-            self._count(found)
-            return
-        key, apart = id(out), self._apart
-        apart[key] = weakref.ref(out, lambda _: apart.pop(key, None)), found
+        self._judge(Targets(name, low, high), out)
 
-    def _count(self, found: Targets) -> None:
+    def _judge(self, found: Targets, out: Tensor) -> None:
+        """Count it where it has become a number; before that it waits, and is lost behind a mask."""
+        if out.ndim:
+            key, apart = id(out), self._apart
+            apart[key] = weakref.ref(out, lambda _: apart.pop(key, None)), found
+            return
         known = self.targets.setdefault(here(), found)
         known.low, known.high, known.times = min(known.low, found.low), max(known.high, found.high), known.times + 1
 

@@ -72,7 +72,7 @@ def blank(ledger: Ledger) -> Alarm | None:
         return None
     for found in flow.given.fed.blank.values():
         p = found.weight()
-        if found.passes >= 3 * ROW + 1 and p is not None:
+        if found.alone and found.passes >= 3 * ROW + 1 and p is not None:
             values = {"times": found.passes, "shape": found.shape}
             return Alarm("inputs-all-zero", "warning", (found.place, of_root(ledger)), values, (ledger.known(p),))
     return None
