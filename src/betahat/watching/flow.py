@@ -22,6 +22,7 @@ from betahat.watching import functions as f
 from betahat.watching.batches import Batches
 from betahat.watching.carried import Carried
 from betahat.watching.compared import Compared
+from betahat.watching.given import Given
 from betahat.watching.places import Place, here
 from betahat.watching.trails import Event, Met, Trail, outermost, tensors
 
@@ -55,6 +56,7 @@ class Flow:
     batches: Batches = field(default_factory=Batches)
     carried: Carried = field(default_factory=Carried)
     compared: Compared = field(default_factory=Compared)
+    given: Given = field(default_factory=Given)
     asked: set[int] = field(default_factory=set)  # tensors with respect to which slopes were asked for, or rows
     read: bool = False  # whether somebody has looked at one since the last backward
     gradients: dict[int, Any] = field(default_factory=dict)  # by where a weight lies: its gradient, weakly
@@ -78,6 +80,7 @@ class Flow:
         """Leave a trail on what it has made."""
         given = tensors((*args, *kwargs.values()))
         self.compared.heard(name, args, kwargs, out)
+        self.given.heard(name, args, kwargs, given, out, self)
         self.carried.heard(name, args, kwargs, given, out, self)
         if self.grads and not self.read and name not in _CLEARING:
             self.read = any(
@@ -141,10 +144,8 @@ class Flow:
 
     def _entered(self, one: Tensor) -> Trail | None:
         """A tensor that nobody has made, of as many numbers as were given away before."""
-        for mask, event, count in self.exits:
-            if count == one.numel():
-                return self._keep(one, Trail(None, mask, 0, event))
-        return None
+        found = next((one_out for one_out in self.exits if one_out[2] == one.numel()), None)
+        return None if found is None else self._keep(one, Trail(None, found[0], 0, found[1]))
 
     def _keep(self, one: Tensor, trail: Trail) -> Trail:
         key, trails = id(one), self.trails
@@ -180,8 +181,7 @@ class Flow:
             trail.mask, trail.cut = mask, event
         if not out.requires_grad:
             if trail.following and trail.cut is None:
-                what = name if torch.is_grad_enabled() else "no_grad"
-                trail.cut = Event(what, here())
+                trail.cut = Event(name if torch.is_grad_enabled() else "no_grad", here())
             trail.following = 0
         elif out.is_leaf:
             trail.following = 0
@@ -346,5 +346,4 @@ class Flow:
         if inner is not outer and inner is not None and inner.training and any(one is inner for one in outer.modules()):
             return  # put into training mode by itself, on purpose
         key = (given, here())
-        count = self.dropped.get(key, (0, None))[0]
-        self.dropped[key] = count + 1, Event(type(outer).__name__, here())
+        self.dropped[key] = self.dropped.get(key, (0, None))[0] + 1, Event(type(outer).__name__, here())

@@ -1,6 +1,6 @@
 """The letters of `watch` in English: for each finding what was seen, why it matters, and the line that mends it."""
 
-from betahat.watching import words_en_first
+from betahat.watching import words_en_first, words_en_given
 
 SOMEWHERE = "a place that is not in your code"
 AND_MORE = "{names} and {rest} more"
@@ -150,3 +150,4 @@ LETTERS = {
         "best = copy.deepcopy(model.state_dict())",
     ),
 } | words_en_first.LETTERS
+LETTERS |= words_en_given.LETTERS

@@ -1,6 +1,6 @@
 """`watch`의 편지, 한국어: 무엇을 보았는지, 왜 문제인지, 어느 줄로 고치는지."""
 
-from betahat.watching import words_ko_first
+from betahat.watching import words_ko_first, words_ko_given
 
 SOMEWHERE = "사용자 코드 밖"
 AND_MORE = "{names} 외 {rest}개"
@@ -153,3 +153,4 @@ LETTERS = {
         "best = copy.deepcopy(model.state_dict())",
     ),
 } | words_ko_first.LETTERS
+LETTERS |= words_ko_given.LETTERS

@@ -34,7 +34,7 @@ AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm |
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.same_loss, losses.table, losses.squashed, modules.hidden, modules.made_in_forward,
-    numbers.not_finite_by_hand,
+    numbers.not_finite_by_hand, losses.unlogged,
 )  # fmt: skip
 AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.weighted, losses.table_seen, losses.table_of_a_metric, losses.stale, losses.piled, losses.part_cut,
@@ -42,6 +42,7 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
     data.truncated, data.not_used, gradients.asleep, losses.with_itself, losses.graph_kept,
     modules.normed,
+    losses.targets_out_of_range, losses.sampled, data.saturated, data.blank,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),

@@ -29,6 +29,7 @@ KINDS = {
     "backward-twice": "error", "backward-weighted-by-loss": "error", "loss-counted-twice": "warning",
     "rows-compared-with-all": "error", "compared-with-itself": "error", "graph-kept": "warning",
     "squashed-twice": "error", "softmax-over-one": "error", "softmax-over-rows": "error", "nll-of-scores": "error",
+    "targets-out-of-range": "error", "log-probabilities-expected": "error", "sampled-without-gradient": "note",
     # optimizers, rates and schedulers
     "foreign-parameters": "error", "layer-replaced": "error", "parameters-left-out": "warning",
     "steps-uphill": "note", "optimizer-made-anew": "warning", "rate-over-limit": "warning", "rate-too-small": "warning",
@@ -45,7 +46,7 @@ KINDS = {
     # data and numbers
     "one-batch-only": "warning", "batch-not-used": "warning", "iterator-exhausted": "warning",
     "values-truncated": "warning", "generator-exhausted": "warning", "loss-not-finite": "error",
-    "gradient-not-finite": "error",
+    "gradient-not-finite": "error", "inputs-all-zero": "warning", "units-saturated": "warning",
 }  # fmt: skip
 
 
@@ -58,7 +59,9 @@ FOLLOWS = {
                         "gradient-not-cleared", "clipped-before-unscale", "losses-pile-up"},
     "no-update": {"scheduler-instead-of-optimizer", "generator-exhausted", "layers-hidden"},
     "graph-kept": {"losses-pile-up", "loss-computed-once", "prediction-computed-once", "stepped-before-backward"},
-    "no-slope": {"softmax-over-one", "units-dead", "rate-zero", "compared-with-itself"},
+    "inputs-all-zero": {"values-truncated"},
+    "no-slope": {"units-saturated", "inputs-all-zero", "softmax-over-one", "units-dead", "rate-zero",
+                 "compared-with-itself"},
     "network-cut-off": {"loss-cut-off", "foreign-parameters", "layer-replaced", "cleared-before-use"},
     "parameters-left-out": {"stepped-by-two", "layers-hidden", "layer-replaced", "foreign-parameters",
                             "scheduler-instead-of-optimizer", "layer-made-late"},
@@ -69,7 +72,8 @@ FOLLOWS = {
     "scheduler-never-stepped": {"scheduler-of-another-optimizer"}, "rate-collapsed": {"scheduler-upside-down"},
     "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"},
     "update-lost-to-rounding": {"loss-not-scaled"},
-    "units-dead": {"no-slope", "softmax-over-one"}, "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
+    "units-dead": {"no-slope", "softmax-over-one", "units-saturated", "inputs-all-zero"},
+    "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
     "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"},
     "accumulated-as-a-sum": {"pass-from-elsewhere"},
     "loss-cut-off": {"prediction-computed-once"}, "pass-from-elsewhere": {"gradient-not-cleared", "validation-trains"},

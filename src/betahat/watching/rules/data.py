@@ -42,6 +42,42 @@ def dry(ledger: Ledger) -> Alarm | None:
     return None
 
 
+def saturated(ledger: Ledger) -> Alarm | None:
+    """An activation is beyond ±8 in nearly all of its numbers, in the first three calls of a layer of raw data.
+
+    Of the data and of the beginning: large weights, an output after training, gates and masks are other things.
+    """
+    found = None if ledger.flow is None else ledger.flow.given.fed.saturated
+    if found is None:
+        return None
+    p = found.weight()
+    values = {
+        "by": found.by,
+        "share": f"{min(int(100 * found.share), 99)} %",
+        "size": found.size,
+        "largest": found.largest,
+    }
+    weights = () if p is None else (ledger.known(p),)
+    return Alarm("units-saturated", "warning", (found.place,), values | {"times": found.far}, weights)
+
+
+def blank(ledger: Ledger) -> Alarm | None:
+    """All data that ever went into any layer were zeros, in ten passes and more.
+
+    A first hidden state, a point of a boundary or an empty token stand beside other data. What a cast has emptied is
+    said by `truncated`.
+    """
+    flow = ledger.flow
+    if flow is None or flow.given.fed.seen or flow.emptied > 0:
+        return None
+    for found in flow.given.fed.blank.values():
+        p = found.weight()
+        if found.alone and found.passes >= 3 * ROW + 1 and p is not None:
+            values = {"times": found.passes, "shape": found.shape}
+            return Alarm("inputs-all-zero", "warning", (found.place, of_root(ledger)), values, (ledger.known(p),))
+    return None
+
+
 def truncated(ledger: Ledger) -> Alarm | None:
     """Numbers whose fractions were cut off by a cast meet predictions in a loss.
 

@@ -226,3 +226,55 @@ def graph_kept(ledger: Ledger) -> Alarm | None:
         return None
     _, event, updates = kept
     return Alarm("graph-kept", "warning", (event.place,), {"times": updates})
+
+
+def targets_out_of_range(ledger: Ledger) -> Alarm | None:
+    """A cross entropy of two classes is given targets beyond 0 and 1, three times at one line: it has no lower bound.
+
+    Marks of rows that are left out by a weight of zero, or by a mask over the losses, are no targets (`given`).
+    """
+    given = None if ledger.flow is None else ledger.flow.given.targets
+    for place, found in (given or {}).items():
+        if found.times < ROW:
+            continue
+        low, high = round(found.low, 6), round(found.high, 6)
+        moved = f"y {'-' if low > 0 else '+'} {abs(low):g}" if low else "y"
+        moved = moved if high - low == 1 else f"({moved}) / {high - low:g}" if low else f"y / {high:g}"
+        values = {"loss": found.loss, "low": low, "high": high, "times": found.times, "moved": moved}
+        form = "signs" if (low, high) == (-1, 1) else "bytes" if low >= 0 and 100 < high <= 255 else "range"
+        return Alarm("targets-out-of-range", "error", (place,), values, form=f"targets-out-of-range, {form}")
+    return None
+
+
+def unlogged(ledger: Ledger) -> Alarm | None:
+    """A loss that expects logarithms of probabilities is given numbers above zero.
+
+    Certain where rows are probabilities: once is enough. Scores, three times at one line, may be normalized elsewhere.
+    """
+    given = None if ledger.flow is None else ledger.flow.given.unlogged
+    for place, found in (given or {}).items():
+        if found.times >= ROW or found.kind == "probabilities":
+            level = "error" if found.kind == "probabilities" else "warning"
+            values = {"loss": found.loss, "times": found.times, "high": found.high}
+            form = f"log-probabilities-expected, {found.kind}"
+            return Alarm("log-probabilities-expected", level, (place,), values, form=form)
+    return None
+
+
+def sampled(ledger: Ledger) -> Alarm | None:
+    """A draw without gradients goes into another network, and the loss reaches what it was drawn by another way.
+
+    A note, since the gradient may be estimated otherwise; where the density of the draw itself is asked for, as a
+    gradient of policies does, or the network that draws is fed its own draws, nothing is said.
+    """
+    fed, trail = (
+        None if ledger.flow is None else ledger.flow.given.fed,
+        None if ledger.root is None else ledger.root.trail,
+    )
+    if fed is None or fed.sampled is None or trail is None or ledger.flow is None:
+        return None
+    now, one = ledger.flow.passes, fed.sampled
+    fed.rows = fed.rows + 1 if one.at == now != fed.scored and not one.mask & ~trail.following else 0
+    if fed.rows < ROW:
+        return None
+    return Alarm("sampled-without-gradient", "note", (one.place, one.into), {"times": fed.rows})
