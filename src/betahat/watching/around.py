@@ -44,6 +44,7 @@ class Schedule:
     empty: int = 0  # steps in a row with no pass and no step before them, but models put into a mode
     then: tuple[int, int, int] = (0, 0, 0)  # backward passes, steps and modes when it last stepped
     square: float = 0.0  # the factor that it gave first, where that is the rate itself and has not grown since
+    meant: bool | None = None  # whether the user's code asks it to step anywhere; not asked yet
     heard: list[tuple[float, float]] = field(default_factory=list)  # what it was first told, and the loss beside it
 
 

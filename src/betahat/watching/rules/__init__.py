@@ -12,7 +12,7 @@ from collections.abc import Callable
 from betahat.watching.gradient import Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
-from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers
+from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers, unused
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
 from betahat.watching.rules.gradients import another_answer, closure, closures, uncleared_by_hand
 from betahat.watching.rules.modules import its_own, reference, saved_late
@@ -21,7 +21,7 @@ from betahat.watching.rules.optimizers import too_fast, uphill
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
     gradients.uncleared, gradients.stepped_twice, gradients.wiped, losses.cut, optimizers.foreign, optimizers.replaced,
     numbers.not_finite, gradients.no_slope, optimizers.made_anew, modules.in_eval_mode,
-    schedulers.lost, optimizers.added,
+    schedulers.lost, optimizers.added, unused.asked,
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
@@ -50,7 +50,7 @@ AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "copied": (modules.self_copied,),
 }  # fmt: skip
 AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (
-    gradients.never_stepped, schedulers.unused, schedulers.unused_at_the_end, schedulers.up_and_down,
+    gradients.never_stepped, unused.never, unused.seldom, unused.up_and_down,
     gradients.left_over, modules.dropped, losses.table_of_a_metric, losses.graph_kept,
 )  # fmt: skip
 
