@@ -7,6 +7,13 @@ LETTERS = {
         "dropout is off, and batch norms use means that they have never taken",
         "{model}.train()  # before the training begins",
     ),
+    "foreign-parameters, used": (
+        "The last {times} steps of {optimizer} at {place1} found no new gradient in its {count} tensors, while "
+        "backward() at {place0} writes into {names}, which no optimizer owns.",
+        "the optimizer still holds the parameters of the model that was there before, as after a checkpoint was loaded "
+        "into a new model: what is trained is not what the loss depends on",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # after the new model, then load its state",
+    ),
     "validation-trains": (
         "The step of {optimizer} at {place1} takes gradients of which a part was made at {place0} while the model was "
         "in evaluation mode.",

@@ -1,6 +1,13 @@
 """`watch`의 편지, 한국어, 이어서."""
 
 LETTERS = {
+    "foreign-parameters, used": (
+        "{place1}에서 {optimizer}의 최근 step {times}번은 가진 텐서 {count}개에서 새 기울기를 찾지 못했습니다. "
+        "{place0}의 backward()는 어느 옵티마이저에도 없는 {names}에 기울기를 씁니다.",
+        "체크포인트를 새 모델에 불러온 경우처럼, 옵티마이저가 아직 이전 모델의 파라미터를 쥐고 있습니다. 학습하는 것과 "
+        "loss가 기대는 것이 서로 다릅니다",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # 새 모델을 만든 다음, 그 뒤에 상태 불러오기",
+    ),
     "validation-trains": (
         "{place1}의 {optimizer}.step()이 쓰는 기울기의 일부는 모델이 평가 모드일 때 {place0}에서 만들어졌습니다.",
         "모델을 평가해야 할 데이터로 모델을 학습시키고 있습니다",

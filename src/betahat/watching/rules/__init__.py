@@ -20,6 +20,7 @@ from betahat.watching.rules.optimizers import too_fast, uphill
 
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
     gradients.uncleared, gradients.stepped_twice, gradients.wiped, losses.cut, optimizers.foreign, optimizers.replaced,
+    optimizers.stranded,
     numbers.not_finite, gradients.no_slope, optimizers.made_anew, modules.in_eval_mode,
     schedulers.lost, optimizers.added, unused.asked,
 )  # fmt: skip

@@ -65,6 +65,7 @@ FOLLOWS = {
     "layer-made-late": {"parameter-made-anew", "parameters-left-out"},
     "backward-twice": {"backward-weighted-by-loss", "losses-pile-up"},
     "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
+    "scheduler-instead-of-optimizer": {"scheduler-of-another-optimizer"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
     "scheduler-never-stepped": {"scheduler-of-another-optimizer"}, "rate-collapsed": {"scheduler-upside-down"},
     "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"},

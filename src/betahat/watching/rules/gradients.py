@@ -11,6 +11,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import ended
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
+from betahat.watching.rules.optimizers import elsewhere
 
 _MANY = 20  # backward passes without an update
 
@@ -44,10 +45,10 @@ def stepped_twice(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: 
     """A step on gradients of which this optimizer has used every bit before, with no backward between.
 
     Gradients given by hand are new tensors, and count as fresh. An optimizer that comes twice in a loop over several
-    models has other gradients the second time.
+    models has other gradients the second time. Where backward has written elsewhere since, it is not one step too many.
     """
     there = [one for one in owned if one.fresh or one.used]
-    if not there or any(one.fresh or key not in one.used for one in there):
+    if not there or any(one.fresh or key not in one.used for one in there) or elsewhere(ledger, owned):
         return None
     return Alarm("stepped-twice", "error", (there[0].place, known.place), {"step": known.steps}, tuple(there))
 

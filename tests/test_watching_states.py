@@ -1,0 +1,108 @@
+"""Watching states: models that are loaded, kept, averaged and built anew, and what is not with them."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler as schedules
+
+from test_watching_optimizers import called
+from watching_scenes import Scene, left_in_peace, named
+
+
+def trained(net, opt, s, steps, cleared="model", scheduler=None):
+    """So many steps, of which the model's or the optimizer's gradients are cleared."""
+    for _ in range(steps):
+        (net if cleared == "model" else opt).zero_grad()
+        ((net(s.x) - s.y) ** 2).mean().backward()
+        opt.step()
+        if scheduler is not None:
+            scheduler.step()
+
+
+# ── optimizers of models that are gone ───────────────────────────────────────────────────────────────────────────────
+
+
+def resumed(steps=50, cleared="model", optimizer="kept"):
+    """A new model takes over the state; so does the optimizer, which holds the old model or is made anew."""
+    s = Scene(layers=2)
+    net, twin = s.net, copy.deepcopy(s.net)
+    opt = torch.optim.Adam(net.parameters(), lr=0.01)
+    trained(net, opt, s, steps, cleared)
+    saved = copy.deepcopy((net.state_dict(), opt.state_dict()))
+    twin.load_state_dict(saved[0])
+    if optimizer == "made anew":
+        opt = torch.optim.Adam(twin.parameters(), lr=0.01)
+    opt.load_state_dict(saved[1])
+    trained(twin, opt, s, 50, cleared)
+
+
+def another_by_hand():
+    """After a training another model is moved by hand, and the optimizer of the first one rests."""
+    s = Scene(layers=2)
+    other = nn.Linear(2, 1)
+    trained(s.net, torch.optim.Adam(s.net.parameters(), lr=0.01), s, 20)
+    for _ in range(30):
+        other.zero_grad()
+        ((other(s.x) - s.y) ** 2).mean().backward()
+        with torch.no_grad():
+            for p in other.parameters():
+                p -= 0.05 * p.grad
+
+
+def twins_in_turn():
+    """Two models of one kind, an optimizer each, one after the other and again."""
+    s = Scene(layers=2)
+    nets = [s.net, copy.deepcopy(s.net)]
+    opts = [torch.optim.Adam(net.parameters(), lr=0.01) for net in nets]
+    for k in range(120):
+        which = (k // 7) % 2
+        trained(nets[which], opts[which], s, 1)
+
+
+# ── schedulers in naps ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def second_phase(first):
+    """A second optimizer with a schedule for each batch begins wherever a first one has ended."""
+    s = Scene(layers=2)
+    trained(s.net, torch.optim.SGD(s.net.parameters(), lr=0.01), s, first)
+    opt = torch.optim.Adam(s.net.parameters(), lr=1e-3)
+    trained(s.net, opt, s, 100, scheduler=schedules.OneCycleLR(opt, 0.01, total_steps=100))
+
+
+def schedule_of_the_optimizer_before():
+    """The schedule is of an optimizer that was made anew since; it is stepped for each epoch of 14 batches."""
+    s = Scene(layers=2)
+    scheduler = schedules.MultiStepLR(torch.optim.SGD(s.net.parameters(), lr=0.01), [3, 6, 8], 0.1)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01, momentum=0.9)
+    for _ in range(10):
+        trained(s.net, opt, s, 14, cleared="optimizer")
+        scheduler.step()
+
+
+MISTAKES = [
+    (resumed, "foreign-parameters"), (partial(resumed, 20), "foreign-parameters"),
+    (partial(resumed, 20, "optimizer"), "foreign-parameters"),
+    (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
+]  # fmt: skip
+LEGAL = [
+    partial(resumed, optimizer="made anew"), partial(resumed, 20, "optimizer", optimizer="made anew"), another_by_hand,
+    twins_in_turn, *(partial(second_phase, first) for first in (20, 55, 62, 120)),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")  # of the very mistake
+@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: called(one) if callable(one) else None)
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
+    named(loop, name, language, capsys, __file__)
+
+
+@pytest.mark.parametrize("loop", LEGAL, ids=called)
+def test_a_legal_loop_is_left_in_peace(loop, capsys):
+    left_in_peace(loop, capsys)
