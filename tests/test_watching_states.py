@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler as schedules
 
-from test_watching_optimizers import called
 from watching_scenes import Scene, left_in_peace, named
 
 
@@ -22,6 +21,14 @@ def trained(net, opt, s, steps, cleared="model", scheduler=None):
         opt.step()
         if scheduler is not None:
             scheduler.step()
+
+
+def called(loop):
+    """A loop's name, and its options; no address, which differs from process to process."""
+    if not isinstance(loop, partial):
+        return loop.__name__
+    options = [getattr(one, "__name__", str(one)) for one in (*loop.args, *loop.keywords.values())]
+    return " ".join((loop.func.__name__, *options))
 
 
 # ── optimizers of models that are gone ───────────────────────────────────────────────────────────────────────────────
@@ -85,12 +92,75 @@ def schedule_of_the_optimizer_before():
         scheduler.step()
 
 
+# ── states that are kept ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def averaged(kept=lambda state: state, every=3):
+    """The mean of the states of the last epochs."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    snapshots = []
+    for epoch in range(9):
+        trained(s.net, opt, s, 10)
+        if epoch % every == 0:
+            snapshots.append(kept(s.net.state_dict()))
+    mean = {name: torch.stack([one[name] for one in snapshots]).mean(0) for name in snapshots[0]}
+    Scene(layers=2).net.load_state_dict(mean)
+
+
+def best_of_several():
+    """Pairs of a score and a state, the best of which are kept."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    best = {"states": []}
+    for _ in range(4):
+        trained(s.net, opt, s, 10)
+        best["states"].append((s.loss().item(), s.net.state_dict()))
+
+
+def cloned(state):
+    return {name: value.clone() for name, value in state.items()}
+
+
+def cloned_in_place(state):
+    for name in state:
+        state[name] = state[name].clone()
+    return state
+
+
+def one_variable():
+    """The newest state in one variable, the best in another, which is not used any more, and one from the beginning."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    first = best = s.net.state_dict()
+    for epoch in range(8):
+        trained(s.net, opt, s, 5)
+        state = s.net.state_dict()
+        if epoch % 3 == 0:
+            best = state
+    assert first.keys() == best.keys()
+
+
+def population():
+    """States of several models, taken in each generation into one list."""
+    scenes = [Scene(seed=seed, layers=2) for seed in (1, 2, 3)]
+    states = []
+    for _ in range(3):
+        states.clear()
+        for s in scenes:
+            trained(s.net, torch.optim.SGD(s.net.parameters(), lr=0.01), s, 5)
+            states.append(s.net.state_dict())
+
+
 MISTAKES = [
+    (averaged, "state-is-a-reference"), (partial(averaged, every=4), "state-is-a-reference"),
+    (best_of_several, "state-is-a-reference"),
     (resumed, "foreign-parameters"), (partial(resumed, 20), "foreign-parameters"),
     (partial(resumed, 20, "optimizer"), "foreign-parameters"),
     (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
 ]  # fmt: skip
 LEGAL = [
+    *(partial(averaged, kept) for kept in (copy.deepcopy, cloned, cloned_in_place)), one_variable, population,
     partial(resumed, optimizer="made anew"), partial(resumed, 20, "optimizer", optimizer="made anew"), another_by_hand,
     twins_in_turn, *(partial(second_phase, first) for first in (20, 55, 62, 120)),
 ]  # fmt: skip

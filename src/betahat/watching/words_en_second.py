@@ -43,6 +43,13 @@ LETTERS = {
         "state_dict() returns references, not copies: the last weights are saved, not those of that time",
         "best = copy.deepcopy(model.state_dict())",
     ),
+    "state-is-a-reference, gathered": (
+        "At {place0} {name} holds {count} states of one model, the first taken after {first} updates and the last "
+        "after {last}: all of them are the model's own tensors, so that they are all the same.",
+        "state_dict() returns references, not copies: whatever is made of them, a mean or the best one, is the last "
+        "weights once more",
+        "state = copy.deepcopy(model.state_dict())  # before it goes into {name}",
+    ),
     "one-batch-only": (
         "{times} times in a row the loader at {place0} was begun anew for one step and gave its first batch: one of "
         "{length}.",

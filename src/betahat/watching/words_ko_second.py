@@ -35,6 +35,12 @@ LETTERS = {
         "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 그때의 가중치가 아니라 마지막 가중치가 저장됩니다",
         "best = copy.deepcopy(model.state_dict())",
     ),
+    "state-is-a-reference, gathered": (
+        "{place0}에서 {name}에 한 모델의 상태가 {count}개 들어 있습니다. 갱신 {first}번 뒤부터 {last}번 뒤까지 받아 둔 "
+        "것인데 모두 모델 자신의 텐서라서 내용이 다 똑같습니다.",
+        "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 평균을 내든 가장 좋은 것을 고르든 마지막 가중치일 뿐입니다",
+        "state = copy.deepcopy(model.state_dict())  # {name}에 넣기 전에",
+    ),
     "one-batch-only": (
         "{place0}의 로더가 연달아 {times}번, step마다 처음부터 다시 시작해서 배치 {length}개 가운데 첫 배치만 "
         "내놓았습니다.",

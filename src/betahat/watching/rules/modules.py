@@ -10,6 +10,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm
+from betahat.watching.states import States
 
 
 def hidden(ledger: Ledger) -> Alarm | None:
@@ -106,6 +107,18 @@ def its_own(ledger: Ledger, names: list[str]) -> Alarm | None:
 def reference(ledger: Ledger, shared: int) -> Alarm | None:
     """Weights that were put aside, to be put back, are the model's own tensors: they have changed with it."""
     return Alarm("state-is-a-reference", "error", (here(),), {"count": shared}) if shared else None
+
+
+def gathered(ledger: Ledger, states: States) -> Alarm | None:
+    """A list of the user's holds states of one module that were taken apart, and all are the module's own memory.
+
+    A state in a variable that is taken anew each time is one and no list; copies are not the module's memory.
+    """
+    found = states.gathered()
+    if found is None:
+        return None
+    values = {"name": found.name, "count": found.count, "first": found.first, "last": found.last}
+    return Alarm("state-is-a-reference", "warning", (here(),), values, form="state-is-a-reference, gathered")
 
 
 def made_while_called(ledger: Ledger) -> Alarm | None:
