@@ -152,7 +152,60 @@ def population():
             states.append(s.net.state_dict())
 
 
+# ── states that are loaded ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def loaded(given="module.", asked="", then="train", mended=None):
+    """A state is loaded as far as it fits; its names have one prefix, those of the model another."""
+    s = Scene(layers=2)
+    trained(s.net, torch.optim.Adam(s.net.parameters(), lr=0.01), s, 10)
+    state = {given + name: value.clone() for name, value in s.net.state_dict().items()}
+    net = Scene(seed=1, layers=2).net
+    whole = nn.ModuleDict({asked.removesuffix("."): net}) if asked else net
+    answer = whole.load_state_dict(state, strict=False)
+    if mended is not None:
+        mended(whole, state, answer)
+    if then == "train":
+        trained(net, torch.optim.Adam(net.parameters(), lr=0.01), s, 5)
+
+
+def another_architecture():
+    s = Scene(layers=2)
+    other = nn.Sequential(nn.Flatten(), nn.Flatten(), nn.Flatten(), nn.Linear(2, 1))
+    other.load_state_dict(s.net.state_dict(), strict=False)
+    trained(other, torch.optim.Adam(other.parameters(), lr=0.01), s, 5)
+
+
+def once_more(net, state, answer):
+    """Whoever looks at what is missing loads again under the right names."""
+    if answer.missing_keys:
+        net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+
+
+def backbone():
+    """Half of the model is loaded, then one name, then nothing at all."""
+    s = Scene(layers=2)
+    state = {name: value.clone() for name, value in s.net.state_dict().items()}
+    nets = [Scene(seed=seed, layers=2).net for seed in (1, 2, 3)]
+    nets[0].load_state_dict({name: state[name] for name in ("0.weight", "0.bias")} | {"head": s.x}, strict=False)
+    nets[1].load_state_dict({"2.bias": state["2.bias"]}, strict=False)
+    nets[2].load_state_dict({}, strict=False)
+    for net in nets:
+        trained(net, torch.optim.Adam(net.parameters(), lr=0.01), s, 5)
+
+
+def in_several_files():
+    """The second file has nothing for this model."""
+    s = Scene(layers=2)
+    net = Scene(seed=1, layers=2).net
+    net.load_state_dict({name: value.clone() for name, value in s.net.state_dict().items()}, strict=False)
+    net.load_state_dict({"decoder.weight": s.x.clone()}, strict=False)
+    trained(net, torch.optim.Adam(net.parameters(), lr=0.01), s, 5)
+
+
 MISTAKES = [
+    (loaded, "state-not-loaded"), (partial(loaded, then="nothing"), "state-not-loaded"),
+    (partial(loaded, "", "body."), "state-not-loaded"), (another_architecture, "state-not-loaded"),
     (averaged, "state-is-a-reference"), (partial(averaged, every=4), "state-is-a-reference"),
     (best_of_several, "state-is-a-reference"),
     (resumed, "foreign-parameters"), (partial(resumed, 20), "foreign-parameters"),
@@ -160,6 +213,7 @@ MISTAKES = [
     (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
 ]  # fmt: skip
 LEGAL = [
+    partial(loaded, given=""), partial(loaded, mended=once_more), backbone, in_several_files,
     *(partial(averaged, kept) for kept in (copy.deepcopy, cloned, cloned_in_place)), one_variable, population,
     partial(resumed, optimizer="made anew"), partial(resumed, 20, "optimizer", optimizer="made anew"), another_by_hand,
     twins_in_turn, *(partial(second_phase, first) for first in (20, 55, 62, 120)),

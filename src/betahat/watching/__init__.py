@@ -112,6 +112,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         if kind is None:
             for rule in rules.AT_END:
                 self._judge(rule.__name__, rule, ledger)
+            self._judge("not_loaded", rules.not_loaded, ledger, self._states)
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +136,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
             return False
         self._record.looked_at(root)
         self._ledger.backward_begins(root, here(), weight)
+        self._judge("not_loaded", rules.not_loaded, self._ledger, self._states)
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
         if self._ledger.opening:
@@ -269,6 +271,11 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
                 self._judge("its_own", rules.its_own, self._ledger, names_of(module, frame_here()))
             return
         self._judge("reference", rules.reference, self._ledger, own(state, module))
+
+    @guarded("state")
+    def took(self, module: torch.nn.Module, state: Any, answer: Any) -> None:
+        """It has taken over what fits: names that are missing, and such as nobody has asked for."""
+        self._states.took(module, state, answer)
 
     def _judge(self, name: str, rule: Any, *asked: Any, optimizer: Any = None) -> None:
         """Ask a rule; one that fails is asked no more, and the loop goes on."""

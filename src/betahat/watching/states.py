@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from betahat.watching.places import frame_here, variables
+from betahat.watching.places import Place, frame_here, here, variables
 
 _DEEP, _WIDE = 3, 200  # of containers: within each other, and how much of one is looked at
 
@@ -39,11 +39,47 @@ class Gathered:
     last: int
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A load that has taken nothing, although there was something to be taken."""
+
+    module: Any  # weakly
+    place: Place | None
+    given: tuple[str, int]  # a name of the state, and how many it has
+    asked: tuple[str, int]  # a name of the module, and how many it has
+    prefix: str  # what the names of the state have before those of the module; "-" before what they lack
+
+
 class States:
-    """All that are alive, by id."""
+    """All that are alive, by id; and the loads that have taken nothing."""
 
     def __init__(self) -> None:
         self._given: dict[int, Given] = {}
+        self._taken: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # modules that have taken something from a load
+        self._refused: list[Refused] = []
+
+    def took(self, module: nn.Module, state: Any, answer: Any) -> None:
+        """A load that was not strict has ended: whether it has taken anything."""
+        missing, unexpected = getattr(answer, "missing_keys", None), getattr(answer, "unexpected_keys", None)
+        if missing is None or unexpected is None:
+            return
+        asked = {name: p.shape for name, p in module.named_parameters()}
+        given = {name: value.shape for name, value in state.items() if isinstance(value, Tensor)}
+        if not asked or not given:
+            return
+        if not asked.keys() <= {*missing} or not given.keys() <= {*unexpected}:
+            self._taken.add(module)
+            self._refused = [one for one in self._refused if not _kin(one.module(), module)]
+            return
+        if any(_kin(module, other) for other in self._taken):
+            return
+        names = (next(iter(given)), len(given)), (next(iter(asked)), len(asked))
+        self._refused.append(Refused(weakref.ref(module), here(), *names, _prefix(given, asked)))
+
+    def refused(self) -> Refused | None:
+        """A module that has been given a state, and has taken nothing of it nor of any other: once."""
+        waiting, self._refused = self._refused, []
+        return waiting[0] if waiting else None
 
     def gave(self, state: Any, module: nn.Module, updates: int) -> None:
         """A module has given its state away."""
@@ -81,6 +117,23 @@ class States:
                 yield one
             elif isinstance(one, list | tuple | deque | dict) and deep > 1:
                 yield from self._within(one, deep - 1)
+
+
+def _kin(one: nn.Module | None, other: nn.Module) -> bool:
+    """Whether one module is the other, or a part of it."""
+    return one is not None and (any(one is part for part in other.modules()) or any(other is p for p in one.modules()))
+
+
+def _prefix(given: dict[str, Any], asked: dict[str, Any]) -> str:
+    """What stands before the names on one side, without which names and shapes agree; "-" and it on the asked side."""
+    for sign, longer, shorter in (("", given, asked), ("-", asked, given)):
+        for name, shape in longer.items():
+            parts = name.split(".")
+            for cut in range(1, len(parts)):
+                start = ".".join(parts[:cut]) + "."
+                if shorter.get(name.removeprefix(start)) == shape:
+                    return sign + start
+    return ""
 
 
 def own(state: Any, module: nn.Module) -> int:

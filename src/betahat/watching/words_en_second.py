@@ -50,6 +50,24 @@ LETTERS = {
         "weights once more",
         "state = copy.deepcopy(model.state_dict())  # before it goes into {name}",
     ),
+    "state-not-loaded, removed": (
+        "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
+        "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",
+        "the model keeps the weights that it had: whatever was trained before is not there",
+        "model.load_state_dict({{k.removeprefix({prefix!r}): v for k, v in state.items()}})  # and no strict=False",
+    ),
+    "state-not-loaded, added": (
+        "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
+        "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",
+        "the model keeps the weights that it had: whatever was trained before is not there",
+        "model.load_state_dict({{{prefix!r} + k: v for k, v in state.items()}})  # and no strict=False",
+    ),
+    "state-not-loaded, other": (
+        "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
+        "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",
+        "the model keeps the weights that it had: whatever was trained before is not there",
+        "model.load_state_dict(state)  # without strict=False: torch then says which names do not fit",
+    ),
     "one-batch-only": (
         "{times} times in a row the loader at {place0} was begun anew for one step and gave its first batch: one of "
         "{length}.",

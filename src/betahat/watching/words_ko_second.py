@@ -41,6 +41,24 @@ LETTERS = {
         "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 평균을 내든 가장 좋은 것을 고르든 마지막 가중치일 뿐입니다",
         "state = copy.deepcopy(model.state_dict())  # {name}에 넣기 전에",
     ),
+    "state-not-loaded, removed": (
+        "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
+        "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",
+        "모델의 가중치가 그대로입니다. 전에 학습한 것이 하나도 들어오지 않았습니다",
+        "model.load_state_dict({{k.removeprefix({prefix!r}): v for k, v in state.items()}})  # strict=False 없이",
+    ),
+    "state-not-loaded, added": (
+        "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
+        "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",
+        "모델의 가중치가 그대로입니다. 전에 학습한 것이 하나도 들어오지 않았습니다",
+        "model.load_state_dict({{{prefix!r} + k: v for k, v in state.items()}})  # strict=False 없이",
+    ),
+    "state-not-loaded, other": (
+        "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
+        "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",
+        "모델의 가중치가 그대로입니다. 전에 학습한 것이 하나도 들어오지 않았습니다",
+        "model.load_state_dict(state)  # strict=False 없이: 맞지 않는 이름을 torch가 알려 줍니다",
+    ),
     "one-batch-only": (
         "{place0}의 로더가 연달아 {times}번, step마다 처음부터 다시 시작해서 배치 {length}개 가운데 첫 배치만 "
         "내놓았습니다.",

@@ -15,7 +15,7 @@ from betahat.watching.ledger import Ledger
 from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers, unused
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
 from betahat.watching.rules.gradients import another_answer, closure, closures, uncleared_by_hand
-from betahat.watching.rules.modules import gathered, its_own, reference, saved_late
+from betahat.watching.rules.modules import gathered, its_own, not_loaded, reference, saved_late
 from betahat.watching.rules.optimizers import too_fast, uphill
 
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
@@ -71,6 +71,7 @@ __all__ = [
     "closures",
     "gathered",
     "its_own",
+    "not_loaded",
     "reference",
     "saved_late",
     "too_fast",

@@ -41,7 +41,7 @@ KINDS = {
     "layer-made-late": "warning",
     "evaluated-in-training-mode": "note", "trained-in-eval-mode": "warning", "validation-trains": "warning",
     "dropout-in-evaluation": "warning",
-    "state-is-a-reference": "error",
+    "state-is-a-reference": "error", "state-not-loaded": "error",
     # data and numbers
     "one-batch-only": "warning", "batch-not-used": "warning", "iterator-exhausted": "warning",
     "values-truncated": "warning", "generator-exhausted": "warning", "loss-not-finite": "error",

@@ -121,6 +121,25 @@ def gathered(ledger: Ledger, states: States) -> Alarm | None:
     return Alarm("state-is-a-reference", "warning", (here(),), values, form="state-is-a-reference, gathered")
 
 
+def not_loaded(ledger: Ledger, states: States) -> Alarm | None:
+    """Of a state with tensors in it a module has taken none, nor of any other state; asked when the training goes on.
+
+    A part of a model, a few names for an adapter, and an empty state take something or have nothing; whoever looks at
+    what is missing and loads once more under other names has taken something by then. Where no names agree after a
+    prefix either, the state may be another's, and be offered to everybody.
+    """
+    found = states.refused()
+    if found is None:
+        return None
+    form = "removed" if found.prefix and found.prefix[0] != "-" else "added" if found.prefix else "other"
+    values = {
+        "given": found.given[0], "count": found.given[1], "asked": found.asked[0], "of": found.asked[1],
+        "prefix": found.prefix.removeprefix("-"),
+    }  # fmt: skip
+    level = "error" if found.prefix else "warning"
+    return Alarm("state-not-loaded", level, (found.place,), values, form=f"state-not-loaded, {form}")
+
+
 def made_while_called(ledger: Ledger) -> Alarm | None:
     """In three passes in a row the loss reaches a parameter that was made within the forward pass just before."""
     if ledger.made_rows < ROW or ledger.made_last is None:
