@@ -203,7 +203,54 @@ def in_several_files():
     trained(net, torch.optim.Adam(net.parameters(), lr=0.01), s, 5)
 
 
+# ── slow copies ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def slow_copy(how, copied=False):
+    """A slow copy of a model, which is one or is the model itself."""
+    s = Scene(layers=2)
+    opt = torch.optim.Adam(s.net.parameters(), lr=0.01)
+    slow = copy.deepcopy(s.net) if copied else s.net
+    if copied == "but the last":
+        slow[2] = s.net[2]
+    for _ in range(12):
+        trained(s.net, opt, s, 1)
+        with torch.no_grad():
+            how([*slow.parameters()], [*s.net.parameters()])
+
+
+def scaled_and_added(slow, fast):
+    for one, other in zip(slow, fast, strict=True):
+        one.mul_(0.9).add_(other, alpha=0.1)
+
+
+def product_added(slow, fast):
+    for one, other in zip(slow, fast, strict=True):
+        one.data.mul_(0.9).add_(0.1 * other.data)
+
+
+def set_anew(slow, fast):
+    for one, other in zip(slow, fast, strict=True):
+        one.data = 0.9 * one.data + (1 - 0.9) * other.data
+
+
+def lerped(slow, fast):
+    for one, other in zip(slow, fast, strict=True):
+        one.lerp_(other, 0.1)
+
+
+def lerped_all(slow, fast):
+    torch._foreach_lerp_(slow, fast, 0.1)
+
+
+def decayed(slow, fast):
+    for one, other in zip(slow, fast, strict=True):
+        one.mul_(0.99).add_(other, alpha=-0.001)
+
+
 MISTAKES = [
+    *((partial(slow_copy, how), "state-is-a-reference") for how in (
+        scaled_and_added, product_added, set_anew, lerped, lerped_all)),
     (loaded, "state-not-loaded"), (partial(loaded, then="nothing"), "state-not-loaded"),
     (partial(loaded, "", "body."), "state-not-loaded"), (another_architecture, "state-not-loaded"),
     (averaged, "state-is-a-reference"), (partial(averaged, every=4), "state-is-a-reference"),
@@ -213,6 +260,8 @@ MISTAKES = [
     (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
 ]  # fmt: skip
 LEGAL = [
+    *(partial(slow_copy, how, True) for how in (scaled_and_added, product_added, set_anew, lerped, lerped_all)),
+    partial(slow_copy, scaled_and_added, "but the last"), partial(slow_copy, decayed),
     partial(loaded, given=""), partial(loaded, mended=once_more), backbone, in_several_files,
     *(partial(averaged, kept) for kept in (copy.deepcopy, cloned, cloned_in_place)), one_variable, population,
     partial(resumed, optimizer="made anew"), partial(resumed, 20, "optimizer", optimizer="made anew"), another_by_hand,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from betahat.watching import functions as f
+from betahat.watching.averages import Averages
 from betahat.watching.places import here
 from betahat.watching.trails import Event
 
@@ -30,6 +31,7 @@ class Carried:
     def __init__(self) -> None:
         self._sums: dict[int, tuple[Any, frozenset[int]]] = {}
         self._normed: dict[int, Any] = {}
+        self.averages = Averages()
         self.kept: tuple[Any, Event, int] | None = None  # a sum, weakly, where it is, updates in it
         self.normed: tuple[Event, int, int] | None = None  # a loss, the weights behind it, and how often that was
 
@@ -37,6 +39,7 @@ class Carried:
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor], out: Any, flow: Flow
     ) -> None:
         """A function was called."""
+        self.averages.heard(name, args, kwargs, out, flow)
         if not isinstance(out, Tensor):
             return
         if out.requires_grad:

@@ -50,6 +50,13 @@ LETTERS = {
         "weights once more",
         "state = copy.deepcopy(model.state_dict())  # before it goes into {name}",
     ),
+    "state-is-a-reference, averaged": (
+        "After {times} passes {names} was averaged with itself at {place0}: the slow copy and the model are one and "
+        "the same tensors.",
+        "another name for a model is no copy of it: the average is the model itself, and what compares the two "
+        "compares the model with itself",
+        "teacher = copy.deepcopy(student)  # before the optimizer's first step",
+    ),
     "state-not-loaded, removed": (
         "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
         "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",

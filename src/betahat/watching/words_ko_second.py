@@ -41,6 +41,13 @@ LETTERS = {
         "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 평균을 내든 가장 좋은 것을 고르든 마지막 가중치일 뿐입니다",
         "state = copy.deepcopy(model.state_dict())  # {name}에 넣기 전에",
     ),
+    "state-is-a-reference, averaged": (
+        "{place0}에서 {names}의 평균을 자기 자신과 냅니다(지금까지 backward {times}번 뒤). 천천히 따라가야 할 복사본과 "
+        "모델이 같은 텐서입니다.",
+        "모델에 이름을 하나 더 붙인 것은 복사가 아닙니다. 평균이 모델 자신이고, 둘을 비교하는 loss는 모델을 자기 자신과 "
+        "비교합니다",
+        "teacher = copy.deepcopy(student)  # 옵티마이저의 첫 step 전에",
+    ),
     "state-not-loaded, removed": (
         "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
         "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",

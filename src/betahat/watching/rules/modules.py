@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import Tensor, strided
 from torch.nn import Parameter
 
 from betahat.watching import modules
@@ -119,6 +120,24 @@ def gathered(ledger: Ledger, states: States) -> Alarm | None:
         return None
     values = {"name": found.name, "count": found.count, "first": found.first, "last": found.last}
     return Alarm("state-is-a-reference", "warning", (here(),), values, form="state-is-a-reference, gathered")
+
+
+def averaged(ledger: Ledger) -> Alarm | None:
+    """After three passes weights were averaged with themselves: the slow copy is the model.
+
+    Only where nothing was averaged with anything else: a slow copy may share a part with its model on purpose.
+    """
+    found = None if ledger.flow is None else ledger.flow.carried.averages
+    if found is None or found.apart or found.last is None or len(found.passes) < ROW:
+        return None
+    mine = [one for one in ledger.gradients.values() if (p := one.parameter()) is not None and _at(p) == found.last[0]]
+    values = {"times": len(found.passes)}
+    return Alarm("state-is-a-reference", "error", (found.last[1],), values, tuple(mine),
+                 form="state-is-a-reference, averaged")  # fmt: skip
+
+
+def _at(parameter: Tensor) -> int:
+    return parameter.data_ptr() if parameter.layout == strided else 0
 
 
 def not_loaded(ledger: Ledger, states: States) -> Alarm | None:
