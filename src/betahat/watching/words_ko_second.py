@@ -44,7 +44,7 @@ LETTERS = {
     "state-is-a-reference, averaged": (
         "{place0}에서 {names}의 평균을 자기 자신과 냅니다(지금까지 backward {times}번 뒤). 천천히 따라가야 할 복사본과 "
         "모델이 같은 텐서입니다.",
-        "모델에 이름을 하나 더 붙인 것은 복사가 아닙니다. 평균이 모델 자신이고, 둘을 비교하는 loss는 모델을 자기 자신과 "
+        "모델에 이름을 하나 더 붙인 것은 복사가 아닙니다. 평균이 모델 자신이고, 둘을 비교하는 loss는 모델을 자신과 "
         "비교합니다",
         "teacher = copy.deepcopy(student)  # 옵티마이저의 첫 step 전에",
     ),
