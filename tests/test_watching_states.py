@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler as schedules
 
+import betahat as bh
 from watching_scenes import Scene, left_in_peace, named
 
 
@@ -248,7 +249,59 @@ def decayed(slow, fast):
         one.mul_(0.99).add_(other, alpha=-0.001)
 
 
+# ── updates that go nowhere ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def by_hand(update):
+    """Descent by hand, of weights that no optimizer was made for."""
+    s = Scene(layers=2)
+    s.net = copy.deepcopy(s.net)
+    for _ in range(40):
+        s.net.zero_grad()
+        s.loss().backward()
+        with torch.no_grad():
+            update(s)
+
+
+def rebound(s):
+    for p in s.net.parameters():
+        p = p - 0.05 * p.grad
+
+
+def rebound_data(s):
+    for p in s.net.parameters():
+        p = p.data - p.grad.data * 0.05
+
+
+def in_place(s):
+    for p in s.net.parameters():
+        p -= 0.05 * p.grad
+
+
+def copied_back(s):
+    for p in s.net.parameters():
+        p.copy_(p - 0.05 * p.grad)
+
+
+def set_back(s):
+    for p in s.net.parameters():
+        p.data = p.data - 0.05 * p.grad
+
+
+def tried(s):
+    """The loss at other weights, as when a model is judged after one step for each task."""
+    there = {name: p - 0.05 * p.grad for name, p in s.net.named_parameters()}
+    torch.func.functional_call(s.net, there, (s.x,))
+
+
+def squared(s):
+    """Fisher information."""
+    for p in s.net.parameters():
+        p.grad.square().mean()
+
+
 MISTAKES = [
+    (partial(by_hand, rebound), "no-update"), (partial(by_hand, rebound_data), "no-update"),
     *((partial(slow_copy, how), "state-is-a-reference") for how in (
         scaled_and_added, product_added, set_anew, lerped, lerped_all)),
     (loaded, "state-not-loaded"), (partial(loaded, then="nothing"), "state-not-loaded"),
@@ -260,6 +313,7 @@ MISTAKES = [
     (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
 ]  # fmt: skip
 LEGAL = [
+    *(partial(by_hand, update) for update in (in_place, copied_back, set_back)),
     *(partial(slow_copy, how, True) for how in (scaled_and_added, product_added, set_anew, lerped, lerped_all)),
     partial(slow_copy, scaled_and_added, "but the last"), partial(slow_copy, decayed),
     partial(loaded, given=""), partial(loaded, mended=once_more), backbone, in_several_files,
@@ -279,3 +333,10 @@ def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
 @pytest.mark.parametrize("loop", LEGAL, ids=called)
 def test_a_legal_loop_is_left_in_peace(loop, capsys):
     left_in_peace(loop, capsys)
+
+
+@pytest.mark.parametrize("update", [tried, squared], ids=lambda one: one.__name__)
+def test_gradients_that_are_wanted_for_themselves_get_a_note_at_most(update):
+    with bh.watch(quiet=True) as findings:
+        by_hand(update)
+    assert [(one.name, one.level) for one in findings] == [("no-update", "note")]

@@ -50,6 +50,12 @@ LETTERS = {
         "weights once more",
         "state = copy.deepcopy(model.state_dict())  # before it goes into {name}",
     ),
+    "no-update, rebound": (
+        "{times} backward passes (at {place1}) have written into {names}, and none of them has changed: what is "
+        "computed from weight and gradient at {place0} only gives a variable another value.",
+        "nothing is learned: p = p - lr * p.grad makes a new tensor, and the model keeps the old one",
+        "p -= lr * p.grad  # in place, within torch.no_grad()",
+    ),
     "state-is-a-reference, averaged": (
         "After {times} passes {names} was averaged with itself at {place0}: the slow copy and the model are one and "
         "the same tensors.",

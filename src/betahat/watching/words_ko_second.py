@@ -41,6 +41,12 @@ LETTERS = {
         "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 평균을 내든 가장 좋은 것을 고르든 마지막 가중치일 뿐입니다",
         "state = copy.deepcopy(model.state_dict())  # {name}에 넣기 전에",
     ),
+    "no-update, rebound": (
+        "{place1}의 backward()가 {times}번 동안 {names}에 기울기를 썼지만 하나도 바뀌지 않았습니다. {place0}에서 "
+        "가중치와 기울기로 계산한 것은 변수에 새 값을 줄 뿐입니다.",
+        "아무것도 배우지 못합니다. p = p - lr * p.grad는 새 텐서를 만들고, 모델에는 예전 텐서가 그대로 있습니다",
+        "p -= lr * p.grad  # torch.no_grad() 안에서, 제자리에서",
+    ),
     "state-is-a-reference, averaged": (
         "{place0}에서 {names}의 평균을 자기 자신과 냅니다(지금까지 backward {times}번 뒤). 천천히 따라가야 할 복사본과 "
         "모델이 같은 텐서입니다.",

@@ -294,6 +294,22 @@ def never_used(ledger: Ledger) -> Alarm | None:
                  form="no-update, optimizer")  # fmt: skip
 
 
+def rebound(ledger: Ledger) -> Alarm | None:
+    """In ten passes in a row weights less a multiple of their gradient were computed and let go; no weight has changed.
+
+    What a function is given, a loss at other weights or a search along a line, is of use; so is what is kept.
+    """
+    flow = ledger.flow
+    if flow is None or ledger.updates or flow.carried.rebound.rows(flow.passes) < FLAT:
+        return None
+    mine = [one for one in ledger.gradients.values() if one.writes >= FLAT and not one.taken_by_hand]
+    if not mine:
+        return None
+    values = {"times": mine[0].writes}
+    return Alarm("no-update", "warning", (flow.carried.rebound.place, of_root(ledger)), values, tuple(mine),
+                 form="no-update, rebound")  # fmt: skip
+
+
 def twice_by_hand(ledger: Ledger) -> Alarm | None:
     """In three passes in a row a weight is moved down twice by one gradient, the second time by hand."""
     found = ledger.twice_by_hand
