@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 import betahat as bh
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, dropout_net, left_in_peace, named
 
 
 def trained(net, opt, s, steps, cleared="model", scheduler=None):
@@ -300,7 +300,31 @@ def squared(s):
         p.grad.square().mean()
 
 
+# ── validations that leave gradients ─────────────────────────────────────────────────────────────────────────────────
+
+
+def epochs_of_thirty(how):
+    """Thirty batches of training and thirty of validation, so that the first step after it comes when few look on."""
+    s = Scene()
+    s.net = dropout_net()
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    for _ in range(3):
+        s.net.train()
+        for _ in range(30):
+            s.loss().backward()
+            opt.step()
+            opt.zero_grad()
+        s.net.eval()
+        for _ in range(30):
+            loss = s.loss()
+            if how != "looked at":
+                loss.backward()
+            if how == "saliency":
+                opt.zero_grad()
+
+
 MISTAKES = [
+    (partial(epochs_of_thirty, "forgotten"), "validation-trains"),
     (partial(by_hand, rebound), "no-update"), (partial(by_hand, rebound_data), "no-update"),
     *((partial(slow_copy, how), "state-is-a-reference") for how in (
         scaled_and_added, product_added, set_anew, lerped, lerped_all)),
@@ -313,6 +337,7 @@ MISTAKES = [
     (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
 ]  # fmt: skip
 LEGAL = [
+    partial(epochs_of_thirty, "looked at"), partial(epochs_of_thirty, "saliency"),
     *(partial(by_hand, update) for update in (in_place, copied_back, set_back)),
     *(partial(slow_copy, how, True) for how in (scaled_and_added, product_added, set_anew, lerped, lerped_all)),
     partial(slow_copy, scaled_and_added, "but the last"), partial(slow_copy, decayed),

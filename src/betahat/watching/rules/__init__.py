@@ -20,7 +20,7 @@ from betahat.watching.rules.optimizers import too_fast, uphill
 
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
     gradients.uncleared, gradients.stepped_twice, gradients.wiped, losses.cut, optimizers.foreign, optimizers.replaced,
-    optimizers.stranded,
+    optimizers.stranded, modules.validation_trains,
     numbers.not_finite, gradients.no_slope, optimizers.made_anew, modules.in_eval_mode,
     schedulers.lost, optimizers.added, unused.asked,
 )  # fmt: skip
@@ -31,7 +31,7 @@ AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm |
     schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
-    modules.validation_trains, modules.validation_steps, modules.never_in_training_mode,
+    modules.validation_steps, modules.never_in_training_mode,
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.same_loss, losses.table, losses.squashed, modules.hidden, modules.made_in_forward,
