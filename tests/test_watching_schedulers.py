@@ -192,8 +192,90 @@ def a_list(function, rows):
     return [*map(function, rows)]
 
 
+def forgotten(beside=None):
+    """A scheduler that nobody asks to step: others that go by its name, or are beside it, are."""
+    s = Scene(layers=2)
+    scheduler = schedules.StepLR(torch.optim.SGD(s.net.parameters(), lr=0.01), 5)
+    opt = scheduler.optimizer
+    for _ in range(12):
+        opt.zero_grad()
+        s.loss().backward()
+        opt.step()
+    if beside is not None:
+        beside()
+
+
+def never_worse(decay):
+    """Whatever is done where the loss is below zero, which never happens."""
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    late = schedules.StepLR(opt, 5)
+    for _ in range(12):
+        opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        opt.step()
+        decay(late, loss.item() < 0)
+
+
+def by_its_name():
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    late = schedules.StepLR(opt, 5)
+    for _ in range(12):
+        opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        opt.step()
+        if loss.item() < 0:
+            late.step()
+
+
+def by_another_name():
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    late = schedules.StepLR(opt, 5)
+    for _ in range(12):
+        opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        opt.step()
+        if loss.item() < 0:
+            again = late
+            again.step()
+
+
+def out_of_a_list():
+    s = Scene(layers=2)
+    opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
+    every = [schedules.StepLR(opt, 5), schedules.StepLR(opt, 7)]
+    for _ in range(12):
+        opt.zero_grad()
+        loss = s.loss()
+        loss.backward()
+        opt.step()
+        if loss.item() < 0:
+            for one in every:
+                one.step()
+
+
+class Holder:
+    def __init__(self, late):
+        self.late = late
+
+    def perhaps(self, worse):
+        if worse:
+            self.late.step()
+
+
+def perhaps(late, worse):
+    if worse:
+        late.step()
+
+
 MISTAKES = {
-    "never stepped": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="never"), "scheduler-never-stepped"),
+    "never stepped": (forgotten, "scheduler-never-stepped"),
+    "never stepped beside another": (lambda: forgotten(lambda: over_another(False)), "scheduler-never-stepped"),
     "instead": (lambda: epochs(lambda o: schedules.StepLR(o, 300), order="instead"), "scheduler-instead-of-optimizer"),
     "before": (lambda: epochs(lambda o: schedules.StepLR(o, 3), order="scheduler first"), "scheduler-before-optimizer"),
     "over another": (lambda: over_another(True), "scheduler-of-another-optimizer"),
@@ -215,6 +297,9 @@ MISTAKES = {
     "epochs to nothing": (lambda: few_epochs(0.2), "rate-collapsed"),
 }  # fmt: skip
 LEGAL = {
+    "under a condition": by_its_name, "by another name": by_another_name, "out of a list": out_of_a_list,
+    "as an argument": lambda: never_worse(perhaps),
+    "of an object": lambda: never_worse(lambda late, worse: Holder(late).perhaps(worse)),
     "each epoch": lambda: epochs(lambda o: schedules.StepLR(o, 3)),
     "plateau": lambda: epochs(lambda o: schedules.ConstantLR(o)),
     "one cycle": lambda: epochs(lambda o: schedules.OneCycleLR(o, 0.1, total_steps=80), each="batch"),

@@ -12,7 +12,6 @@ the gradients themselves (`ledger`), judged by rules (`rules`), and told as a le
 from __future__ import annotations
 
 import sys
-import weakref
 from dataclasses import replace
 from threading import get_ident
 from types import TracebackType
@@ -32,6 +31,7 @@ from betahat.watching.ledger import Ledger
 from betahat.watching.nap import Nap
 from betahat.watching.places import frame_here, here, names_of
 from betahat.watching.rules import Alarm
+from betahat.watching.states import States, own
 
 LANGUAGES = ("en", "ko")
 _NAPS = (13, 142, 568)  # passes that are let pass: of the early ones; later as many as there have been, from and to
@@ -86,7 +86,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         self._broken: set[str] = set()
         self._until = OPENING  # the pass up to which all are looked at
         self._burst, self._rests = Burst(), 0
-        self._states: dict[int, tuple[Any, int, Any]] = {}
+        self._states = States()
         self._followed, self._before = False, 0  # whether the last step is, and the backward before it
         self.thread, self.deaf = 0, False
 
@@ -112,6 +112,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         if kind is None:
             for rule in rules.AT_END:
                 self._judge(rule.__name__, rule, ledger)
+            self._judge("not_loaded", rules.not_loaded, ledger, self._states)
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +136,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
             return False
         self._record.looked_at(root)
         self._ledger.backward_begins(root, here(), weight)
+        self._judge("not_loaded", rules.not_loaded, self._ledger, self._states)
         for rule in rules.AT_BACKWARD:
             self._judge(rule.__name__, rule, self._ledger)
         if self._ledger.opening:
@@ -246,30 +248,34 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
             self._burst.end()
         events.happened(event, self._ledger, *given)
         if event == "saved":
-            state, then, _ = self._states.get(id(given[0]), (None, self._ledger.updates, None))
-            return rules.saved_late(self._ledger, state is not None and then != self._ledger.updates)
+            self._judge("gathered", rules.gathered, self._ledger, self._states)
+            state = self._states.of(given[0])
+            return rules.saved_late(self._ledger, state is not None and state.updates != self._ledger.updates)
         return None
 
     @guarded("state")
     def stated(self, state: Any, module: torch.nn.Module) -> None:
         """A module has given its state away: when that was is known as long as the state lives."""
         self._caught_up()
-        key, states = id(state), self._states
-        states[key] = weakref.ref(state, lambda _: states.pop(key, None)), self._ledger.updates, weakref.ref(module)
+        self._states.gave(state, module, self._ledger.updates)
+        self._judge("gathered", rules.gathered, self._ledger, self._states)
 
     @guarded("state")
     def loaded(self, module: torch.nn.Module, state: Any) -> None:
         """A module is about to take over a state: how many of its tensors are its own, and have changed since."""
         self._caught_up()
-        _, then, giver = self._states.get(id(state), (None, 0, None))
-        if then == self._ledger.updates:
-            if giver is not None and giver() is module:
+        self._judge("gathered", rules.gathered, self._ledger, self._states)
+        known = self._states.of(state)
+        if (0 if known is None else known.updates) == self._ledger.updates:
+            if known is not None and known.module() is module:
                 self._judge("its_own", rules.its_own, self._ledger, names_of(module, frame_here()))
             return
-        own = {p.data_ptr() for p in module.state_dict(keep_vars=True).values() if p.numel()}
-        given = [v for v in state.values() if isinstance(v, torch.Tensor) and v.numel()]
-        shared = sum(v.data_ptr() in own for v in given)
-        self._judge("reference", rules.reference, self._ledger, shared)
+        self._judge("reference", rules.reference, self._ledger, own(state, module))
+
+    @guarded("state")
+    def took(self, module: torch.nn.Module, state: Any, answer: Any) -> None:
+        """It has taken over what fits: names that are missing, and such as nobody has asked for."""
+        self._states.took(module, state, answer)
 
     def _judge(self, name: str, rule: Any, *asked: Any, optimizer: Any = None) -> None:
         """Ask a rule; one that fails is asked no more, and the loop goes on."""

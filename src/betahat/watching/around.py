@@ -44,6 +44,7 @@ class Schedule:
     empty: int = 0  # steps in a row with no pass and no step before them, but models put into a mode
     then: tuple[int, int, int] = (0, 0, 0)  # backward passes, steps and modes when it last stepped
     square: float = 0.0  # the factor that it gave first, where that is the rate itself and has not grown since
+    meant: bool | None = None  # whether the user's code asks it to step anywhere; not asked yet
     heard: list[tuple[float, float]] = field(default_factory=list)  # what it was first told, and the loss beside it
 
 
@@ -88,6 +89,7 @@ class Around:
     vain: int = 0  # clips in a row that met no gradient which a step would still use
     halfway: int = 0  # backward passes in a row that added to a gradient which was clipped already
     exhausted: tuple[Place | None, int, str] | None = None
+    slept: dict[int, tuple[Any, int]] = field(default_factory=dict)  # optimizers, weakly, and steps in naps
     modes: int = 0  # how often a module was put to work or to rest
     scales: bool = False  # whether a GradScaler is at work
     scaling: Any = None  # the optimizer that it steps just now
@@ -109,6 +111,18 @@ class Around:
             total=int(getattr(scheduler, "total_steps", 0) or 0), half=int(getattr(scheduler, "T_max", 0) or 0),
         )  # fmt: skip
         known.square = absolute(known, optimizer.param_groups)
+
+    def unheard(self, key: int, itself: Any, steps: int, known: dict[int, Any]) -> None:
+        """Steps of an optimizer in a nap: kept here as long as nobody has seen it make one."""
+        if key in known and known[key].itself() is itself():
+            return
+        before = self.slept.get(key, (itself, 0))
+        self.slept[key] = itself, steps + (before[1] if before[0]() is itself() else 0)
+
+    def slept_through(self, optimizer: Any) -> int:
+        """How many steps this optimizer has made in naps before it was seen."""
+        itself, steps = self.slept.get(id(optimizer), (None, 0))
+        return steps if itself is not None and itself() is optimizer else 0
 
     def feed(self, loader: Any) -> Feed:
         """What is known of this loader."""

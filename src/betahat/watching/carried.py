@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from betahat.watching import functions as f
+from betahat.watching.averages import Averages
 from betahat.watching.places import here
+from betahat.watching.rebound import Rebound
 from betahat.watching.trails import Event
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Carried:
     def __init__(self) -> None:
         self._sums: dict[int, tuple[Any, frozenset[int]]] = {}
         self._normed: dict[int, Any] = {}
+        self.averages, self.rebound = Averages(), Rebound()
         self.kept: tuple[Any, Event, int] | None = None  # a sum, weakly, where it is, updates in it
         self.normed: tuple[Event, int, int] | None = None  # a loss, the weights behind it, and how often that was
 
@@ -37,6 +40,8 @@ class Carried:
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor], out: Any, flow: Flow
     ) -> None:
         """A function was called."""
+        self.averages.heard(name, args, kwargs, out, flow)
+        self.rebound.heard(name, given, out, flow)
         if not isinstance(out, Tensor):
             return
         if out.requires_grad:

@@ -83,7 +83,7 @@ def scheduled(ledger: Ledger, scheduler: Any, given: Any = None) -> None:
     if known.optimizer not in ledger.optimizers:
         known.optimizer = _within(scheduler.optimizer, ledger)
     own = ledger.optimizers.get(known.optimizer)
-    steps = 0 if own is None else own.steps
+    steps = (0 if own is None else own.steps) + around.slept_through(scheduler.optimizer)
     now = ledger.backwards, ledger.steps, around.modes
     known.empty = known.empty + 1 if now[:2] == known.then[:2] and now[2] > known.then[2] else 0
     known.then = now
@@ -93,6 +93,7 @@ def scheduled(ledger: Ledger, scheduler: Any, given: Any = None) -> None:
     if not steps:
         known.early += 1
         waiting = [ledger.gradients[i] for i in known.parameters if i in ledger.gradients]
+        waiting = [one for one in waiting if one.written == ledger.backwards]  # not in a nap, where nobody looks
         if any(one.look() is not None and (one.fresh or one.wiped) for one in waiting):
             known.waste += 1
     others = ledger.shared(known.parameters, known.optimizer)

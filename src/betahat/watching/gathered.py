@@ -32,8 +32,9 @@ class Gathered:
             return 0
         rows, steps = self.nap.told()
         self._ledger.backwards += len(rows)
-        for key, count in steps.items():
+        for key, (itself, count) in steps.items():
             self._ledger.passed(key, count)
+            self._ledger.around.unheard(key, itself, count, self._ledger.optimizers)
         self._record.passed(rows)
         return len(rows)
 

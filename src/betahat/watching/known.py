@@ -70,6 +70,7 @@ class Optimizer:
     trained: int = 0  # and in training mode
     strength: tuple[float, float] = (0.0, 0.0)  # norm of the gradient: at the first step, and lately
     start: Start | None = None  # where its weights were at the first step
+    stranded: int = 0  # steps in a row that found nothing new, while weights of nobody's got gradients
     second: int = 0  # steps in a row on gradients that another optimizer has used, and nobody since
     twofold: tuple[Place | None, ...] | None = None  # where the two passes began that its first step took
     counted: int = 0  # steps in a row that took a loss, and a sum that it is a part of

@@ -97,7 +97,12 @@ class Ledger:
 
     def rested(self) -> bool:
         """Whether this is a moment at which no gradient is half made use of."""
-        return not any(one.mixed or one.wiped for one in self.gradients.values() if one.owners)
+        return not self.unrested and not any(one.mixed or one.wiped for one in self.gradients.values() if one.owners)
+
+    @property
+    def unrested(self) -> bool:
+        """Whether what was written in evaluation mode waits for a step, in the early passes."""
+        return self.backwards <= EARLY and any(one.resting and one.fresh for one in self.gradients.values())
 
     @property
     def sound(self) -> bool:
@@ -130,7 +135,7 @@ class Ledger:
                 again, updated = mark[0], mark[1] != self.updates
             marks["betahat"] = (self.backwards, self.updates)
         value = float(root.detach()) if root.numel() == 1 and root.device.type == "cpu" else None
-        close = self.opening and self._size < _WALKED
+        close = (self.opening or self.unrested) and self._size < _WALKED
         graph = None
         if node is not None and (close or scanned(self.backwards, self.anew)):
             graph = Graph.of(root, self.backwards, self.opening)

@@ -52,6 +52,9 @@ class Listener(Protocol):
     def loaded(self, module: torch.nn.Module, state: Any) -> None:  # noqa: D102
         ...
 
+    def took(self, module: torch.nn.Module, state: Any, answer: Any) -> None:  # noqa: D102
+        ...
+
     def told(self, event: str, *given: Any) -> None:  # noqa: D102
         ...
 
@@ -138,9 +141,11 @@ def _load(self: torch.nn.Module, state_dict: Any, *args: Any, **options: Any) ->
     listener.loaded(self, state_dict)
     listener.told("loading", True)
     try:
-        return _own[1](self, state_dict, *args, **options)
+        answer = _own[1](self, state_dict, *args, **options)
     finally:
         listener.told("loading", False)
+    listener.took(self, state_dict, answer)
+    return answer
 
 
 def _state(self: torch.nn.Module, *args: Any, **options: Any) -> Any:

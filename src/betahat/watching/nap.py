@@ -11,6 +11,7 @@ done here is done for every step of a loop for hours.
 from __future__ import annotations
 
 import time
+import weakref
 from typing import Any
 
 from betahat.watching.guarding import kept_out
@@ -19,12 +20,13 @@ from betahat.watching.guarding import kept_out
 class Nap:
     """So many backward passes, and whatever else happens meanwhile."""
 
-    __slots__ = ("_left", "_rows", "_steps")
+    __slots__ = ("_left", "_rows", "_steps", "_who")
 
     def __init__(self, passes: int) -> None:
         self._left = passes
         self._rows: list[tuple[float | None, float]] = []  # the loss, where it lies at hand; the time
         self._steps: dict[int, int] = {}  # by id of an optimizer
+        self._who: dict[int, Any] = {}  # the optimizer, weakly
 
     def passes(self, root: Any) -> bool:
         """Whether it goes on through this backward."""
@@ -41,14 +43,18 @@ class Nap:
     def steps(self, optimizer: Any) -> None:
         """An optimizer steps."""
         key, counts = id(optimizer), self._steps
-        counts[key] = counts.get(key, 0) + 1
+        if key in counts:
+            counts[key] += 1
+        else:
+            counts[key] = 1
+            self._who[key] = weakref.ref(optimizer)
 
-    def told(self) -> tuple[list[tuple[float | None, float]], dict[int, int]]:
-        """The passes and the steps since this was asked last."""
+    def told(self) -> tuple[list[tuple[float | None, float]], dict[int, tuple[Any, int]]]:
+        """The passes since this was asked last; the steps, by id of an optimizer, which is there weakly."""
         rows, steps = self._rows[:], self._steps
         del self._rows[: len(rows)]
         self._steps = {}
-        return rows, steps
+        return rows, {key: (self._who[key], count) for key, count in steps.items()}
 
 
 kept_out(Nap.passes, Nap.steps)

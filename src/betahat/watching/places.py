@@ -61,19 +61,28 @@ def frame_here() -> FrameType | None:
     for _ in range(_DEEP):
         if frame is None:
             break
-        code = frame.f_code
-        own = _own.get(code)
-        if own is None:
-            if len(_own) > 10_000:
-                _own.clear()
-            file = code.co_filename
-            own = _own[code] = 0 if file.startswith(_FOREIGN) else 1 if file.startswith(_INSTALLED) else 2
+        own = _whose(frame.f_code)
         if own == 2:
             return frame
         if own == 1 and library is None:
             library = frame
         frame = frame.f_back
     return library
+
+
+def _whose(code: CodeType) -> int:
+    own = _own.get(code)
+    if own is None:
+        if len(_own) > 10_000:
+            _own.clear()
+        file = code.co_filename
+        own = _own[code] = 0 if file.startswith(_FOREIGN) else 1 if file.startswith(_INSTALLED) else 2
+    return own
+
+
+def is_users(code: CodeType) -> bool:
+    """Whether code is the user's own: neither torch's, ours, nor that of an installed library."""
+    return _whose(code) == 2
 
 
 def here() -> Place | None:

@@ -70,6 +70,7 @@ TITLES = {
     "validation-trains": "검증이 학습함",
     "dropout-in-evaluation": "평가할 때 켜진 드롭아웃",
     "state-is-a-reference": "복사가 아닌 참조",
+    "state-not-loaded": "불러오지 못한 상태",
     "one-batch-only": "배치 하나만",
     "batch-not-used": "쓰이지 않는 배치",
     "iterator-exhausted": "다 쓴 이터레이터",

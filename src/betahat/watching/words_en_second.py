@@ -7,6 +7,13 @@ LETTERS = {
         "dropout is off, and batch norms use means that they have never taken",
         "{model}.train()  # before the training begins",
     ),
+    "foreign-parameters, used": (
+        "The last {times} steps of {optimizer} at {place1} found no new gradient in its {count} tensors, while "
+        "backward() at {place0} writes into {names}, which no optimizer owns.",
+        "the optimizer still holds the parameters of the model that was there before, as after a checkpoint was loaded "
+        "into a new model: what is trained is not what the loss depends on",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # after the new model, then load its state",
+    ),
     "validation-trains": (
         "The step of {optimizer} at {place1} takes gradients of which a part was made at {place0} while the model was "
         "in evaluation mode.",
@@ -35,6 +42,44 @@ LETTERS = {
         "changed with it.",
         "state_dict() returns references, not copies: the last weights are saved, not those of that time",
         "best = copy.deepcopy(model.state_dict())",
+    ),
+    "state-is-a-reference, gathered": (
+        "At {place0} {name} holds {count} states of one model, the first taken after {first} updates and the last "
+        "after {last}: all of them are the model's own tensors, so that they are all the same.",
+        "state_dict() returns references, not copies: whatever is made of them, a mean or the best one, is the last "
+        "weights once more",
+        "state = copy.deepcopy(model.state_dict())  # before it goes into {name}",
+    ),
+    "no-update, rebound": (
+        "{times} backward passes (at {place1}) have written into {names}, and none of them has changed: what is "
+        "computed from weight and gradient at {place0} only gives a variable another value.",
+        "nothing is learned: p = p - lr * p.grad makes a new tensor, and the model keeps the old one",
+        "p -= lr * p.grad  # in place, within torch.no_grad()",
+    ),
+    "state-is-a-reference, averaged": (
+        "After {times} passes {names} was averaged with itself at {place0}: the slow copy and the model are one and "
+        "the same tensors.",
+        "another name for a model is no copy of it: the average is the model itself, and what compares the two "
+        "compares the model with itself",
+        "teacher = copy.deepcopy(student)  # before the optimizer's first step",
+    ),
+    "state-not-loaded, removed": (
+        "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
+        "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",
+        "the model keeps the weights that it had: whatever was trained before is not there",
+        "model.load_state_dict({{k.removeprefix({prefix!r}): v for k, v in state.items()}})  # and no strict=False",
+    ),
+    "state-not-loaded, added": (
+        "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
+        "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",
+        "the model keeps the weights that it had: whatever was trained before is not there",
+        "model.load_state_dict({{{prefix!r} + k: v for k, v in state.items()}})  # and no strict=False",
+    ),
+    "state-not-loaded, other": (
+        "At {place0} load_state_dict(…, strict=False) has loaded nothing: the state has {count} tensors, as "
+        "{given!r}, the model has {of} parameters, as {asked!r}, and not one name is on both sides.",
+        "the model keeps the weights that it had: whatever was trained before is not there",
+        "model.load_state_dict(state)  # without strict=False: torch then says which names do not fit",
     ),
     "one-batch-only": (
         "{times} times in a row the loader at {place0} was begun anew for one step and gave its first batch: one of "

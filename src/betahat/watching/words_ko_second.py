@@ -1,6 +1,13 @@
 """`watch`의 편지, 한국어, 이어서."""
 
 LETTERS = {
+    "foreign-parameters, used": (
+        "{place1}에서 {optimizer}의 최근 step {times}번은 가진 텐서 {count}개에서 새 기울기를 찾지 못했습니다. "
+        "{place0}의 backward()는 어느 옵티마이저에도 없는 {names}에 기울기를 씁니다.",
+        "체크포인트를 새 모델에 불러온 경우처럼, 옵티마이저가 아직 이전 모델의 파라미터를 쥐고 있습니다. 학습하는 것과 "
+        "loss가 기대는 것이 서로 다릅니다",
+        "{optimizer} = torch.optim.{class}(model.parameters(), …)  # 새 모델을 만든 다음, 그 뒤에 상태 불러오기",
+    ),
     "validation-trains": (
         "{place1}의 {optimizer}.step()이 쓰는 기울기의 일부는 모델이 평가 모드일 때 {place0}에서 만들어졌습니다.",
         "모델을 평가해야 할 데이터로 모델을 학습시키고 있습니다",
@@ -27,6 +34,43 @@ LETTERS = {
         "{place0}에서 저장하는 상태는 전에 받아 둔 것인데, 그 뒤로 모델이 더 학습되면서 함께 바뀌었습니다.",
         "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 그때의 가중치가 아니라 마지막 가중치가 저장됩니다",
         "best = copy.deepcopy(model.state_dict())",
+    ),
+    "state-is-a-reference, gathered": (
+        "{place0}에서 {name}에 한 모델의 상태가 {count}개 들어 있습니다. 갱신 {first}번 뒤부터 {last}번 뒤까지 받아 둔 "
+        "것인데 모두 모델 자신의 텐서라서 내용이 다 똑같습니다.",
+        "state_dict()는 복사본이 아니라 참조를 돌려줍니다. 평균을 내든 가장 좋은 것을 고르든 마지막 가중치일 뿐입니다",
+        "state = copy.deepcopy(model.state_dict())  # {name}에 넣기 전에",
+    ),
+    "no-update, rebound": (
+        "{place1}의 backward()가 {times}번 동안 {names}에 기울기를 썼지만 하나도 바뀌지 않았습니다. {place0}에서 "
+        "가중치와 기울기로 계산한 것은 변수에 새 값을 줄 뿐입니다.",
+        "아무것도 배우지 못합니다. p = p - lr * p.grad는 새 텐서를 만들고, 모델에는 예전 텐서가 그대로 있습니다",
+        "p -= lr * p.grad  # torch.no_grad() 안에서, 제자리에서",
+    ),
+    "state-is-a-reference, averaged": (
+        "{place0}에서 {names}의 평균을 자기 자신과 냅니다(지금까지 backward {times}번 뒤). 천천히 따라가야 할 복사본과 "
+        "모델이 같은 텐서입니다.",
+        "모델에 이름을 하나 더 붙인 것은 복사가 아닙니다. 평균이 모델 자신이고, 둘을 비교하는 loss는 모델을 자신과 "
+        "비교합니다",
+        "teacher = copy.deepcopy(student)  # 옵티마이저의 첫 step 전에",
+    ),
+    "state-not-loaded, removed": (
+        "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
+        "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",
+        "모델의 가중치가 그대로입니다. 전에 학습한 것이 하나도 들어오지 않았습니다",
+        "model.load_state_dict({{k.removeprefix({prefix!r}): v for k, v in state.items()}})  # strict=False 없이",
+    ),
+    "state-not-loaded, added": (
+        "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
+        "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",
+        "모델의 가중치가 그대로입니다. 전에 학습한 것이 하나도 들어오지 않았습니다",
+        "model.load_state_dict({{{prefix!r} + k: v for k, v in state.items()}})  # strict=False 없이",
+    ),
+    "state-not-loaded, other": (
+        "{place0}의 load_state_dict(…, strict=False)가 아무것도 불러오지 않았습니다. 상태에는 {given!r} 같은 텐서가 "
+        "{count}개, 모델에는 {asked!r} 같은 파라미터가 {of}개 있는데 양쪽에 함께 있는 이름이 하나도 없습니다.",
+        "모델의 가중치가 그대로입니다. 전에 학습한 것이 하나도 들어오지 않았습니다",
+        "model.load_state_dict(state)  # strict=False 없이: 맞지 않는 이름을 torch가 알려 줍니다",
     ),
     "one-batch-only": (
         "{place0}의 로더가 연달아 {times}번, step마다 처음부터 다시 시작해서 배치 {length}개 가운데 첫 배치만 "

@@ -12,16 +12,17 @@ from collections.abc import Callable
 from betahat.watching.gradient import Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
-from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers
+from betahat.watching.rules import clips, data, gradients, losses, modules, numbers, optimizers, schedulers, unused
 from betahat.watching.rules.alarm import FLAT, FOLLOWS, KINDS, Alarm
 from betahat.watching.rules.gradients import another_answer, closure, closures, uncleared_by_hand
-from betahat.watching.rules.modules import its_own, reference, saved_late
+from betahat.watching.rules.modules import gathered, its_own, not_loaded, reference, saved_late
 from betahat.watching.rules.optimizers import too_fast, uphill
 
 AT_STEP: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
     gradients.uncleared, gradients.stepped_twice, gradients.wiped, losses.cut, optimizers.foreign, optimizers.replaced,
+    optimizers.stranded, modules.validation_trains,
     numbers.not_finite, gradients.no_slope, optimizers.made_anew, modules.in_eval_mode,
-    schedulers.lost, optimizers.added,
+    schedulers.lost, optimizers.added, unused.asked,
 )  # fmt: skip
 #: asked in the first passes only, where everything is looked at
 AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm | None], ...] = (
@@ -30,7 +31,7 @@ AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm |
     schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
-    modules.validation_trains, modules.validation_steps, modules.never_in_training_mode,
+    modules.validation_steps, modules.never_in_training_mode,
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.same_loss, losses.table, losses.squashed, modules.hidden, modules.made_in_forward,
@@ -41,7 +42,7 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.softmaxes, gradients.never_used, gradients.twice_by_hand, gradients.generator, clips.bounded_in_vain,
     schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
     data.truncated, data.not_used, gradients.asleep, losses.with_itself, losses.graph_kept,
-    modules.normed,
+    modules.normed, modules.averaged, gradients.rebound,
     losses.targets_out_of_range, losses.sampled, data.saturated, data.blank,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
@@ -51,7 +52,7 @@ AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "copied": (modules.self_copied,),
 }  # fmt: skip
 AT_END: tuple[Callable[[Ledger], Alarm | None], ...] = (
-    gradients.never_stepped, schedulers.unused, schedulers.unused_at_the_end, schedulers.up_and_down,
+    gradients.never_stepped, unused.never, unused.seldom, unused.up_and_down,
     gradients.left_over, modules.dropped, losses.table_of_a_metric, losses.graph_kept,
 )  # fmt: skip
 
@@ -69,7 +70,9 @@ __all__ = [
     "another_answer",
     "closure",
     "closures",
+    "gathered",
     "its_own",
+    "not_loaded",
     "reference",
     "saved_late",
     "too_fast",

@@ -42,7 +42,7 @@ KINDS = {
     "layer-made-late": "warning",
     "evaluated-in-training-mode": "note", "trained-in-eval-mode": "warning", "validation-trains": "warning",
     "dropout-in-evaluation": "warning",
-    "state-is-a-reference": "error",
+    "state-is-a-reference": "error", "state-not-loaded": "error",
     # data and numbers
     "one-batch-only": "warning", "batch-not-used": "warning", "iterator-exhausted": "warning",
     "values-truncated": "warning", "generator-exhausted": "warning", "loss-not-finite": "error",
@@ -68,6 +68,7 @@ FOLLOWS = {
     "layer-made-late": {"parameter-made-anew", "parameters-left-out"},
     "backward-twice": {"backward-weighted-by-loss", "losses-pile-up"},
     "stepped-twice": {"stepped-while-scaled", "closure-without-backward"}, "stepped-by-two": {"stepped-twice"},
+    "scheduler-instead-of-optimizer": {"scheduler-of-another-optimizer"},
     "gradients-left-over": {"gradients-thrown-away", "gradient-not-cleared"},
     "scheduler-never-stepped": {"scheduler-of-another-optimizer"}, "rate-collapsed": {"scheduler-upside-down"},
     "rate-too-small": {"loss-not-scaled", "rate-zero", "update-lost-to-rounding", "rate-collapsed"},

@@ -11,6 +11,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import ended
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
+from betahat.watching.rules.optimizers import elsewhere
 
 _MANY = 20  # backward passes without an update
 
@@ -44,10 +45,10 @@ def stepped_twice(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: 
     """A step on gradients of which this optimizer has used every bit before, with no backward between.
 
     Gradients given by hand are new tensors, and count as fresh. An optimizer that comes twice in a loop over several
-    models has other gradients the second time.
+    models has other gradients the second time. Where backward has written elsewhere since, it is not one step too many.
     """
     there = [one for one in owned if one.fresh or one.used]
-    if not there or any(one.fresh or key not in one.used for one in there):
+    if not there or any(one.fresh or key not in one.used for one in there) or elsewhere(ledger, owned):
         return None
     return Alarm("stepped-twice", "error", (there[0].place, known.place), {"step": known.steps}, tuple(there))
 
@@ -291,6 +292,22 @@ def never_used(ledger: Ledger) -> Alarm | None:
         return None
     return Alarm("no-update", "warning", (mine[0].place,), {"times": mine[0].writes}, tuple(mine),
                  form="no-update, optimizer")  # fmt: skip
+
+
+def rebound(ledger: Ledger) -> Alarm | None:
+    """In ten passes in a row weights less a multiple of their gradient were computed and let go; no weight has changed.
+
+    What a function is given, a loss at other weights or a search along a line, is of use; so is what is kept.
+    """
+    flow = ledger.flow
+    if flow is None or ledger.updates or flow.carried.rebound.rows(flow.passes) < FLAT:
+        return None
+    mine = [one for one in ledger.gradients.values() if one.writes >= FLAT and not one.taken_by_hand]
+    if not mine:
+        return None
+    values = {"times": mine[0].writes}
+    return Alarm("no-update", "warning", (flow.carried.rebound.place, of_root(ledger)), values, tuple(mine),
+                 form="no-update, rebound")  # fmt: skip
 
 
 def twice_by_hand(ledger: Ledger) -> Alarm | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import Tensor, strided
 from torch.nn import Parameter
 
 from betahat.watching import modules
@@ -10,6 +11,7 @@ from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
 from betahat.watching.places import here
 from betahat.watching.rules.alarm import FLAT, ROW, Alarm
+from betahat.watching.states import States
 
 
 def hidden(ledger: Ledger) -> Alarm | None:
@@ -106,6 +108,55 @@ def its_own(ledger: Ledger, names: list[str]) -> Alarm | None:
 def reference(ledger: Ledger, shared: int) -> Alarm | None:
     """Weights that were put aside, to be put back, are the model's own tensors: they have changed with it."""
     return Alarm("state-is-a-reference", "error", (here(),), {"count": shared}) if shared else None
+
+
+def gathered(ledger: Ledger, states: States) -> Alarm | None:
+    """A list of the user's holds states of one module that were taken apart, and all are the module's own memory.
+
+    A state in a variable that is taken anew each time is one and no list; copies are not the module's memory.
+    """
+    found = states.gathered()
+    if found is None:
+        return None
+    values = {"name": found.name, "count": found.count, "first": found.first, "last": found.last}
+    return Alarm("state-is-a-reference", "warning", (here(),), values, form="state-is-a-reference, gathered")
+
+
+def averaged(ledger: Ledger) -> Alarm | None:
+    """After three passes weights were averaged with themselves: the slow copy is the model.
+
+    Only where nothing was averaged with anything else: a slow copy may share a part with its model on purpose.
+    """
+    found = None if ledger.flow is None else ledger.flow.carried.averages
+    if found is None or found.apart or found.last is None or len(found.passes) < ROW:
+        return None
+    mine = [one for one in ledger.gradients.values() if (p := one.parameter()) is not None and _at(p) == found.last[0]]
+    values = {"times": len(found.passes)}
+    return Alarm("state-is-a-reference", "error", (found.last[1],), values, tuple(mine),
+                 form="state-is-a-reference, averaged")  # fmt: skip
+
+
+def _at(parameter: Tensor) -> int:
+    return parameter.data_ptr() if parameter.layout == strided else 0
+
+
+def not_loaded(ledger: Ledger, states: States) -> Alarm | None:
+    """Of a state with tensors in it a module has taken none, nor of any other state; asked when the training goes on.
+
+    A part of a model, a few names for an adapter, and an empty state take something or have nothing; whoever looks at
+    what is missing and loads once more under other names has taken something by then. Where no names agree after a
+    prefix either, the state may be another's, and be offered to everybody.
+    """
+    found = states.refused()
+    if found is None:
+        return None
+    form = "removed" if found.prefix and found.prefix[0] != "-" else "added" if found.prefix else "other"
+    values = {
+        "given": found.given[0], "count": found.given[1], "asked": found.asked[0], "of": found.asked[1],
+        "prefix": found.prefix.removeprefix("-"),
+    }  # fmt: skip
+    level = "error" if found.prefix else "warning"
+    return Alarm("state-not-loaded", level, (found.place,), values, form=f"state-not-loaded, {form}")
 
 
 def made_while_called(ledger: Ledger) -> Alarm | None:

@@ -34,6 +34,44 @@ def foreign(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -
     return Alarm("foreign-parameters", "error", (of_root(ledger), known.place), values, tuple(orphans))
 
 
+def elsewhere(ledger: Ledger, owned: list[Gradient]) -> list[Gradient]:
+    """Parameters of no optimizer that steps, into which backward has written since it last wrote into these."""
+    last = max((one.written for one in owned), default=0)
+    others = {
+        id(p) for known in ledger.optimizers.values() if (itself := known.itself()) is not None
+        for group in itself.param_groups for p in group["params"]
+    }  # fmt: skip
+    return [
+        one for key, one in ledger.gradients.items()
+        if one.written > last and not one.owners and not one.taken_by_hand and key not in others
+        and isinstance(one.parameter(), torch.nn.Parameter)
+    ]  # fmt: skip
+
+
+def stranded(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """Three steps in a row find no gradient but those that they have used already, and backward writes elsewhere.
+
+    Where they find none at all, what gets gradients has to be of the very same shapes: tasks may take turns, and
+    their optimizers have not all been seen.
+    """
+    new = any(one.fresh or (one.used and key not in one.used) for one in owned)
+    waiting = ledger.waiting
+    orphans = [one for one in elsewhere(ledger, owned) if one.writes >= 2 and id(one.parameter()) not in waiting]
+    orphans = [] if new else orphans
+    if orphans and not any(one.used for one in owned) and _shapes(orphans) != _shapes(owned):
+        orphans = []
+    known.stranded = known.stranded + 1 if orphans else 0
+    if known.stranded < ROW:
+        return None
+    values = {"times": known.stranded, "count": len(owned)}
+    return Alarm("foreign-parameters", "error", (of_root(ledger), known.place), values, tuple(orphans),
+                 form="foreign-parameters, used")  # fmt: skip
+
+
+def _shapes(these: list[Gradient]) -> list[tuple[int, ...]]:
+    return sorted(tuple(p.shape) for one in these if (p := one.parameter()) is not None)
+
+
 def replaced(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
     """Some of an optimizer's tensors never get a gradient, and as many of their kinds that nobody owns do.
 

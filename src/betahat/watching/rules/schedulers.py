@@ -171,49 +171,6 @@ def _falling(one: Schedule) -> bool:
     )  # fmt: skip
 
 
-def up_and_down(ledger: Ledger) -> Alarm | None:
-    """At the end: a cosine laid out for as many steps as a loader was gone through, and stepped for each batch of it.
-
-    Both numbers exactly: a cosine that is meant to rise again has a length of its own.
-    """
-    for one in _schedules(ledger):
-        if one.half < 2 or one.part or one.steps < 2 * one.half:
-            continue
-        for feed in ledger.around.feeds.values():
-            if feed.length > 1 and feed.passes == one.half and one.steps == feed.passes * feed.length:
-                values = {"kind": one.kind, "half": one.half, "length": feed.length, "times": one.steps}
-                return Alarm("scheduler-out-of-step", "warning", (one.place, one.made), values,
-                             form="scheduler-out-of-step, batches")  # fmt: skip
-    return None
-
-
-def unused(ledger: Ledger) -> Alarm | None:
-    """At the end: a scheduler that has never stepped, although its optimizer has, often.
-
-    A note where another one has stepped over the same optimizer: this one's time may not have come.
-    """
-    for one in _schedules(ledger):
-        own = ledger.optimizers.get(one.optimizer)
-        if one.steps or one.part or own is None or own.steps < _SHORT:
-            continue
-        values = {"kind": one.kind, "times": own.steps, "rate": own.rates[-1]}
-        instead = any(other.steps for other in _schedules(ledger) if other.optimizer == one.optimizer)
-        return Alarm("scheduler-never-stepped", "note" if instead else "warning", (one.made, own.place), values)
-    return None
-
-
-def unused_at_the_end(ledger: Ledger) -> Alarm | None:
-    """At the end: a scheduler that says for how many steps it was made, and got a small part of them."""
-    for one in _schedules(ledger):
-        own = ledger.optimizers.get(one.optimizer)
-        if own is None or not one.total or one.steps < 2 or own.steps < 2 * one.steps:
-            continue
-        if one.total > 2 * one.steps and abs(own.steps - one.total) <= 0.1 * one.total:
-            values = {"kind": one.kind, "times": one.steps, "total": one.total, "steps": own.steps}
-            return Alarm("scheduler-out-of-step", "warning", (one.place,), values)
-    return None
-
-
 def _schedules(ledger: Ledger) -> Iterator[Schedule]:
     yield from ledger.around.schedules.values()
 
