@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import betahat as bh
 from watching_scenes import Scene, left_in_peace, named
 
 
@@ -244,3 +245,21 @@ def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
 @pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
 def test_a_legal_loop_is_left_in_peace(loop, capsys):
     left_in_peace(loop, capsys)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_weights_that_are_no_numbers_have_not_changed(first):
+    """What is no number differs from itself: a loop that is lost would seem to be updated by hand in each pass."""
+    s = Scene()
+    with bh.watch(quiet=True) as findings:
+        for _ in range(first):  # so that the look after a nap begins between two passes of one loss
+            s.loss().backward()
+        for step in range(60):
+            s.opt.zero_grad()
+            loss = s.loss() * (float("nan") if step == 28 else 1.0)
+            loss.backward(retain_graph=True)
+            loss.backward()
+            s.opt.step()
+    assert bool(next(s.net.parameters()).isnan().all())
+    assert {one.name for one in findings} <= {"backward-twice", "loss-not-finite", "accumulated-as-a-sum"}
+    assert "loss-not-finite" in findings

@@ -7,6 +7,7 @@ hand; the same, unchanged: still what it was.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import deque
 from typing import Any
@@ -192,6 +193,7 @@ def again(one: Gradient) -> bool:
 
 
 def fingerprint(parameter: Tensor) -> float:
-    """A number that changes with the weights, whichever way they are changed."""
+    """A number that changes with the weights, whichever way they are changed; what is no number equals itself."""
     flat = parameter.detach().reshape(-1)
-    return float(flat[:: max(1, flat.numel() // 1024)].double().sum())
+    found = float(flat[:: max(1, flat.numel() // 1024)].double().sum())
+    return math.inf if math.isnan(found) else found

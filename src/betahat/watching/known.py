@@ -133,3 +133,19 @@ def measurable(there: list[Tensor]) -> list[Tensor]:
         and p.is_floating_point()
     ]  # fmt: skip
     return there if sum(p.numel() for p in there) <= LARGE >> 2 else []
+
+
+def repeated(one: Root | None, other: Root | None) -> bool:
+    """Whether two lines of code went back from one and the same loss: parts of a sum differ, or come from one line."""
+    return None not in (one, other) and one.value == other.value is not None and one.place != other.place  # type: ignore[union-attr]
+
+
+def first_of(optimizer: torch.optim.Optimizer) -> Tensor | None:
+    """Its first parameter."""
+    return next((p for group in optimizer.param_groups for p in group["params"]), None)
+
+
+def rate_of(group: dict[str, Any]) -> float:
+    """The rate of a group; unknown where asking would wait for another device."""
+    rate = group.get("lr", math.nan)
+    return math.nan if isinstance(rate, Tensor) and rate.device.type != "cpu" else float(rate)

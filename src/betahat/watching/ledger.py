@@ -22,7 +22,7 @@ from betahat.watching.around import Around
 from betahat.watching.flow import Flow
 from betahat.watching.gradient import EARLY, HAND, LARGE, OPENING, Gradient, empty, fingerprint
 from betahat.watching.graphs import Graph
-from betahat.watching.known import Made, Optimizer, Root, Start
+from betahat.watching.known import Made, Optimizer, Root, Start, first_of, rate_of, repeated
 from betahat.watching.places import Place
 
 _LOSSES = 64
@@ -93,7 +93,9 @@ class Ledger:
         if known is not None:
             known.steps += steps
             if self.backwards <= EARLY and (optimizer := known.itself()) is not None:
-                known.rated(max(map(_rate, optimizer.param_groups)), steps)  # changed since by a schedule: told before
+                known.rated(
+                    max(map(rate_of, optimizer.param_groups)), steps
+                )  # changed since by a schedule: told before
 
     def rested(self) -> bool:
         """Whether this is a moment at which no gradient is half made use of."""
@@ -213,7 +215,7 @@ class Ledger:
             elif not gradient.owners and parameter.numel() <= LARGE and parameter.device.type == "cpu":
                 gradient.sum = fingerprint(parameter)
         if self.called and self.closing == 1 and unused_before:
-            self.outside = _repeated(self.ahead, self.root)
+            self.outside = repeated(self.ahead, self.root)
         self.called, self.ahead = False, None
         if self.backwards == 3:
             closely.named(self)
@@ -238,7 +240,7 @@ class Ledger:
             known.makes, known.brief = self._made(optimizer, known)
             self.optimizers[id(optimizer)] = known
         known.steps, known.seen, known.place, self.steps = known.steps + 1, known.seen + 1, place, self.steps + 1
-        known.rated(max(map(_rate, optimizer.param_groups)))
+        known.rated(max(map(rate_of, optimizer.param_groups)))
         if closure:
             self.closing, self.called, self.uncleared_closure = 0, False, False
             self.closed_on, self.outside = self.backwards, False
@@ -264,7 +266,7 @@ class Ledger:
         known = self.optimizers.get(id(optimizer))
         if known is not None and self.root is not None and self.root.modes:
             known.rested, known.trained = known.rested + self.resting, known.trained + (not self.resting)
-        first = _first(optimizer)
+        first = first_of(optimizer)
         if first is not None:
             self._versions[id(first)] = first._version
         for group in optimizer.param_groups:
@@ -320,7 +322,7 @@ class Ledger:
         """How many of this kind and rate, with a memory, were made over just these parameters; and for a step each."""
         if type(optimizer) is torch.optim.SGD and not any(group.get("momentum") for group in optimizer.param_groups):
             return 0, 0
-        first, rate = _first(optimizer), optimizer.param_groups[0].get("lr")
+        first, rate = first_of(optimizer), optimizer.param_groups[0].get("lr")
         if first is None:
             return 0, 0
         rate = None if isinstance(rate, Tensor) else rate
@@ -331,21 +333,6 @@ class Ledger:
         before, self._lately[kind] = self._lately.get(kind), known
         brief = 1 if before is None or before.steps > 1 or not untouched else before.brief + 1
         return self._makes[key], brief
-
-
-def _repeated(one: Root | None, other: Root | None) -> bool:
-    """Whether two lines of code went back from one and the same loss: parts of a sum differ, or come from one line."""
-    return None not in (one, other) and one.value == other.value is not None and one.place != other.place  # type: ignore[union-attr]
-
-
-def _first(optimizer: torch.optim.Optimizer) -> Tensor | None:
-    return next((p for group in optimizer.param_groups for p in group["params"]), None)
-
-
-def _rate(group: dict[str, Any]) -> float:
-    """The rate of a group; unknown where asking would wait for another device."""
-    rate = group.get("lr", math.nan)
-    return math.nan if isinstance(rate, Tensor) and rate.device.type != "cpu" else float(rate)
 
 
 def scanned(backward: int, anew: int) -> bool:
