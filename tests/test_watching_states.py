@@ -303,14 +303,14 @@ def squared(s):
 # ── validations that leave gradients ─────────────────────────────────────────────────────────────────────────────────
 
 
-def epochs_of_thirty(how):
-    """Thirty batches of training and thirty of validation, so that the first step after it comes when few look on."""
+def epochs(how, batches=30):
+    """So many batches of training and thirty of validation, so that the first step after it comes when few look on."""
     s = Scene()
     s.net = dropout_net()
     opt = torch.optim.SGD(s.net.parameters(), lr=0.01)
     for _ in range(3):
         s.net.train()
-        for _ in range(30):
+        for _ in range(batches):
             s.loss().backward()
             opt.step()
             opt.zero_grad()
@@ -324,7 +324,7 @@ def epochs_of_thirty(how):
 
 
 MISTAKES = [
-    (partial(epochs_of_thirty, "forgotten"), "validation-trains"),
+    *((partial(epochs, "forgotten", batches), "validation-trains") for batches in (30, 80, 300)),
     (partial(by_hand, rebound), "no-update"), (partial(by_hand, rebound_data), "no-update"),
     *((partial(slow_copy, how), "state-is-a-reference") for how in (
         scaled_and_added, product_added, set_anew, lerped, lerped_all)),
@@ -337,7 +337,7 @@ MISTAKES = [
     (schedule_of_the_optimizer_before, "scheduler-of-another-optimizer"),
 ]  # fmt: skip
 LEGAL = [
-    partial(epochs_of_thirty, "looked at"), partial(epochs_of_thirty, "saliency"),
+    *(partial(epochs, how, batches) for how in ("looked at", "saliency") for batches in (30, 300)),
     *(partial(by_hand, update) for update in (in_place, copied_back, set_back)),
     *(partial(slow_copy, how, True) for how in (scaled_and_added, product_added, set_anew, lerped, lerped_all)),
     partial(slow_copy, scaled_and_added, "but the last"), partial(slow_copy, decayed),

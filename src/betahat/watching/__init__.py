@@ -181,7 +181,7 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
         """Ask what concerns a step, before it is made."""
         ledger = self._ledger
         known, key = ledger.optimizers[id(optimizer)], id(optimizer)
-        healthy = all(one.fresh and not one.mixed for one in owned) and ledger.sound
+        healthy = all(one.fresh and not one.mixed and not one.resting for one in owned) and ledger.sound
         looked = ledger.root is not None and ledger.root.graph is not None
         if healthy and not looked and known.steps > 1 and not ledger.opening:
             return  # every gradient is new, and the loss is a number that does not grow: nothing to ask
@@ -243,6 +243,8 @@ class watch(Gathered):  # noqa: N801  a context manager, used like a function
     def _happened(self, event: str, *given: Any) -> Alarm | None:
         if event == "put_to_rest" and self._ledger.backwards >= OPENING and self._rests < 3:
             self._rests += 1
+            if self.nap is not None:
+                self.nap.ends()
             self._burst.begin()
         if event == "compiling":
             self._burst.end()

@@ -26,6 +26,7 @@ from betahat.watching.known import Made, Optimizer, Root, Start, first_of, rate_
 from betahat.watching.places import Place
 
 _LOSSES = 64
+_PATIENT = 64  # passes after a nap in which a step is waited for that uses what a validation has left
 _WALKED = 1500  # operations of a graph up to which it is walked each time in the first passes
 
 
@@ -103,8 +104,9 @@ class Ledger:
 
     @property
     def unrested(self) -> bool:
-        """Whether what was written in evaluation mode waits for a step, in the early passes."""
-        return self.backwards <= EARLY and any(one.resting and one.fresh for one in self.gradients.values())
+        """Whether what was written in evaluation mode waits for a step, for some time."""
+        patient = self.backwards <= EARLY or 0 < self.anew <= _PATIENT
+        return patient and any(one.resting and one.fresh for one in self.gradients.values())
 
     @property
     def sound(self) -> bool:

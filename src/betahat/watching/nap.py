@@ -40,6 +40,10 @@ class Nap:
         self._rows.append((loss, time.perf_counter()))
         return True
 
+    def ends(self) -> None:
+        """The next pass is looked at."""
+        self._left = 0
+
     def steps(self, optimizer: Any) -> None:
         """An optimizer steps."""
         key, counts = id(optimizer), self._steps
