@@ -43,7 +43,7 @@ TITLES = {
     "softmax-over-rows": "행에 걸친 softmax",
     "nll-of-scores": "로그 확률이 아닌 값의 nll",
     "log-probabilities-expected": "로그 확률이 아닌 입력",
-    "targets-out-of-range": "0과 1을 벗어난 정답",
+    "targets-out-of-range": "범위를 벗어난 정답",
     "sampled-without-gradient": "기울기가 지나가지 않는 표본",
     "foreign-parameters": "남의 파라미터를 가진 옵티마이저",
     "layer-replaced": "나중에 바뀐 층",

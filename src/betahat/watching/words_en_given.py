@@ -22,6 +22,13 @@ LETTERS = {
         "is no probability",
         "y = {moved}  # or cross_entropy for classes, mse_loss for measurements",
     ),
+    "targets-out-of-range, reach": (
+        "{loss} at {place0} is given what {by} at {place1} has made, which lies between {least} and {most}. The "
+        "targets go from {low} to {high}: in {times} calls in a row at least {share} of those that are not 0 lie "
+        "beyond.",
+        "the output can never get there: it is driven to its end, where {by} is flat, and the loss stays large",
+        "return self.out(h)  # no {by} after the last layer; or targets scaled to its range: y = {scaled}",
+    ),
     "log-probabilities-expected, probabilities": (
         "{loss} at {place0} is given probabilities: none is below 0, and each row sums to 1. It expects their "
         "logarithms, which are never above 0.",

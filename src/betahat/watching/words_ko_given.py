@@ -19,6 +19,13 @@ LETTERS = {
         "정답이 0과 1을 벗어나면 loss가 0 아래로 끝없이 내려갑니다. 점수만 한없이 커지고, 그 값은 확률이 되지 못합니다",
         "y = {moved}  # 분류라면 cross_entropy, 측정값이라면 mse_loss",
     ),
+    "targets-out-of-range, reach": (
+        "{place0}의 {loss}에 {place1}의 {by}에서 나온 값이 그대로 들어갑니다. 이 값은 {least}과 {most} 사이를 벗어나지 "
+        "못하는데, 정답은 {low}부터 {high}까지입니다. 연달아 {times}번, 0이 아닌 정답의 {share} 이상이 그 밖에 "
+        "있었습니다.",
+        "출력이 정답에 닿을 수 없습니다. {by}의 끝으로 몰려 기울기가 사라지고, loss는 큰 채로 남습니다",
+        "return self.out(h)  # 마지막 층 뒤에 {by} 없이. 또는 정답의 크기를 맞춰서: y = {scaled}",
+    ),
     "log-probabilities-expected, probabilities": (
         "{place0}의 {loss}에 확률이 들어갑니다. 0보다 작은 값이 없고 행마다 합이 1입니다. 이 loss는 확률의 로그를 "
         "받는데, 로그 확률은 0보다 클 수 없습니다.",

@@ -61,7 +61,7 @@ FOLLOWS = {
     "graph-kept": {"losses-pile-up", "loss-computed-once", "prediction-computed-once", "stepped-before-backward"},
     "inputs-all-zero": {"values-truncated"},
     "no-slope": {"units-saturated", "inputs-all-zero", "softmax-over-one", "units-dead", "rate-zero",
-                 "compared-with-itself"},
+                 "compared-with-itself", "targets-out-of-range"},
     "network-cut-off": {"loss-cut-off", "foreign-parameters", "layer-replaced", "cleared-before-use"},
     "parameters-left-out": {"stepped-by-two", "layers-hidden", "layer-replaced", "foreign-parameters",
                             "scheduler-instead-of-optimizer", "layer-made-late"},
