@@ -1,4 +1,4 @@
-"""Watching what a network's end makes of its numbers: outputs that cannot reach their targets."""
+"""Watching what comes between a network and its loss: ends that targets lie beyond, views where dimensions change."""
 
 from __future__ import annotations
 
@@ -51,11 +51,66 @@ def regression(how, rows=64):
         opt.step()
 
 
+CROSS = functional.cross_entropy
+SHAPES = {  # hidden states (16, 7, 8), a head of 5 classes, tags (16, 7)
+    "view": lambda h, head, t: CROSS(head(h).view(16, 5, 7), t),
+    "reshape": lambda h, head, t: nn.CrossEntropyLoss()(head(h).reshape(-1, 5, 7), t),
+    "logarithms": lambda h, head, t: nn.NLLLoss()(head(h).view(16, 5, 7).log_softmax(1), t),
+    "logarithms before": lambda h, head, t: functional.nll_loss(head(h).log_softmax(-1).view(16, 5, 7), t),
+    "flat rows": lambda h, head, t: CROSS(head(h.reshape(-1, 8)).view(16, 5, 7), t),
+    "flat rows in two steps": lambda h, head, t: CROSS(head(h.reshape(-1, 8)).view(16, 7, 5).reshape(16, 5, 7), t),
+    "another layer": lambda h, head, t: CROSS(functional.layer_norm(head(h), (5,)).view(16, 5, 7), t),
+    "pictures": lambda h, head, t: CROSS(
+        head(h[:, :6].reshape(16, 2, 3, 8)).view(16, 5, 2, 3), t[:, :6].reshape(16, 2, 3)),
+    "transpose": lambda h, head, t: CROSS(head(h).transpose(1, 2), t),
+    "transpose, contiguous": lambda h, head, t: CROSS(head(h).transpose(1, 2).contiguous().view(16, 5, 7), t),
+    "transpose, reshape": lambda h, head, t: CROSS(head(h).transpose(1, 2).reshape(16, 5, 7), t),
+    "permute": lambda h, head, t: CROSS(head(h).permute(0, 2, 1), t),
+    "rows": lambda h, head, t: CROSS(head(h).view(-1, 5), t.view(-1)),
+    "rows and back": lambda h, head, t: CROSS(head(h.reshape(-1, 8)).view(16, 7, 5).transpose(1, 2), t),
+    "equal sizes": lambda h, head, t: CROSS(head(h)[:, :5].reshape(16, 5, 5), t[:, :5]),
+    "inputs": lambda h, head, t: CROSS(head(h.reshape(16, 8, 7).transpose(1, 2)).transpose(1, 2), t),
+    "one position": lambda h, head, t: CROSS(head(h[:, 0]).view(16, 5, 1), t[:, :1]),
+    "joined sides": lambda h, head, t: CROSS(
+        head(h[:, :6]).transpose(1, 2).reshape(16, 5, 2, 3).reshape(16, 5, 6), t[:, :6]),
+}  # fmt: skip
+RESHAPED = ("view", "reshape", "logarithms", "logarithms before", "flat rows", "flat rows in two steps",
+            "another layer", "pictures")  # fmt: skip
+
+
+def tagger(how):
+    torch.manual_seed(12)
+    words, head = nn.Embedding(20, 8), nn.Linear(8, 5)
+    opt = torch.optim.Adam([*words.parameters(), *head.parameters()], lr=1e-2)
+    for _ in range(8):
+        ids = torch.randint(20, (16, 7))
+        opt.zero_grad()
+        SHAPES[how](words(ids), head, ids % 5).backward()
+        opt.step()
+
+
+def flat_head(how):
+    """A layer whose units are laid out as classes by positions, in one cut or two; or convolutions over positions."""
+    torch.manual_seed(13)
+    net = nn.Conv1d(3, 5, 3, padding=1) if how == "convolution" else nn.Linear(21, 35)
+    opt = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(8):
+        x = torch.randn(16, 3, 7)
+        z = net(x) if how == "convolution" else net(x.flatten(1))
+        z = {"one cut": z.view(16, 5, 7), "two cuts": z.view(16, 7, 5).view(16, 5, 7), "convolution": z}[how]
+        opt.zero_grad()
+        CROSS(z.reshape(16, 5, 7), (x.sum(1) > 0).long()).backward()
+        opt.step()
+
+
 MISTAKES = {
     **{f"reach, {how}": (lambda how=how: regression(how), "targets-out-of-range") for how in UNREACHED},
+    **{f"shape, {how}": (lambda how=how: tagger(how), "reshaped-not-transposed") for how in RESHAPED},
 }
 LEGAL = {
     **{f"reach, {how}": lambda how=how: regression(how) for how in ENDS if how not in UNREACHED},
+    **{f"shape, {how}": lambda how=how: tagger(how) for how in SHAPES if how not in RESHAPED},
+    **{f"shape, {how}": lambda how=how: flat_head(how) for how in ("one cut", "two cuts", "convolution")},
     "reach, a row or two": lambda: regression("few", rows=2),
 }
 
@@ -86,3 +141,30 @@ def test_the_letter_says_what_the_output_can_give_and_both_ways_back(how, reach,
     assert letter.level == "warning"
     assert reach in letter.evidence
     assert fix in letter.fix
+
+
+@pytest.mark.parametrize(
+    ("how", "before", "fix"),
+    [
+        ("view", "(16, 7, 5)", "cross_entropy(scores.transpose(1, 2), targets)"),
+        ("flat rows", "(112, 5)", "cross_entropy(scores.view(-1, 7, 5).transpose(1, 2), targets)"),
+        ("pictures", "(16, 2, 3, 5)", "cross_entropy(scores.permute(0, 3, 1, 2), targets)"),
+    ],
+)
+def test_the_letter_says_both_shapes_and_the_exchange(how, before, fix):
+    with bh.watch(quiet=True) as findings:
+        tagger(how)
+    letter = findings["reshaped-not-transposed"]
+    assert f" out of {before}, " in letter.evidence
+    assert fix in letter.fix
+
+
+def test_the_exchange_that_is_proposed_gives_each_position_its_own_scores():
+    """The loss of the proposed line is that of all rows, one by one; that of the view is another."""
+    scores, tags = torch.randn(16, 7, 5, generator=torch.Generator().manual_seed(1)), torch.arange(112).view(16, 7) % 5
+    by_row = CROSS(scores.reshape(-1, 5), tags.reshape(-1))
+    assert torch.allclose(CROSS(scores.transpose(1, 2), tags), by_row, rtol=1e-6)  # sums in another order
+    assert not torch.allclose(CROSS(scores.view(16, 5, 7), tags), by_row, rtol=1e-2)
+    pictures = scores[:, :6].reshape(16, 2, 3, 5)
+    by_row = CROSS(pictures.reshape(-1, 5), tags[:, :6].reshape(-1))
+    assert torch.allclose(CROSS(pictures.permute(0, 3, 1, 2), tags[:, :6].reshape(16, 2, 3)), by_row, rtol=1e-6)

@@ -23,6 +23,7 @@ from betahat.watching import functions as f
 from betahat.watching.fed import Fed, readable
 from betahat.watching.places import Place, here
 from betahat.watching.reach import Reach
+from betahat.watching.reordered import Reordered
 
 if TYPE_CHECKING:
     from betahat.watching.flow import Flow
@@ -63,13 +64,14 @@ class Given:
         self.targets: dict[Place | None, Targets] = {}
         self.unlogged: dict[Place | None, Unlogged] = {}
         self._apart: dict[int, tuple[Any, Callable[[], None]]] = {}  # losses of each number, not yet made one
-        self.fed, self.reach = Fed(), Reach()
+        self.fed, self.reach, self.reordered = Fed(), Reach(), Reordered()
 
     def heard(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor], out: Any, flow: Flow
     ) -> None:
         """A function was called."""
         self.fed.heard(name, args, kwargs, given, out, flow)
+        self.reordered.heard(name, args, kwargs, given, out)
         beyond = self.reach.heard(name, args, kwargs, given, out, flow)
         if beyond is not None:
             self._counted(out, partial(self.reach.count, beyond))

@@ -44,6 +44,7 @@ TITLES = {
     "nll-of-scores": "로그 확률이 아닌 값의 nll",
     "log-probabilities-expected": "로그 확률이 아닌 입력",
     "targets-out-of-range": "범위를 벗어난 정답",
+    "reshaped-not-transposed": "축을 바꾸지 않고 모양만 바꾼 점수",
     "sampled-without-gradient": "기울기가 지나가지 않는 표본",
     "foreign-parameters": "남의 파라미터를 가진 옵티마이저",
     "layer-replaced": "나중에 바뀐 층",

@@ -41,6 +41,13 @@ LETTERS = {
         "the loss is made small by making the scores large, whatever the others are: it falls without end",
         "{loss}(F.log_softmax(scores, dim=-1), …)  # the scores of the last layer, normalized",
     ),
+    "reshaped-not-transposed": (
+        "{loss} at {place0} is given scores of shape {after}, which {by}() at {place1} has cut out of {before}, "
+        "{times} times so far. {by} leaves the numbers in their order: it exchanges no dimensions.",
+        "what stands there as the scores of one position are scores of several positions and classes, mixed: next to "
+        "nothing can be learned beyond how frequent each class is",
+        "loss = {loss}({mended}, targets)  # the classes become dimension 1",
+    ),
     "units-saturated": (
         "In the first {times} calls at least {share} of the numbers that {by} at {place0} is given lie beyond -8 and 8 "
         "(the largest is {largest} in size). They come from {names}, a layer that is given raw numbers up to {size}.",

@@ -38,6 +38,13 @@ LETTERS = {
         "다른 점수가 어떻든 점수를 키우기만 하면 loss가 작아집니다. 끝없이 내려갑니다",
         "{loss}(F.log_softmax(scores, dim=-1), …)  # 마지막 층의 점수를 정규화해서",
     ),
+    "reshaped-not-transposed": (
+        "{place0}의 {loss}에 모양이 {after}인 점수가 들어갑니다. {place1}의 {by}()가 {before} 모양을 다시 자른 것입니다"
+        "(지금까지 {times}번). {by}는 숫자의 순서를 그대로 두고 모양만 바꿀 뿐, 축을 서로 바꾸지 않습니다.",
+        "한 위치의 점수로 쓰이는 자리에 여러 위치, 여러 클래스의 점수가 뒤섞여 들어갑니다. 어느 클래스가 잦은지 말고는 "
+        "거의 배우지 못합니다",
+        "loss = {loss}({mended}, targets)  # 클래스가 1번 축으로",
+    ),
     "units-saturated": (
         "처음 {times}번의 호출에서 {place0}의 {by}에 들어간 값의 {share} 이상이 -8과 8을 벗어났습니다(가장 큰 크기는 "
         "{largest}). 이 값은 크기가 {size}까지 되는 데이터를 그대로 받는 층({names})에서 나옵니다.",

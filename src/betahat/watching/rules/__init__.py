@@ -43,7 +43,8 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
     data.truncated, data.not_used, gradients.asleep, losses.with_itself, losses.graph_kept,
     modules.normed, modules.averaged, gradients.rebound,
-    losses.targets_out_of_range, losses.out_of_reach, losses.sampled, data.saturated, data.blank,
+    losses.targets_out_of_range, losses.out_of_reach, losses.not_transposed, losses.sampled, data.saturated,
+    data.blank,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),

@@ -30,6 +30,7 @@ KINDS = {
     "rows-compared-with-all": "error", "compared-with-itself": "error", "graph-kept": "warning",
     "squashed-twice": "error", "softmax-over-one": "error", "softmax-over-rows": "error", "nll-of-scores": "error",
     "targets-out-of-range": "error", "log-probabilities-expected": "error", "sampled-without-gradient": "note",
+    "reshaped-not-transposed": "warning",
     # optimizers, rates and schedulers
     "foreign-parameters": "error", "layer-replaced": "error", "parameters-left-out": "warning",
     "steps-uphill": "note", "optimizer-made-anew": "warning", "rate-over-limit": "warning", "rate-too-small": "warning",

@@ -270,6 +270,24 @@ def out_of_reach(ledger: Ledger) -> Alarm | None:
     return None
 
 
+def not_transposed(ledger: Ledger) -> Alarm | None:
+    """A cross entropy is given scores whose dimensions were meant to be exchanged by a view, three times at one line.
+
+    By the shapes around the view, which is the last thing before the loss: one that cuts the flat output of a layer,
+    joins rows, or has equal sizes is none of it (`reordered`).
+    """
+    given = None if ledger.flow is None else ledger.flow.given.reordered.found
+    for place, found in (given or {}).items():
+        if found.times >= ROW:
+            cut = found.cut
+            values = {
+                "loss": found.loss, "by": cut.by, "before": cut.shape, "after": found.shape, "times": found.times,
+                "mended": found.mended,
+            }  # fmt: skip
+            return Alarm("reshaped-not-transposed", "warning", (place, cut.place), values)
+    return None
+
+
 def unlogged(ledger: Ledger) -> Alarm | None:
     """A loss that expects logarithms of probabilities is given numbers above zero.
 
