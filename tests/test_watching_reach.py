@@ -1,4 +1,5 @@
-"""Watching what comes between a network and its loss: ends that targets lie beyond, views where dimensions change."""
+"""Watching what comes between a network and its loss: ends that targets lie beyond, views where dimensions
+change, and layers that let no gradient through."""
 
 from __future__ import annotations
 
@@ -103,16 +104,90 @@ def flat_head(how):
         opt.step()
 
 
+class Scaled(nn.Module):
+    """A branch that begins at next to nothing, beside its input."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.inner, self.size = nn.Linear(16, 16), nn.Parameter(torch.tensor(size))
+
+    def forward(self, h):
+        return h + self.size * torch.sigmoid(self.inner(h))
+
+
+def stack(*between, last=4):
+    return nn.Sequential(nn.Linear(6, 16), *between, nn.Linear(16, last))
+
+
+def squashing(depth, one=nn.Sigmoid):
+    return [layer for _ in range(depth) for layer in (one(), nn.Linear(16, 16))] + [one()]
+
+
+def deep(net, opt, steps=14, size=1.0):
+    x = torch.randn(64, 6, generator=torch.Generator().manual_seed(15))
+    y = (x[:, 0] > 0).long()
+    for _ in range(steps):
+        loss = size * CROSS(net(x), y)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
+def depths(how):
+    """Networks in which some gradients are much smaller than others."""
+    torch.manual_seed(14)
+    if how in ("sigmoids", "sigmoids, Adam", "sigmoids, Adam and a large loss"):
+        net = stack(*squashing(14))
+        one = torch.optim.SGD if how == "sigmoids" else torch.optim.Adam
+        deep(net, one(net.parameters(), lr=1e-3), size=1e9 if "large" in how else 1.0)
+        return
+    between = {
+        "few sigmoids": squashing(3), "rectified": squashing(14, nn.ReLU), "scaled": [Scaled(1e-9), Scaled(1e-9)],
+        "from zero": [Scaled(0.0), Scaled(0.0)], "frozen": squashing(14), "normalized": squashing(
+            14, lambda: nn.Sequential(nn.BatchNorm1d(16), nn.Sigmoid())),
+    }[how]  # fmt: skip
+    net = stack(*between)
+    if how == "frozen":
+        for p in net[:-1].parameters():
+            p.requires_grad_(False)
+    deep(net, torch.optim.SGD(net.parameters(), lr=1e-2))
+
+
+def other_sizes(how):
+    """A table of which few rows are asked for, a scale whose slope is very large, and a loop that has arrived."""
+    torch.manual_seed(16)
+    table, scale = nn.Embedding(50_000, 4), nn.Parameter(torch.zeros(1))
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    x, noise = torch.randn(64, 4), torch.randn(64, 1)
+    y = noise if how != "arrived" else net(x).detach() + 1e-6 * noise
+    groups = [{"params": [*net.parameters(), *(table.parameters() if how == "a table" else ())]}]
+    if how == "a scale":
+        groups.append({"params": [scale], "lr": 1e-10})
+    opt = torch.optim.SGD(groups, lr=0.01)
+    for _ in range(14):
+        loss = functional.mse_loss(net(table(torch.randint(50_000, (64,))) if how == "a table" else x), y)
+        if how == "a scale":
+            loss = loss + 1e9 * (scale - 1).square().sum()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
 MISTAKES = {
     **{f"reach, {how}": (lambda how=how: regression(how), "targets-out-of-range") for how in UNREACHED},
     **{f"shape, {how}": (lambda how=how: tagger(how), "reshaped-not-transposed") for how in RESHAPED},
+    **{f"depth, {how}": (lambda how=how: depths(how), "gradients-vanish") for how in ("sigmoids", "sigmoids, Adam")},
 }
 LEGAL = {
     **{f"reach, {how}": lambda how=how: regression(how) for how in ENDS if how not in UNREACHED},
     **{f"shape, {how}": lambda how=how: tagger(how) for how in SHAPES if how not in RESHAPED},
     **{f"shape, {how}": lambda how=how: flat_head(how) for how in ("one cut", "two cuts", "convolution")},
+    **{f"depth, {how}": lambda how=how: depths(how)
+       for how in ("few sigmoids", "rectified", "scaled", "from zero", "frozen", "normalized",
+                   "sigmoids, Adam and a large loss")},
+    **{f"sizes, {how}": lambda how=how: other_sizes(how) for how in ("a table", "a scale", "arrived")},
     "reach, a row or two": lambda: regression("few", rows=2),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("which", MISTAKES)
@@ -157,6 +232,19 @@ def test_the_letter_says_both_shapes_and_the_exchange(how, before, fix):
     letter = findings["reshaped-not-transposed"]
     assert f" out of {before}, " in letter.evidence
     assert fix in letter.fix
+
+
+def test_the_letter_says_how_faint_the_gradients_of_which_layers_are():
+    """Both sizes are those that autograd gives, in the tenth step."""
+    torch.manual_seed(14)
+    net = stack(*squashing(14))
+    with bh.watch(quiet=True) as findings:
+        deep(net, torch.optim.SGD(net.parameters(), lr=1e-3), steps=10)
+    letter = findings["gradients-vanish"]
+    sizes = [float(p.grad.double().square().mean().sqrt()) for p in net.parameters() if p.ndim > 1]
+    assert letter.level == "note"
+    assert f"Per number it is {sizes[0]:.6g} there, and {sizes[-1]:.6g} where it is strongest" in letter.evidence
+    assert f"{sum(one < 1e-7 * sizes[-1] for one in sizes)} of {len(sizes)} matrices, net.0.weight" in letter.evidence
 
 
 def test_the_exchange_that_is_proposed_gives_each_position_its_own_scores():

@@ -14,6 +14,7 @@ TITLES = {
     "closure-without-backward": "closure에 backward()가 없음",
     "gradients-thrown-away": "버려지는 기울기",
     "gradients-left-over": "남은 기울기",
+    "gradients-vanish": "사라지는 기울기",
     "pass-from-elsewhere": "다른 곳의 backward()가 섞임",
     "accumulated-as-a-sum": "평균이 아니라 합으로 누적",
     "no-update": "갱신이 없음",

@@ -31,7 +31,7 @@ AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm |
     schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
-    modules.validation_steps, modules.never_in_training_mode,
+    modules.validation_steps, modules.never_in_training_mode, numbers.vanishing,
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.same_loss, losses.table, losses.squashed, modules.hidden, modules.made_in_forward,
