@@ -163,6 +163,7 @@ def measured(ledger: Ledger, known: Optimizer, owned: list[Gradient]) -> None:
     with torch.no_grad():
         strength = math.sqrt(sum(float(p.grad.double().square().sum()) for p in there if p.grad is not None))
         known.flat = known.flat + 1 if strength == 0 else 0
+        known.slopes = {id(p): slope for p in there if p.ndim > 1 and (slope := _slope(p)) > 0} if strength else {}
         if known.start is None:
             norm = math.sqrt(sum(float(p.double().square().sum()) for p in there))
             known.start, known.strength = (
@@ -171,6 +172,14 @@ def measured(ledger: Ledger, known: Optimizer, owned: list[Gradient]) -> None:
             )
         known.start.went(there)
         known.strength = known.strength[0], 0.8 * known.strength[1] + 0.2 * strength
+
+
+def _slope(p: Tensor) -> float:
+    """The root mean square of the numbers of a gradient that are not zero: of a table few rows are asked for."""
+    grad = p.grad
+    assert grad is not None
+    there = int(grad.count_nonzero())
+    return float(grad.double().norm()) / math.sqrt(there) if there else 0.0
 
 
 def proportional(one: Tensor, other: Tensor) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from betahat.watching import functions as f
 from betahat.watching.places import Place, here
-from betahat.watching.trails import Event
+from betahat.watching.trails import Event, keep, kept
 
 if TYPE_CHECKING:
     from betahat.watching.flow import Flow
@@ -110,12 +110,12 @@ class Fed:
         elif name in ("tanh", "sigmoid"):
             self._squash(name, given[0], out)
         elif name in f.VIEWS:
-            if self._made and (layer := _kept(self._made, given[0])) is not None:
-                _keep(self._made, out, layer)
+            if self._made and (layer := kept(self._made, given[0])) is not None:
+                keep(self._made, out, layer)
         elif name in _GATES and self._squashed and len(given) > 1:
             self._gated(given)
         elif name in _DRAWS and any((trail := flow.at(one)) is not None and trail.mask for one in given):
-            _keep(self._drawn, out, Event(name, here()))
+            keep(self._drawn, out, Event(name, here()))
         elif self._drawn and name in f.MEETING:
             self._met(given, flow)
 
@@ -124,7 +124,7 @@ class Fed:
             self._looked(rows, weight, flow)
         if rows.requires_grad or not weight.requires_grad:
             return
-        if self._drawn and _kept(self._drawn, rows) is not None:
+        if self._drawn and kept(self._drawn, rows) is not None:
             self._sample(rows, weight, flow)
         if not out.requires_grad:
             return
@@ -138,7 +138,7 @@ class Fed:
             known.closed = True
             return
         known.size = max(known.size, float(rows.abs().max()))
-        _keep(self._made, out, known)
+        keep(self._made, out, known)
 
     # ── zeros ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -160,10 +160,10 @@ class Fed:
     # ── saturation ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _squash(self, name: str, one: Tensor, out: Tensor) -> None:
-        known = _kept(self._made, one)
+        known = kept(self._made, one)
         if known is None or known.closed or one is out:
             return
-        _keep(self._squashed, out, known)
+        keep(self._squashed, out, known)
         if not readable(one) or one.numel() < _FEW:
             known.closed = True
             return
@@ -178,7 +178,7 @@ class Fed:
     def _gated(self, given: list[Tensor]) -> None:
         """An activation that multiplies what carries gradients is a gate, and may be open or shut."""
         for one in given:
-            known = _kept(self._squashed, one)
+            known = kept(self._squashed, one)
             if known is not None and any(other is not one and other.requires_grad for other in given):
                 known.closed = True
 
@@ -187,8 +187,8 @@ class Fed:
     def _passed_on(self, given: list[Tensor], out: Tensor) -> None:
         """A draw in another shape, squashed, or beside others."""
         for one in given:
-            if one is not out and (event := _kept(self._drawn, one)) is not None:
-                _keep(self._drawn, out, event)
+            if one is not out and (event := kept(self._drawn, one)) is not None:
+                keep(self._drawn, out, event)
 
     def _sample(self, rows: Tensor, weight: Tensor, flow: Flow) -> None:
         """A draw goes into a network that has no part in what it was drawn by."""
@@ -196,28 +196,18 @@ class Fed:
         place = flow.bits.get((id(weight), weight._version))
         if trail is None or not trail.mask or (place is not None and trail.mask >> place & 1):
             return
-        self.sampled = Sampled(trail.mask, _kept(self._drawn, rows).place, here(), flow.passes)
+        self.sampled = Sampled(trail.mask, kept(self._drawn, rows).place, here(), flow.passes)
 
     def _met(self, given: list[Tensor], flow: Flow) -> None:
         """The logarithm of a draw's own density: its gradient goes another way."""
         for one in given:
-            trail = flow.at(one) if _kept(self._drawn, one) is not None else None
+            trail = flow.at(one) if kept(self._drawn, one) is not None else None
             if trail is not None and any(
                 (two := flow.at(other)) is not None and two.following & trail.mask
                 for other in given
                 if other is not one
             ):
                 self.scored = flow.passes
-
-
-def _keep(shelf: dict[int, tuple[Any, Any]], one: Tensor, value: Any) -> None:
-    key = id(one)
-    shelf[key] = weakref.ref(one, lambda _: shelf.pop(key, None)), value
-
-
-def _kept(shelf: dict[int, tuple[Any, Any]], one: Tensor) -> Any:
-    found = shelf.get(id(one))
-    return found[1] if found is not None and found[0]() is one else None
 
 
 def readable(one: Any, most: int = _LARGE) -> bool:

@@ -79,3 +79,8 @@ def kind(func: Callable[..., Any]) -> str:
             found = "" if name in _PASSED or "RecordFunction" in str(name) else name
         _kinds[func] = found
     return found
+
+
+def asked(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, word: str) -> Any:
+    """An argument, by its place or by its name."""
+    return args[place] if len(args) > place else kwargs.get(word)

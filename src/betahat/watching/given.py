@@ -11,7 +11,9 @@ loss that is not made a number at once, may be marks for rows that do not count,
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +22,8 @@ from torch import Tensor
 from betahat.watching import functions as f
 from betahat.watching.fed import Fed, readable
 from betahat.watching.places import Place, here
+from betahat.watching.reach import Reach
+from betahat.watching.reordered import Reordered
 
 if TYPE_CHECKING:
     from betahat.watching.flow import Flow
@@ -59,14 +63,18 @@ class Given:
     def __init__(self) -> None:
         self.targets: dict[Place | None, Targets] = {}
         self.unlogged: dict[Place | None, Unlogged] = {}
-        self._apart: dict[int, tuple[Any, Targets]] = {}  # losses of each number, which may yet be made one
-        self.fed = Fed()
+        self._apart: dict[int, tuple[Any, Callable[[], None]]] = {}  # losses of each number, not yet made one
+        self.fed, self.reach, self.reordered = Fed(), Reach(), Reordered()
 
     def heard(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor], out: Any, flow: Flow
     ) -> None:
         """A function was called."""
         self.fed.heard(name, args, kwargs, given, out, flow)
+        self.reordered.heard(name, args, kwargs, given, out)
+        beyond = self.reach.heard(name, args, kwargs, given, out, flow)
+        if beyond is not None:
+            self._counted(out, partial(self.reach.count, beyond))
         if not isinstance(out, Tensor) or not out.requires_grad:
             return
         if name in _CROSSED:
@@ -76,11 +84,11 @@ class Given:
         elif self._apart and given and (name in f.LINEAR or name in _SHAPES):
             known = self._apart.get(id(given[0]))
             if known is not None and known[0]() is given[0]:
-                self._judge(known[1], out)
+                self._counted(out, known[1])
 
     def _crossed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> None:
         """A cross entropy of two classes: it has no lower bound where a target is beyond 0 and 1."""
-        target, weight = asked(args, kwargs, 1, "target"), asked(args, kwargs, 2, "weight")
+        target, weight = f.asked(args, kwargs, 1, "target"), f.asked(args, kwargs, 2, "weight")
         if not readable(target, _LARGE):
             return
         values = target.detach()
@@ -94,20 +102,23 @@ class Given:
             low, high = (float(one) for one in torch.aminmax(values)) if values.numel() else (0.0, 1.0)
             if low >= -_OVER and high <= 1 + _OVER:
                 return
-        self._judge(Targets(name, low, high), out)
+        self._counted(out, partial(self._found, Targets(name, low, high)))
 
-    def _judge(self, found: Targets, out: Tensor) -> None:
+    def _counted(self, out: Tensor, count: Callable[[], None]) -> None:
         """Count it where it has become a number; before that it waits, and is lost behind a mask."""
         if out.ndim:
             key, apart = id(out), self._apart
-            apart[key] = weakref.ref(out, lambda _: apart.pop(key, None)), found
-            return
+            apart[key] = weakref.ref(out, lambda _: apart.pop(key, None)), count
+        else:
+            count()
+
+    def _found(self, found: Targets) -> None:
         known = self.targets.setdefault(here(), found)
         known.low, known.high, known.times = min(known.low, found.low), max(known.high, found.high), known.times + 1
 
     def _logs(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A loss that expects logarithms of probabilities is given what is above zero."""
-        one, other = asked(args, kwargs, 0, _LOGS[name]), asked(args, kwargs, 1, "target")
+        one, other = f.asked(args, kwargs, 0, _LOGS[name]), f.asked(args, kwargs, 1, "target")
         if not readable(one, _LARGE) or one.ndim == 0:
             return
         values = one.detach()
@@ -122,11 +133,6 @@ class Given:
             return  # of targets that are no probabilities themselves nothing is known
         found = self.unlogged.setdefault(here(), Unlogged(name, kind, high))
         found.high, found.times = max(found.high, high), found.times + 1
-
-
-def asked(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, word: str) -> Any:
-    """An argument, by its place or by its name."""
-    return args[place] if len(args) > place else kwargs.get(word)
 
 
 def shares(values: Tensor) -> bool:

@@ -66,6 +66,10 @@ class Optimizer:
     lost: int = 0  # steps in a row at a millionth of the largest, and less
     zero: int = 0  # steps in a row at a rate of exactly zero
     flat: int = 0  # steps in a row at which every gradient was exactly zero
+    slopes: dict[int, float] = field(
+        default_factory=dict
+    )  # of its matrices at this step, per number; first passes only
+    faint: int = 0  # steps in a row at which those of the first layers were next to nothing
     rested: int = 0  # steps so far on gradients that were written in evaluation mode
     trained: int = 0  # and in training mode
     strength: tuple[float, float] = (0.0, 0.0)  # norm of the gradient: at the first step, and lately

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -78,3 +79,15 @@ def tensors(values: Any) -> list[Tensor]:
         elif isinstance(one, list | tuple) and len(one) <= 4096:
             found.extend(two for two in one if isinstance(two, Tensor))
     return found
+
+
+def keep(shelf: dict[int, tuple[Any, Any]], one: Tensor, value: Any) -> None:
+    """Remember something of a tensor, as long as it lives."""
+    key = id(one)
+    shelf[key] = weakref.ref(one, lambda _: shelf.pop(key, None)), value
+
+
+def kept(shelf: dict[int, tuple[Any, Any]], one: Tensor) -> Any:
+    """What is remembered of it, or nothing."""
+    found = shelf.get(id(one))
+    return found[1] if found is not None and found[0]() is one else None

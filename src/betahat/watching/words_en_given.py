@@ -22,6 +22,13 @@ LETTERS = {
         "is no probability",
         "y = {moved}  # or cross_entropy for classes, mse_loss for measurements",
     ),
+    "targets-out-of-range, reach": (
+        "{loss} at {place0} is given what {by} at {place1} has made, which lies between {least} and {most}. The "
+        "targets go from {low} to {high}: in {times} calls in a row at least {share} of those that are not 0 lie "
+        "beyond.",
+        "the output can never get there: it is driven to its end, where {by} is flat, and the loss stays large",
+        "return self.out(h)  # no {by} after the last layer; or targets scaled to its range: y = {scaled}",
+    ),
     "log-probabilities-expected, probabilities": (
         "{loss} at {place0} is given probabilities: none is below 0, and each row sums to 1. It expects their "
         "logarithms, which are never above 0.",
@@ -33,6 +40,13 @@ LETTERS = {
         "probabilities, which are never above 0.",
         "the loss is made small by making the scores large, whatever the others are: it falls without end",
         "{loss}(F.log_softmax(scores, dim=-1), …)  # the scores of the last layer, normalized",
+    ),
+    "reshaped-not-transposed": (
+        "{loss} at {place0} is given scores of shape {after}, which {by}() at {place1} has cut out of {before}, "
+        "{times} times so far. {by} leaves the numbers in their order: it exchanges no dimensions.",
+        "what stands there as the scores of one position are scores of several positions and classes, mixed: next to "
+        "nothing can be learned beyond how frequent each class is",
+        "loss = {loss}({mended}, targets)  # the classes become dimension 1",
     ),
     "units-saturated": (
         "In the first {times} calls at least {share} of the numbers that {by} at {place0} is given lie beyond -8 and 8 "

@@ -1,6 +1,14 @@
 """More letters of `watch` in English."""
 
 LETTERS = {
+    "gradients-vanish": (
+        "In {times} steps in a row of {optimizer} at {place1} the first layers got next to no gradient from backward() "
+        "at {place0}: {count} of {of} matrices, {names}. Per number it is {least} there, and {most} where it is "
+        "strongest.",
+        "each layer multiplies the gradient by the slope of its activation, at most 1/4 for a sigmoid: after many of "
+        "them nothing is left, and the first layers stay as they were drawn",
+        "nn.ReLU() instead of nn.Sigmoid(); or h = h + layer(h), nn.BatchNorm1d between the layers",
+    ),
     "trained-in-eval-mode, always": (
         "backward() at {place0} goes through {model}, which has been in evaluation mode from the beginning. It has "
         "{kinds}.",

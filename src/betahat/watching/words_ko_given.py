@@ -19,6 +19,13 @@ LETTERS = {
         "정답이 0과 1을 벗어나면 loss가 0 아래로 끝없이 내려갑니다. 점수만 한없이 커지고, 그 값은 확률이 되지 못합니다",
         "y = {moved}  # 분류라면 cross_entropy, 측정값이라면 mse_loss",
     ),
+    "targets-out-of-range, reach": (
+        "{place0}의 {loss}에 {place1}의 {by}에서 나온 값이 그대로 들어갑니다. 이 값은 {least}과 {most} 사이를 벗어나지 "
+        "못하는데, 정답은 {low}부터 {high}까지입니다. 연달아 {times}번, 0이 아닌 정답의 {share} 이상이 그 밖에 "
+        "있었습니다.",
+        "출력이 정답에 닿을 수 없습니다. {by}의 끝으로 몰려 기울기가 사라지고, loss는 큰 채로 남습니다",
+        "return self.out(h)  # 마지막 층 뒤에 {by} 없이. 또는 정답의 크기를 맞춰서: y = {scaled}",
+    ),
     "log-probabilities-expected, probabilities": (
         "{place0}의 {loss}에 확률이 들어갑니다. 0보다 작은 값이 없고 행마다 합이 1입니다. 이 loss는 확률의 로그를 "
         "받는데, 로그 확률은 0보다 클 수 없습니다.",
@@ -30,6 +37,13 @@ LETTERS = {
         "로그 확률은 0보다 클 수 없습니다.",
         "다른 점수가 어떻든 점수를 키우기만 하면 loss가 작아집니다. 끝없이 내려갑니다",
         "{loss}(F.log_softmax(scores, dim=-1), …)  # 마지막 층의 점수를 정규화해서",
+    ),
+    "reshaped-not-transposed": (
+        "{place0}의 {loss}에 모양이 {after}인 점수가 들어갑니다. {place1}의 {by}()가 {before} 모양을 다시 자른 것입니다"
+        "(지금까지 {times}번). {by}는 숫자의 순서를 그대로 두고 모양만 바꿀 뿐, 축을 서로 바꾸지 않습니다.",
+        "한 위치의 점수로 쓰이는 자리에 여러 위치, 여러 클래스의 점수가 뒤섞여 들어갑니다. 어느 클래스가 잦은지 말고는 "
+        "거의 배우지 못합니다",
+        "loss = {loss}({mended}, targets)  # 클래스가 1번 축으로",
     ),
     "units-saturated": (
         "처음 {times}번의 호출에서 {place0}의 {by}에 들어간 값의 {share} 이상이 -8과 8을 벗어났습니다(가장 큰 크기는 "

@@ -1,6 +1,14 @@
 """`watch`의 편지, 한국어, 이어서."""
 
 LETTERS = {
+    "gradients-vanish": (
+        "{place1}에서 {optimizer}가 연달아 {times}번 갱신하는 동안, {place0}의 backward()에서 앞쪽 층으로 오는 "
+        "기울기가 거의 없습니다. 행렬 {of}개 가운데 {count}개({names})가 그렇습니다. 숫자 하나의 크기가 그곳에서는 "
+        "{least}, 가장 큰 곳에서는 {most}입니다.",
+        "층을 하나 지날 때마다 기울기에 활성화 함수의 기울기가 곱해집니다. sigmoid라면 많아야 1/4입니다. 층이 많으면 "
+        "남는 것이 없어, 앞쪽 층은 처음 뽑힌 값 그대로 머뭅니다",
+        "nn.Sigmoid() 대신 nn.ReLU(). 또는 h = h + layer(h), 층 사이에 nn.BatchNorm1d",
+    ),
     "foreign-parameters, used": (
         "{place1}에서 {optimizer}의 최근 step {times}번은 가진 텐서 {count}개에서 새 기울기를 찾지 못했습니다. "
         "{place0}의 backward()는 어느 옵티마이저에도 없는 {names}에 기울기를 씁니다.",

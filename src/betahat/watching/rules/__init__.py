@@ -31,7 +31,7 @@ AT_FIRST_STEPS: tuple[Callable[[Ledger, Optimizer, list[Gradient], int], Alarm |
     schedulers.collapsed,
     schedulers.tiny, schedulers.rounded, gradients.flat, gradients.alike, gradients.thrown_away, gradients.doubled,
     gradients.doubled_once, gradients.not_averaged, losses.counted_twice,
-    modules.validation_steps, modules.never_in_training_mode,
+    modules.validation_steps, modules.never_in_training_mode, numbers.vanishing,
 )  # fmt: skip
 AT_BACKWARD: tuple[Callable[[Ledger], Alarm | None], ...] = (
     losses.same_loss, losses.table, losses.squashed, modules.hidden, modules.made_in_forward,
@@ -43,7 +43,8 @@ AT_FIRST_BACKWARDS: tuple[Callable[[Ledger], Alarm | None], ...] = (
     schedulers.tiny_by_hand, modules.loose, modules.made_while_called, modules.dropped, modules.unregistered,
     data.truncated, data.not_used, gradients.asleep, losses.with_itself, losses.graph_kept,
     modules.normed, modules.averaged, gradients.rebound,
-    losses.targets_out_of_range, losses.sampled, data.saturated, data.blank,
+    losses.targets_out_of_range, losses.out_of_reach, losses.not_transposed, losses.sampled, data.saturated,
+    data.blank,
 )  # fmt: skip
 AT_EVENT: dict[str, tuple[Callable[[Ledger], Alarm | None], ...]] = {
     "fetching": (data.one_batch,), "ran_dry": (data.dry,), "clipped": (clips.vain, clips.scaled),

@@ -11,6 +11,8 @@ from betahat.watching.places import Place
 from betahat.watching.rules.alarm import ROW, Alarm, of_root
 from betahat.watching.trails import Met
 
+_FEW = 32  # numbers of which a share says nothing
+
 
 def cut(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
     """The loss is a tensor without a past, so backward ends where it begins, and the step finds no gradient."""
@@ -243,6 +245,46 @@ def targets_out_of_range(ledger: Ledger) -> Alarm | None:
         values = {"loss": found.loss, "low": low, "high": high, "times": found.times, "moved": moved}
         form = "signs" if (low, high) == (-1, 1) else "bytes" if low >= 0 and 100 < high <= 255 else "range"
         return Alarm("targets-out-of-range", "error", (place,), values, form=f"targets-out-of-range, {form}")
+    return None
+
+
+def out_of_reach(ledger: Ledger) -> Alarm | None:
+    """Most targets of a regression lie beyond what the last operation can give, in three calls in a row and more.
+
+    By more than a tenth of its range, for noise; not where the output is scaled afterwards, where a mask or a weight
+    may leave rows out, or where targets are made by weights (`reach`). A few numbers may all be exceptions.
+    """
+    given = None if ledger.flow is None else ledger.flow.given.reach.found
+    for place, found in (given or {}).items():
+        if found.times < ROW or found.numbers < _FEW:
+            continue
+        ends, low, high = found.last.ends, round(found.low, 6), round(found.high, 6)
+        scaled = "y / 255" if low == 0 and 100 < high <= 255 else "(y - y.min()) / (y.max() - y.min())"
+        values = {
+            "loss": found.last.loss, "by": ends.by, "least": ends.low, "most": ends.high, "low": low, "high": high,
+            "share": f"{min(int(100 * found.share), 99)} %", "times": found.times,
+            "scaled": scaled if ends.low == 0 else f"2 * {scaled} - 1",
+        }  # fmt: skip
+        form = "targets-out-of-range, reach"
+        return Alarm("targets-out-of-range", "warning", (place, ends.place), values, form=form)
+    return None
+
+
+def not_transposed(ledger: Ledger) -> Alarm | None:
+    """A cross entropy is given scores whose dimensions were meant to be exchanged by a view, three times at one line.
+
+    By the shapes around the view, which is the last thing before the loss: one that cuts the flat output of a layer,
+    joins rows, or has equal sizes is none of it (`reordered`).
+    """
+    given = None if ledger.flow is None else ledger.flow.given.reordered.found
+    for place, found in (given or {}).items():
+        if found.times >= ROW:
+            cut = found.cut
+            values = {
+                "loss": found.loss, "by": cut.by, "before": cut.shape, "after": found.shape, "times": found.times,
+                "mended": found.mended,
+            }  # fmt: skip
+            return Alarm("reshaped-not-transposed", "warning", (place, cut.place), values)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Numbers: values that are none."""
+"""Numbers: values that are none, and gradients that are next to none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from betahat.watching.gradient import Gradient
 from betahat.watching.known import Optimizer
 from betahat.watching.ledger import Ledger
-from betahat.watching.rules.alarm import ROW, Alarm, of_root
+from betahat.watching.rules.alarm import FLAT, ROW, Alarm, of_root
+
+_FAINT = 1e-7  # of the strongest gradient
 
 
 def not_finite(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
@@ -63,3 +65,32 @@ def gradient_not_finite(ledger: Ledger, known: Optimizer, owned: list[Gradient],
     form = "" if risky is not None else "gradient-not-finite, somewhere"
     place = None if risky is None else risky.place
     return Alarm("gradient-not-finite", "error", (one.place, known.place, place), values, (one,), form=form)
+
+
+def vanishing(ledger: Ledger, known: Optimizer, owned: list[Gradient], key: int) -> Alarm | None:
+    """The gradients of the first layers are, per number, a ten-millionth of the strongest one's, ten steps in a row.
+
+    Of two matrices and more, and of all that lie as far from the loss or farther: a branch that begins at next to
+    nothing has a strong one behind it. Exact zeros have other names. An optimizer that divides gradients by their own
+    size moves such weights as well, unless they are lost in its epsilon.
+    """
+    root, slopes = ledger.root, known.slopes
+    if root is None or root.graph is None or len(slopes) < ROW:
+        known.faint = 0
+        return None
+    optimizer = known.itself()
+    least = min([group["eps"] for group in optimizer.param_groups if "eps" in group], default=1) if optimizer else 1
+    bound = min(_FAINT * max(slopes.values()), least)
+    depths = {id(p): depth for p, depth in zip(root.graph.leaves, root.graph.depths, strict=True)}
+    faint = {one: depths[one] for one in slopes if one in depths and slopes[one] < bound}
+    first = min(faint.values(), default=0)
+    apart = any(depths.get(one, 0) >= first for one in slopes if one not in faint)
+    known.faint = known.faint + 1 if len(faint) > 1 and not apart else 0
+    if known.faint < FLAT:
+        return None
+    found = tuple(one for one in owned if (p := one.parameter()) is not None and id(p) in faint)
+    values = {
+        "times": known.faint, "least": min(slopes[one] for one in faint), "most": max(slopes.values()),
+        "count": len(faint), "of": len(slopes),
+    }  # fmt: skip
+    return Alarm("gradients-vanish", "note", (root.place, known.place), values, found)
