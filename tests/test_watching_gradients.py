@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import betahat as bh
 from watching_scenes import Scene, left_in_peace, named
 
 
@@ -344,3 +345,18 @@ def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
 @pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
 def test_a_legal_loop_is_left_in_peace(loop, capsys):
     left_in_peace(loop, capsys)
+
+
+def test_zeros_that_backward_has_written_are_not_cleared():
+    """Clipping changes a gradient in place: one that is zero all over by itself would seem to be wiped."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Softmax(dim=1))
+    opt = torch.optim.Adam(net.parameters(), lr=0.01)
+    x, y = torch.randn(40, 2), (torch.rand(40, 1) < 0.5).float()
+    with bh.watch(quiet=True) as findings:
+        for _ in range(30):
+            opt.zero_grad()
+            nn.functional.binary_cross_entropy(net(x), y).backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            opt.step()
+    assert [one.name for one in findings] == ["softmax-over-one"]

@@ -28,8 +28,8 @@ class Gradient:
 
     __slots__ = (
         "altered", "before", "begun", "clipped", "first", "fresh", "halved", "heaped", "held", "late", "mark",
-        "mixed", "moves", "name", "owners", "parameter", "passes", "pending", "place", "portion", "resting", "scaled",
-        "sum", "taken_by_hand", "thrown", "used", "version", "wasted", "wiped", "writes", "written",
+        "mixed", "moves", "name", "nothing", "owners", "parameter", "passes", "pending", "place", "portion", "resting",
+        "scaled", "sum", "taken_by_hand", "thrown", "used", "version", "wasted", "wiped", "writes", "written",
     )  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:
@@ -45,6 +45,7 @@ class Gradient:
         self.heaped = 0  # how often in a row that has happened
         self.writes = 0  # how often a backward wrote here
         self.written, self.wiped = 0, 0  # the backward that wrote it last; how often in a row it was cleared unused
+        self.nothing = False  # whether backward itself has written nothing but zeros, in the first passes
         self.name = ""  # what the user's code calls its parameter
         self.place: Place | None = None
         self.pending = 0  # how many backward passes are in it that nobody has used
@@ -114,7 +115,7 @@ class Gradient:
         self.used.clear()
 
     def _cleared(self) -> None:
-        if self.fresh and not self.used:
+        if self.fresh and not self.used and not self.nothing:
             self.wiped += 1
             if self.portion:
                 self.wasted.append(self.pending)
@@ -145,6 +146,7 @@ class Gradient:
         if not self.pending:
             self.first = place
         self.fresh, self.written, self.place = True, backward, place
+        self.nothing = backward <= OPENING and empty(grad)
         self.writes, self.pending = self.writes + 1, self.pending + 1
         self.begun = self.begun or backward
         self.moves.clear()

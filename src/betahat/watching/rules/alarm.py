@@ -78,6 +78,7 @@ FOLLOWS = {
     "update-lost-to-rounding": {"loss-not-scaled"},
     "units-dead": {"no-slope", "softmax-over-one", "units-saturated", "inputs-all-zero"},
     "units-identical": {"no-slope", "units-dead", "softmax-over-one"},
+    "cleared-before-use": {"softmax-over-one", "units-saturated", "inputs-all-zero"},  # zeros are zeros
     "clipped-half-way": {"clipped-before-unscale"}, "clipped-without-effect": {"stepped-twice"},
     "accumulated-as-a-sum": {"pass-from-elsewhere"},
     "loss-cut-off": {"prediction-computed-once"}, "pass-from-elsewhere": {"gradient-not-cleared", "validation-trains"},
