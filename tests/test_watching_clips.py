@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 
 def clipped(where, bound=1.0, value=False):
@@ -330,13 +330,7 @@ def scaled_and_stepped():
         opt.step()
 
 
-@pytest.mark.parametrize("which", MISTAKES)
-@pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.filterwarnings("ignore:Using backward")
-def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
-    named(*MISTAKES[which], language, capsys, __file__)
-
-
-@pytest.mark.parametrize("which", LEGAL)
-def test_a_legal_loop_is_left_in_peace(which, capsys):
-    left_in_peace(LEGAL[which], capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
+test_a_mistake_is_named_and_nothing_else = pytest.mark.filterwarnings("ignore:Using backward")(
+    test_a_mistake_is_named_and_nothing_else
+)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 from torch.distributions import Categorical
 from torch.nn import functional
 
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 
 def triplets(how):
@@ -268,12 +267,4 @@ LEGAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("which", MISTAKES)
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
-    named(*MISTAKES[which], language, capsys, __file__)
-
-
-@pytest.mark.parametrize("which", LEGAL)
-def test_a_legal_loop_is_left_in_peace(which, capsys):
-    left_in_peace(LEGAL[which], capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)

@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Normal, kl_divergence
 from torch.nn import functional
 
 import betahat as bh
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 CROSSED = functional.binary_cross_entropy_with_logits
 TARGETS = {  # scores, sides of -1 and 1, and the same as 0 and 1
@@ -265,15 +265,7 @@ LEGAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("which", MISTAKES)
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
-    named(*MISTAKES[which], language, capsys, __file__)
-
-
-@pytest.mark.parametrize("which", LEGAL)
-def test_a_legal_loop_is_left_in_peace(which, capsys):
-    left_in_peace(LEGAL[which], capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
 import betahat as bh
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 
 def never_cleared():
@@ -336,15 +335,7 @@ LEGAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: getattr(one, "__name__", None))
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
-    named(loop, name, language, capsys, __file__)
-
-
-@pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
-def test_a_legal_loop_is_left_in_peace(loop, capsys):
-    left_in_peace(loop, capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
 
 
 def test_zeros_that_backward_has_written_are_not_cleared():

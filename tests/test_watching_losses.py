@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import betahat as bh
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 
 def rewrapped_loss():
@@ -236,15 +236,7 @@ LEGAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: getattr(one, "__name__", None))
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
-    named(loop, name, language, capsys, __file__)
-
-
-@pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
-def test_a_legal_loop_is_left_in_peace(loop, capsys):
-    left_in_peace(loop, capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 
-from watching_scenes import Scene, dropout_net, left_in_peace, named
+from watching_scenes import Scene, asked, dropout_net
 
 
 class Listed(nn.Module):
@@ -182,12 +181,4 @@ LEGAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: getattr(one, "__name__", None))
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
-    named(loop, name, language, capsys, __file__)
-
-
-@pytest.mark.parametrize("loop", LEGAL, ids=lambda one: one.__name__)
-def test_a_legal_loop_is_left_in_peace(loop, capsys):
-    left_in_peace(loop, capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.optim import lr_scheduler as schedules
 from torch.utils.data import DataLoader, TensorDataset
 
-from watching_scenes import Scene, dropout_net, left_in_peace, named
+from watching_scenes import Scene, asked, dropout_net
 
 # ── weights that a module does not know ──────────────────────────────────────────────────────────────────────────
 
@@ -354,12 +353,4 @@ LEGAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("which", MISTAKES)
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
-    named(*MISTAKES[which], language, capsys, __file__)
-
-
-@pytest.mark.parametrize("which", LEGAL)
-def test_a_legal_loop_is_left_in_peace(which, capsys):
-    left_in_peace(LEGAL[which], capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)

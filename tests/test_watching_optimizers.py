@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 import torch
 from torch import nn
 
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 
 def another_models_parameters():
@@ -281,19 +280,4 @@ LEGAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: getattr(one, "__name__", None))
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
-    named(loop, name, language, capsys, __file__)
-
-
-def called(loop):
-    """A loop's name; of one with options these as well, and no address, which differs from process to process."""
-    if not isinstance(loop, partial):
-        return loop.__name__
-    return " ".join(map(str, (loop.func.__name__, *loop.args, *loop.keywords.items())))
-
-
-@pytest.mark.parametrize("loop", LEGAL, ids=called)
-def test_a_legal_loop_is_left_in_peace(loop, capsys):
-    left_in_peace(loop, capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)

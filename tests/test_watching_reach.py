@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 import betahat as bh
-from watching_scenes import left_in_peace, named
+from watching_scenes import asked
 
 ENDS = {  # scores, targets between 0 and 1, positions within the batch; what a loss is given
     "sigmoid": lambda z, y: functional.mse_loss(torch.sigmoid(z), 30 + 90 * y),
@@ -190,15 +190,7 @@ LEGAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("which", MISTAKES)
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
-    named(*MISTAKES[which], language, capsys, __file__)
-
-
-@pytest.mark.parametrize("which", LEGAL)
-def test_a_legal_loop_is_left_in_peace(which, capsys):
-    left_in_peace(LEGAL[which], capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as schedules
 
-from watching_scenes import Scene, left_in_peace, named
+from watching_scenes import Scene, asked
 
 
 def epochs(schedule, order="optimizer first", each="epoch", count=10, batches=8, lr=0.05, net=2):
@@ -335,14 +335,10 @@ LEGAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("which", MISTAKES)
-@pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.filterwarnings("ignore:Detected call of")
-def test_a_mistake_is_named_and_nothing_else(which, language, capsys):
-    named(*MISTAKES[which], language, capsys, __file__)
-
-
-@pytest.mark.parametrize("which", LEGAL)
-@pytest.mark.filterwarnings("ignore:The epoch parameter", "ignore:Detected call of")
-def test_a_legal_loop_is_left_in_peace(which, capsys):
-    left_in_peace(LEGAL[which], capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
+test_a_mistake_is_named_and_nothing_else = pytest.mark.filterwarnings("ignore:Detected call of")(
+    test_a_mistake_is_named_and_nothing_else
+)
+test_a_legal_loop_is_left_in_peace = pytest.mark.filterwarnings(
+    "ignore:The epoch parameter", "ignore:Detected call of"
+)(test_a_legal_loop_is_left_in_peace)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 import betahat as bh
-from watching_scenes import Scene, dropout_net, left_in_peace, named
+from watching_scenes import Scene, asked, dropout_net
 
 
 def trained(net, opt, s, steps, cleared="model", scheduler=None):
@@ -22,14 +22,6 @@ def trained(net, opt, s, steps, cleared="model", scheduler=None):
         opt.step()
         if scheduler is not None:
             scheduler.step()
-
-
-def called(loop):
-    """A loop's name, and its options; no address, which differs from process to process."""
-    if not isinstance(loop, partial):
-        return loop.__name__
-    options = [getattr(one, "__name__", str(one)) for one in (*loop.args, *loop.keywords.values())]
-    return " ".join((loop.func.__name__, *options))
 
 
 # ── optimizers of models that are gone ───────────────────────────────────────────────────────────────────────────────
@@ -348,16 +340,10 @@ LEGAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:Detected call of")  # of the very mistake
-@pytest.mark.parametrize(("loop", "name"), MISTAKES, ids=lambda one: called(one) if callable(one) else None)
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
-    named(loop, name, language, capsys, __file__)
-
-
-@pytest.mark.parametrize("loop", LEGAL, ids=called)
-def test_a_legal_loop_is_left_in_peace(loop, capsys):
-    left_in_peace(loop, capsys)
+test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace = asked(MISTAKES, LEGAL, __file__)
+test_a_mistake_is_named_and_nothing_else = pytest.mark.filterwarnings("ignore:Detected call of")(
+    test_a_mistake_is_named_and_nothing_else
+)  # of the very mistake
 
 
 @pytest.mark.parametrize("update", [tried, squared], ids=lambda one: one.__name__)

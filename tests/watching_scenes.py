@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -52,3 +54,33 @@ def left_in_peace(loop, capsys):
     assert list(findings) == []
     assert capsys.readouterr().err == ""
     assert "Nothing to report." in str(findings)
+
+
+def called(loop):
+    """A loop's name, and its options; no address, which differs from process to process."""
+    if not isinstance(loop, partial):
+        return loop.__name__
+    options = [getattr(one, "__name__", str(one)) for one in (*loop.args, *loop.keywords.values())]
+    return " ".join((loop.func.__name__, *options))
+
+
+def asked(mistakes, legal, file):
+    """The two tests of a file: of its mistakes (loop, name), in both languages, and of its legal loops.
+
+    Both stand in a table by what they are called, or in a list.
+    """
+    by_name = mistakes.items() if isinstance(mistakes, dict) else [(called(one[0]), one) for one in mistakes]
+    wrong = [pytest.param(loop, name, id=f"{which}-{name}") for which, (loop, name) in by_name]
+    in_peace = legal.items() if isinstance(legal, dict) else [(called(loop), loop) for loop in legal]
+    right = [pytest.param(loop, id=which) for which, loop in in_peace]
+
+    @pytest.mark.parametrize(("loop", "name"), wrong)
+    @pytest.mark.parametrize("language", ["en", "ko"])
+    def test_a_mistake_is_named_and_nothing_else(loop, name, language, capsys):
+        named(loop, name, language, capsys, file)
+
+    @pytest.mark.parametrize("loop", right)
+    def test_a_legal_loop_is_left_in_peace(loop, capsys):
+        left_in_peace(loop, capsys)
+
+    return test_a_mistake_is_named_and_nothing_else, test_a_legal_loop_is_left_in_peace
